@@ -1,0 +1,50 @@
+# Everything runs in .venv, which is set up on first use and again when the requirements change.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+READY := $(VENV)/.ready
+
+# Every install goes through the tested versions, build dependencies too.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types imports docs docs-check bench check clean
+
+help:  ## Show what there is to make
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## Trace an LSTM and see every gate beside torch's own
+	$(BIN)/rnntrace run lstm --hidden 2 --seed 42
+
+test: $(READY)  ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## Check types
+	$(BIN)/mypy
+
+imports: $(READY)  ## Check that imports go down the floors
+	$(BIN)/lint-imports
+
+docs: $(READY)  ## Write the generated parts of README and docs anew
+	$(BIN)/python docs/generate.py
+
+docs-check: $(READY)  ## Check that README and docs are what the commands print today
+	$(BIN)/python docs/generate.py --check
+
+bench: $(READY)  ## Measure speed, as ratios against torch
+	$(BIN)/python benchmarks/replay.py
+
+check: lint types imports docs-check test  ## Everything that CI checks
+
+clean:  ## Remove .venv and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""The library's verbs. Each returns a result, never text."""

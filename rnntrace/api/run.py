@@ -1,0 +1,49 @@
+"""`run`: build a module, draw what it needs from a seed, and trace it."""
+
+import secrets
+from pathlib import Path
+
+from rnntrace.api.load import load_parameters
+from rnntrace.api.sources import Sources
+from rnntrace.api.trace import Judging, as_seen_by, result_of
+from rnntrace.errors import UsageError
+from rnntrace.model.signals import assemble
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.report.result import Result
+
+SEEDS = 2**32
+"""A seed that was not given is drawn below this."""
+
+
+def run(
+    spec: ModuleSpec,
+    sources: Sources | None = None,
+    judging: Judging | None = None,
+    *,
+    weights: Path | None = None,
+    distribution: str = "normal",
+    seed: int | None = None,
+    device: str = "cpu",
+) -> Result:
+    """Build the module that `spec` describes and trace it on the signals of `sources`.
+
+    From `seed` are drawn, in this order: the parameters as the module is built, x, h0, c0; each only if it is not given
+    (parameters are drawn even when `weights` then replaces them, as in torch). Without a seed one is drawn and returned.
+    """
+    from rnntrace.frameworks import torch as framework
+
+    sources, judging = sources or Sources(), judging or Judging()
+    if seed is None:
+        seed = secrets.randbelow(SEEDS)
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"a seed is a whole number from 0 to 2**63 - 1, not {seed}")
+    draw = framework.drawing(spec, distribution)
+    parameters = None if weights is None else load_parameters(weights, spec)
+    framework.seed(seed)
+    module = framework.build(spec, device)
+    if parameters is not None:
+        framework.load_parameters(module, parameters)
+    inputs = as_seen_by(spec, assemble(spec, sources.request, draw))
+    drawn = {"x": distribution, "h0": sources.request.h0, "c0": sources.request.c0}
+    origin = {name: word for name, word in drawn.items() if isinstance(word, str)} | dict(sources.origin)
+    return result_of(module, spec, inputs, judging, seed=seed, origin=origin, warnings=sources.warnings)

@@ -1,0 +1,31 @@
+"""`save`: a trace on disk, whole or not at all."""
+
+from pathlib import Path
+from typing import Any
+
+from rnntrace.files import write_tensors
+from rnntrace.model.dtypes import Array
+from rnntrace.report.result import Result
+from rnntrace.report.run import document
+
+
+def save(result: Result, path: str | Path) -> None:
+    """Save a result as .npz or .safetensors, by the suffix of the path.
+
+    Arrays lie under `replay/0/forward/f`, `framework/0/forward/f`, `inputs/x`, `outputs/h_n`, `expected/h_n`; in the first
+    two (T, B, H) with NaN at steps that do not exist. Everything else of the JSON document lies in the metadata.
+    """
+    arrays: dict[str, Array] = {}
+    for (layer, direction, symbol), values in (*result.trace.columns.items(), *result.trace.terms.items()):
+        arrays[f"replay/{layer}/{direction}/{symbol}"] = values
+    for (layer, direction, symbol), values in result.framework_values.items():
+        arrays[f"framework/{layer}/{direction}/{symbol}"] = values
+    metadata: dict[str, Any] = document(result, "run")
+    for group in ("inputs", "outputs", "expected"):
+        for name, values in metadata[group].items():
+            if hasattr(values, "dtype"):
+                arrays[f"{group}/{name}"] = values
+    left_out = {"trace", "outputs", "expected"}
+    metadata = {key: value for key, value in metadata.items() if key not in left_out}
+    metadata["inputs"] = {"lengths": result.inputs.lengths}
+    write_tensors(Path(path), arrays, metadata)

@@ -1,0 +1,180 @@
+"""Where the signals of a run come from: files, JSON typed on the command line, text, or nothing, and then they are drawn."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from rnntrace.errors import FileError, SignalError, UsageError
+from rnntrace.files import Tensors, read_tensors, show
+from rnntrace.model.dtypes import Array
+from rnntrace.model.signals import SignalRequest, State
+from rnntrace.model.text import one_hot
+
+SIGNALS = ("x", "h0", "c0", "lengths")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The signals asked for; `origin` says in a word where each came from, `input_size` is that of x if x is given."""
+
+    request: SignalRequest = field(default_factory=SignalRequest)
+    origin: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    input_size: int | None = None
+
+
+def read_sources(
+    *,
+    input: str | None = None,
+    texts: Sequence[str] = (),
+    alphabet: str | None = None,
+    h0: str = "zeros",
+    c0: str = "zeros",
+    lengths: str | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    unbatched: bool = False,
+    batch_first: bool = False,
+) -> Sources:
+    """The signals as a user asks for them.
+
+    `input`, `h0` and `c0` are a file or JSON, which for `input` may hold all of x, h0, c0 and lengths. `texts` become
+    one-hot vectors over `alphabet`. Raises FileError, SignalError or UsageError.
+    """
+    if input is not None and texts:
+        raise UsageError("--input and --text both give x: leave one of them out")
+    if alphabet is not None and not texts:
+        raise UsageError("--alphabet belongs to --text: give a text, or leave it out")
+    given: dict[str, Array] = {}
+    origin: dict[str, str] = {}
+    warnings: list[str] = []
+    if input is not None:
+        given = _signals(input)
+        origin["x"] = "from JSON" if _is_json(input) else show(Path(input).name)
+    elif texts:
+        texts = _split(texts, alphabet)
+        encoded, text_lengths = one_hot(texts, alphabet)
+        origin["x"] = "text, one-hot"
+        given["x"], same_length = _arrange(encoded, text_lengths, batch_first, unbatched)
+        if not same_length:
+            given["lengths"] = np.array(text_lengths, float)
+    for name, wanted in (("h0", h0), ("c0", c0)):
+        if wanted not in ("zeros", "random"):
+            given[name], origin[name] = _single(wanted, name), "given"
+    if lengths is not None:
+        given["lengths"] = np.array(_numbers(lengths), float)
+    if "x" in given:
+        warnings = _warn_of_axes(given["x"], batch_first, texts)
+        _check(given["x"], steps, batch, unbatched, batch_first)
+    state: dict[str, State] = {
+        name: given.get(name, "random" if wanted == "random" else "zeros") for name, wanted in (("h0", h0), ("c0", c0))
+    }
+    request = SignalRequest(
+        steps=4 if steps is None else steps,
+        batch=1 if batch is None else batch,
+        unbatched=unbatched,
+        x=given.get("x"),
+        lengths=_whole(given["lengths"]) if "lengths" in given else None,
+        **state,
+    )
+    width = given["x"].shape[-1] if texts else None
+    return Sources(request, origin, tuple(warnings), width)
+
+
+def _signals(source: str) -> dict[str, Array]:
+    """x, and whatever else of h0, c0 and lengths the source holds."""
+    tensors = _read(source)
+    if set(tensors.arrays) & set(SIGNALS):
+        return {name: array for name, array in tensors.arrays.items() if name in SIGNALS}
+    return {"x": _single(source, "x")}
+
+
+def _single(source: str, name: str) -> Array:
+    """The array `name` of a source, or its only array."""
+    arrays = _read(source).arrays
+    if name in arrays:
+        return arrays[name]
+    if len(arrays) == 1:
+        return next(iter(arrays.values()))
+    names = ", ".join(show(key) for key in arrays) or "nothing"
+    raise FileError(f"{_label(source)} should hold one array, or one named {name}, and holds {names}")
+
+
+def _read(source: str) -> Tensors:
+    if not _is_json(source):
+        return read_tensors(Path(source))
+    from rnntrace.files.text import parse_json
+
+    return parse_json(source)
+
+
+def _is_json(source: str) -> bool:
+    return source.lstrip()[:1] in ("[", "{")
+
+
+def _label(source: str) -> str:
+    return "the JSON" if _is_json(source) else show(source)
+
+
+def _split(texts: Sequence[str], alphabet: str | None) -> list[str]:
+    """One text an item: a comma separates texts unless it is a letter of the alphabet."""
+    if alphabet is not None and "," in alphabet:
+        return list(texts)
+    return [part for text in texts for part in text.split(",")]
+
+
+def _arrange(encoded: Array, lengths: tuple[int, ...], batch_first: bool, unbatched: bool) -> tuple[Array, bool]:
+    """One-hot vectors (text, letter, alphabet) as x, and whether all texts are equally long.
+
+    One text is laid out as the module wants it. Several are left as they are written, texts first: what a module without
+    batch_first then makes of them is what happens to people, and is warned of.
+    """
+    same_length = len(set(lengths)) == 1
+    if len(lengths) == 1:
+        single = encoded[0] if unbatched else encoded if batch_first else encoded.swapaxes(0, 1)
+        return single, True
+    if unbatched:
+        raise UsageError(f"--unbatched takes one text, and there are {len(lengths)}: leave it out")
+    if not same_length and not batch_first:
+        raise SignalError("texts of different lengths need --batch-first: axis 0 of x are then the texts")
+    return encoded, same_length
+
+
+def _warn_of_axes(x: Array, batch_first: bool, texts: Sequence[str]) -> list[str]:
+    """Say which axis of a given x is taken for time where it may well be another one that was meant."""
+    if x.ndim != 3 or batch_first:
+        return []
+    axis_0, axis_1 = x.shape[:2]
+    taken = f"x has shape {x.shape}, time first: axis 0 ({axis_0}) was taken for time and axis 1 ({axis_1}) for the batch"
+    if len(texts) > 1:
+        return [f"{taken}, though there are {axis_0} texts of {axis_1} letters; --batch-first reads each text as one sequence"]
+    if 1 < axis_0 < axis_1:
+        return [f"{taken}; if it is (batch, time, input), pass --batch-first"]
+    return []
+
+
+def _check(x: Array, steps: int | None, batch: int | None, unbatched: bool, batch_first: bool) -> None:
+    """Flags that contradict a given x."""
+    if unbatched and x.ndim == 3:
+        raise SignalError(f"--unbatched takes x of shape (time, input), and x has shape {x.shape}")
+    time_and_batch = {2: (*x.shape[:1], 1), 3: x.shape[1::-1] if batch_first else x.shape[:2]}
+    sizes = time_and_batch.get(x.ndim, ())
+    for option, wanted, found in zip(("--steps", "--batch"), (steps, batch), sizes, strict=False):
+        if wanted is not None and wanted != found:
+            raise SignalError(f"{option} {wanted} contradicts x, where it is {found}: leave {option} out")
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--lengths should be whole numbers such as 5,3,2, not {text!r}") from None
+
+
+def _whole(lengths: Array) -> tuple[int, ...]:
+    flat = np.atleast_1d(lengths)
+    if flat.ndim != 1 or not np.all(flat == np.floor(flat)):
+        raise SignalError("lengths should be whole numbers, one for each item of the batch")
+    return tuple(int(length) for length in flat)

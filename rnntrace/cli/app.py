@@ -1,0 +1,67 @@
+"""The typer application, and the one place where errors become a line and an exit code."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from rnntrace import __version__
+from rnntrace.cli.run import run
+from rnntrace.errors import ExitCode, RnnTraceError
+
+app = typer.Typer(
+    name="rnntrace",
+    help="See inside recurrent networks: every gate and state, step by step, beside the framework's own result.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
+)
+app.command()(run)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"rnntrace {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """See inside recurrent networks: every gate and state, step by step, beside the framework's own result."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code."""
+    sys.exit(exit_code(arguments))
+
+
+def exit_code(arguments: list[str] | None = None) -> int:
+    """Run the command line; everything that a user can get wrong becomes one line on stderr."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or ExitCode.AGREES)
+    except RnnTraceError as error:
+        return _refuse(str(error))
+    except TyperException as error:
+        return _refuse(error.format_message())
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.AGREES
+
+
+def _refuse(message: str) -> int:
+    line = " ".join(message.split())
+    print(f"rnntrace: error: {line}", file=sys.stderr)
+    return ExitCode.REFUSED

@@ -1,0 +1,229 @@
+"""The flags that commands share, in the groups of the help."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+MODULE, SIGNALS, JUDGING, VIEW, OUTPUT = "Module", "Input", "Judging", "View", "Output"
+
+
+class Nonlinearity(StrEnum):
+    """Activation of an RNN."""
+
+    TANH = "tanh"
+    RELU = "relu"
+
+
+class DtypeName(StrEnum):
+    """Number format of the module."""
+
+    FLOAT64 = "float64"
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+
+class ReplayDtype(StrEnum):
+    """Number format of the replay."""
+
+    FLOAT64 = "float64"
+    FLOAT32 = "float32"
+
+
+class Distribution(StrEnum):
+    """What is drawn."""
+
+    NORMAL = "normal"
+    UNIFORM = "uniform"
+
+
+class Capture(StrEnum):
+    """Whether torch's own gates are captured."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
+class ToleranceName(StrEnum):
+    """How far apart values may be."""
+
+    TORCH = "torch"
+    EXACT = "exact"
+
+
+class ReplayMode(StrEnum):
+    """Which replay is shown."""
+
+    FREE = "free"
+    FORCED = "forced"
+
+
+class Format(StrEnum):
+    """How the result is written."""
+
+    TABLE = "table"
+    PLAIN = "plain"
+    JSON = "json"
+
+
+class When(StrEnum):
+    """When to colour."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+InputSize = Annotated[
+    int | None,
+    typer.Option(
+        "--input-size", "-i", help="Size of x at each step; with --text, the alphabet's.  [default: 3]", rich_help_panel=MODULE
+    ),
+]
+Hidden = Annotated[int, typer.Option("--hidden", "-H", help="Size of the hidden state.", rich_help_panel=MODULE)]
+Layers = Annotated[int, typer.Option("--layers", "-l", help="Number of stacked layers.", rich_help_panel=MODULE)]
+Bidirectional = Annotated[
+    bool,
+    typer.Option(
+        "--bidirectional", "-b", help="Run a second direction, from the last step to the first.", rich_help_panel=MODULE
+    ),
+]
+NoBias = Annotated[bool, typer.Option("--no-bias", help="Leave out both biases.", rich_help_panel=MODULE)]
+NonlinearityOption = Annotated[
+    Nonlinearity | None, typer.Option("--nonlinearity", help="Activation of an RNN.  [default: tanh]", rich_help_panel=MODULE)
+]
+ProjSize = Annotated[
+    int,
+    typer.Option("--proj-size", help="Project the hidden state of an LSTM to this size; 0 for none.", rich_help_panel=MODULE),
+]
+Dropout = Annotated[
+    float,
+    typer.Option(
+        "--dropout", help="Accepted as torch does; it acts in training alone, and this is eval mode.", rich_help_panel=MODULE
+    ),
+]
+BatchFirst = Annotated[
+    bool,
+    typer.Option(
+        "--batch-first", help="x and output are (batch, time, ·) instead of (time, batch, ·).", rich_help_panel=MODULE
+    ),
+]
+WeightsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Load a state_dict: .pt, .safetensors or .npz with torch's names.",
+        rich_help_panel=MODULE,
+    ),
+]
+Dtype = Annotated[DtypeName, typer.Option("--dtype", help="Number format of the module.", rich_help_panel=MODULE)]
+Device = Annotated[str, typer.Option("--device", help="Where torch runs the module.", rich_help_panel=MODULE)]
+
+Steps = Annotated[
+    int | None, typer.Option("--steps", "-T", help="Number of time steps.  [default: 4]", rich_help_panel=SIGNALS)
+]
+Batch = Annotated[
+    int | None, typer.Option("--batch", "-B", help="Number of sequences in the batch.  [default: 1]", rich_help_panel=SIGNALS)
+]
+Unbatched = Annotated[
+    bool, typer.Option("--unbatched", help="Feed x as (time, input), without a batch.", rich_help_panel=SIGNALS)
+]
+Input = Annotated[
+    str | None,
+    typer.Option(
+        "--input",
+        metavar="FILE|JSON",
+        help="x from .npy, .npz, .csv, .json, .pt, .safetensors or typed as JSON; keys x, h0, c0, lengths give all four.",
+        rich_help_panel=SIGNALS,
+    ),
+]
+Text = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text", help="x from text, one-hot; several texts between commas or by repeating it.", rich_help_panel=SIGNALS
+    ),
+]
+Alphabet = Annotated[
+    str | None,
+    typer.Option(
+        "--alphabet", help="The letters of --text in order.  [default: those that occur, sorted]", rich_help_panel=SIGNALS
+    ),
+]
+H0 = Annotated[
+    str, typer.Option("--h0", metavar="zeros|random|FILE|JSON", help="Initial hidden state.", rich_help_panel=SIGNALS)
+]
+C0 = Annotated[
+    str, typer.Option("--c0", metavar="zeros|random|FILE|JSON", help="Initial cell state of an LSTM.", rich_help_panel=SIGNALS)
+]
+Lengths = Annotated[
+    str | None,
+    typer.Option("--lengths", metavar="5,3,2", help="Length of each sequence: the batch is packed.", rich_help_panel=SIGNALS),
+]
+Dist = Annotated[
+    Distribution, typer.Option("--dist", help="What is drawn: normal (0, 1) or uniform [0, 1).", rich_help_panel=SIGNALS)
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed", help="Draws parameters, x, h0, c0, in this order.  [default: drawn and printed]", rich_help_panel=SIGNALS
+    ),
+]
+
+CaptureOption = Annotated[
+    Capture, typer.Option("--capture", help="Capture torch's own gates; auto: up to a size limit.", rich_help_panel=JUDGING)
+]
+Tolerance = Annotated[
+    ToleranceName,
+    typer.Option("--tolerance", help="torch: as torch.testing for the dtype; exact: no difference.", rich_help_panel=JUDGING),
+]
+Rtol = Annotated[
+    float | None, typer.Option("--rtol", help="Relative tolerance instead of the dtype's.", rich_help_panel=JUDGING)
+]
+Atol = Annotated[
+    float | None, typer.Option("--atol", help="Absolute tolerance instead of the dtype's.", rich_help_panel=JUDGING)
+]
+Replay = Annotated[
+    ReplayMode,
+    typer.Option(
+        "--replay", help="Show the free-running replay, or one forced with torch's own states.", rich_help_panel=JUDGING
+    ),
+]
+ReplayDtypeOption = Annotated[
+    ReplayDtype | None,
+    typer.Option("--replay-dtype", help="Number format of the replay.  [default: the module's]", rich_help_panel=JUDGING),
+]
+
+Show = Annotated[
+    str, typer.Option("--show", help="What to show: gates, states, terms, weights, outputs or all.", rich_help_panel=VIEW)
+]
+Layer = Annotated[str | None, typer.Option("--layer", metavar="0,2", help="Layers to show, from 0.", rich_help_panel=VIEW)]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        "--time", metavar="2:4", help="Steps to show, both ends included; t = 0 is the initial state.", rich_help_panel=VIEW
+    ),
+]
+Unit = Annotated[str | None, typer.Option("--unit", metavar="0:3", help="Units to show, from 0.", rich_help_panel=VIEW)]
+Item = Annotated[
+    str | None, typer.Option("--item", metavar="0", help="Items of the batch to show, from 0.", rich_help_panel=VIEW)
+]
+Digits = Annotated[int, typer.Option("--digits", min=0, max=17, help="Digits after the point.", rich_help_panel=VIEW)]
+MaxRows = Annotated[
+    int, typer.Option("--max-rows", min=0, help="Longest table that is shown whole; 0 for no limit.", rich_help_panel=VIEW)
+]
+
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to write the result.", rich_help_panel=OUTPUT)]
+OutputFile = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the result to a file instead.", rich_help_panel=OUTPUT),
+]
+Save = Annotated[
+    Path | None,
+    typer.Option("--save", metavar="FILE", help="Save the trace as .npz or .safetensors.", rich_help_panel=OUTPUT),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict alone.", rich_help_panel=OUTPUT)]
+Color = Annotated[When, typer.Option("--color", help="When to colour.", rich_help_panel=OUTPUT)]

@@ -1,0 +1,114 @@
+"""`rnntrace run`."""
+
+from typing import Annotated
+
+import typer
+
+from rnntrace.cli import options
+from rnntrace.cli.options import (
+    Capture,
+    Distribution,
+    DtypeName,
+    Format,
+    ReplayMode,
+    ToleranceName,
+    When,
+)
+from rnntrace.errors import ExitCode
+
+
+def run(
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="rnn, lstm, gru, rnn-cell, lstm-cell or gru-cell.", show_default=False)
+    ],
+    input_size: options.InputSize = None,
+    hidden: options.Hidden = 2,
+    layers: options.Layers = 1,
+    bidirectional: options.Bidirectional = False,
+    no_bias: options.NoBias = False,
+    nonlinearity: options.NonlinearityOption = None,
+    proj_size: options.ProjSize = 0,
+    dropout: options.Dropout = 0.0,
+    batch_first: options.BatchFirst = False,
+    weights: options.WeightsFile = None,
+    dtype: options.Dtype = DtypeName.FLOAT32,
+    device: options.Device = "cpu",
+    steps: options.Steps = None,
+    batch: options.Batch = None,
+    unbatched: options.Unbatched = False,
+    input: options.Input = None,
+    text: options.Text = None,
+    alphabet: options.Alphabet = None,
+    h0: options.H0 = "zeros",
+    c0: options.C0 = "zeros",
+    lengths: options.Lengths = None,
+    dist: options.Dist = Distribution.NORMAL,
+    seed: options.Seed = None,
+    capture: options.CaptureOption = Capture.AUTO,
+    tolerance: options.Tolerance = ToleranceName.TORCH,
+    rtol: options.Rtol = None,
+    atol: options.Atol = None,
+    replay: options.Replay = ReplayMode.FREE,
+    replay_dtype: options.ReplayDtypeOption = None,
+    show: options.Show = "gates,states",
+    layer: options.Layer = None,
+    time: options.Time = None,
+    unit: options.Unit = None,
+    item: options.Item = None,
+    digits: options.Digits = 4,
+    max_rows: options.MaxRows = 40,
+    format: options.FormatOption = Format.TABLE,
+    output: options.OutputFile = None,
+    save: options.Save = None,
+    quiet: options.Quiet = False,
+    color: options.Color = When.AUTO,
+) -> int:
+    """Build a module, feed it, replay it by hand, and print every gate and state beside torch's own, with a verdict."""
+    from rnntrace.api.run import run as run_module
+    from rnntrace.api.save import save as save_trace
+    from rnntrace.api.sources import read_sources
+    from rnntrace.api.trace import Judging
+    from rnntrace.cli.output import emit
+    from rnntrace.model.spec import ModuleSpec, parse_kind
+    from rnntrace.report.run import run_report
+    from rnntrace.report.select import View, parse_parts, parse_range
+
+    parts = parse_parts(show)
+    sources = read_sources(
+        input=input,
+        texts=text or (),
+        alphabet=alphabet,
+        h0=h0,
+        c0=c0,
+        lengths=lengths,
+        steps=steps,
+        batch=batch,
+        unbatched=unbatched,
+        batch_first=batch_first,
+    )
+    spec = ModuleSpec(
+        kind=parse_kind(kind),
+        input_size=(sources.input_size or 3) if input_size is None else input_size,
+        hidden_size=hidden,
+        num_layers=layers,
+        bidirectional=bidirectional,
+        bias=not no_bias,
+        batch_first=batch_first,
+        nonlinearity=nonlinearity,
+        proj_size=proj_size,
+        dropout=dropout,
+        dtype=dtype,
+    )
+    judging = Judging(capture, tolerance, rtol, atol, replay, replay_dtype, keep_terms="terms" in parts)
+    result = run_module(spec, sources, judging, weights=weights, distribution=dist, seed=seed, device=device)
+    view = View(
+        parts,
+        parse_range(layer, "--layer", 0, layers - 1),
+        parse_range(time, "--time", 0, result.inputs.steps),
+        parse_range(unit, "--unit", 0, hidden - 1),
+        parse_range(item, "--item", 0, result.inputs.batch - 1),
+    )
+    if save:
+        save_trace(result, save)
+    emit(run_report(result, view), format=format, output=output, quiet=quiet, color=color, digits=digits, max_rows=max_rows)
+    return ExitCode.AGREES if result.passed else ExitCode.DISAGREES

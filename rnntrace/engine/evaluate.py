@@ -1,0 +1,119 @@
+"""An expression on arrays.
+
+The same evaluator serves a single step, arrays (B, H), and a whole sequence at once, arrays (T, B, H): which of the two
+happens is decided by `schedule`, from what is known beforehand.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnntrace.equations.cells import Cell, Step
+from rnntrace.equations.expression import Expr, Op
+from rnntrace.model.dtypes import Array
+from rnntrace.model.weights import LayerWeights
+
+
+class Scope:
+    """What the leaves of an expression stand for: input terms, gates and states of this step, states of the step before."""
+
+    def __init__(self, cell: Cell, weights: LayerWeights) -> None:
+        self.gates = {gate: position for position, gate in enumerate(cell.gates)}
+        self.weights = weights
+        self._W_hh = _stacked(weights.W_hh)
+
+    def enter(self, input_terms: Array, now: dict[str, Array], before: dict[str, Array]) -> None:
+        """Set what is known here: input terms (…, G, H), this step's quantities and the states before, each (…, H)."""
+        self.inputs, self.now, self.before = input_terms, now, before
+        self._argument: Array | None = None
+
+    def input_terms(self, x: Array) -> Array:
+        """W_ih·x + b_ih of every gate at once: (T, B, I) to (T, B, G, H)."""
+        return _affine(x, _stacked(self.weights.W_ih), self.weights.b_ih)
+
+    def recurrent_term(self, gate: str, argument: Array) -> Array:
+        """W_hg·argument + b_hg; gates that share an argument share one matrix product."""
+        if argument is not self._argument:
+            self._argument = argument
+            self._products = _affine(argument, self._W_hh, self.weights.b_hh)
+        return self._products[..., self.gates[gate], :]
+
+    def projection(self, argument: Array) -> Array:
+        """W_hr·argument."""
+        assert self.weights.W_hr is not None
+        return argument @ self.weights.W_hr.T
+
+
+def _stacked(blocks: Array) -> Array:
+    """The blocks (G, H, N) of all gates as one matrix (N, G, H)."""
+    return np.ascontiguousarray(np.moveaxis(blocks, 2, 0))
+
+
+def _affine(values: Array, matrix: Array, bias: Array | None) -> Array:
+    """Values (…, N) times a stacked matrix (N, G, H) in one product, plus bias (G, H): (…, G, H)."""
+    inner, gates, units = matrix.shape
+    product = (values.reshape(-1, inner) @ matrix.reshape(inner, -1)).reshape(*values.shape[:-1], gates, units)
+    return product if bias is None else product + bias
+
+
+def sigmoid(values: Array) -> Array:
+    """1 / (1 + exp(-values)), accurate at both ends: exp overflows to infinity and the quotient is 0."""
+    result: Array = np.reciprocal(1 + np.exp(-values))
+    return result
+
+
+def relu(values: Array) -> Array:
+    """max(0, values); NaN stays NaN."""
+    return np.maximum(values, 0)
+
+
+OPERATORS: dict[Op, Callable[..., Array]] = {
+    Op.ADD: np.add,
+    Op.SUBTRACT: np.subtract,
+    Op.MULTIPLY: np.multiply,
+    Op.SIGMOID: sigmoid,
+    Op.TANH: np.tanh,
+    Op.RELU: relu,
+}
+
+LEAVES: dict[Op, Callable[..., Array]] = {
+    Op.NOW: lambda scope, leaf: scope.now[leaf.name],
+    Op.BEFORE: lambda scope, leaf: scope.before[leaf.name],
+    Op.CONSTANT: lambda scope, leaf: leaf.value,
+    Op.INPUT_TERM: lambda scope, leaf: scope.inputs[..., scope.gates[leaf.name], :],
+    Op.RECURRENT_TERM: lambda scope, leaf, argument: scope.recurrent_term(leaf.name, argument),
+    Op.PROJECTION: lambda scope, leaf, argument: scope.projection(argument),
+}
+
+
+def evaluate(expr: Expr, scope: Scope) -> Array:
+    """The value of an expression where its leaves stand for what `scope` says."""
+    args = [evaluate(arg, scope) for arg in expr.args]
+    if expr.op in OPERATORS:
+        return OPERATORS[expr.op](*args)
+    return LEAVES[expr.op](scope, expr, *args)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The steps of a cell by how they are computed: at once for all t, then in a scan from t to t + 1, then at once."""
+
+    ahead: tuple[Step, ...]
+    scan: tuple[Step, ...]
+    behind: tuple[Step, ...]
+
+
+def schedule(cell: Cell, known: Collection[str]) -> Schedule:
+    """How to compute a cell when the sequences of the states `known` are given beforehand.
+
+    The scan runs from the first step that reads an unknown state of the step before to the last one that computes such a
+    state: every step when nothing is known, the cell state alone for an LSTM whose h is known.
+    """
+    carried = [
+        {leaf.name for leaf in step.expression.walk() if leaf.op is Op.BEFORE and leaf.name not in known} for step in cell.steps
+    ]
+    wanted = set().union(*carried)
+    scanned = [k for k, step in enumerate(cell.steps) if carried[k] or step.symbol in wanted]
+    first, last = (scanned[0], scanned[-1] + 1) if scanned else (len(cell.steps),) * 2
+    return Schedule(cell.steps[:first], cell.steps[first:last], cell.steps[last:])

@@ -1,0 +1,73 @@
+"""What is compared: each quantity of a replay paired with the framework's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnntrace.engine.trace import Key, Trace
+from rnntrace.model.dtypes import Array, Flags
+
+OUTPUTS = ("output", "h_n", "c_n")
+"""Names of the quantities that a module returns; all others are symbols of its cell."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One quantity from both sides: arrays (T, B, H); `one_step` is the forced replay where `replay` runs free.
+
+    `name` is a symbol of the cell, or output, h_n or c_n. `t` (T, B) is the time that each row belongs to. `valid` (T, B) is
+    False at steps that do not exist.
+    """
+
+    name: str
+    layer: int
+    direction: str
+    replay: Array
+    one_step: Array
+    framework: Array
+    t: NDArray[np.int_]
+    valid: Flags | None = None
+
+    @property
+    def column(self) -> tuple[bool, int, str]:
+        """What is searched together for the first failure: gates and states of a layer and direction, then each output."""
+        return (self.name in OUTPUTS, self.layer, self.direction)
+
+
+def pair_up(shown: Trace, one_step: Trace, own: Mapping[Key, Array]) -> list[Quantity]:
+    """Every gate and state that the framework's `own` values hold, in order of computation."""
+    return [
+        Quantity(symbol, layer, direction, values, one_step.columns[key], own[key], _times(shown), shown.inputs.valid)
+        for key, values in shown.columns.items()
+        for layer, direction, symbol in [key]
+        if key in own
+    ]
+
+
+def pair_outputs(shown: Trace, one_step: Trace, expected: Mapping[str, Array]) -> list[Quantity]:
+    """output, h_n and c_n, time-major, as far as they are `expected`; each layer and direction is a quantity of its own."""
+    spec = shown.spec
+    last, size = spec.num_layers - 1, spec.output_size
+    quantities = []
+    if "output" in expected:
+        for half, direction in enumerate(spec.directions):
+            mine, forced, theirs = (
+                values[..., half * size : (half + 1) * size] for values in (shown.output, one_step.output, expected["output"])
+            )
+            quantities.append(Quantity("output", last, direction, mine, forced, theirs, _times(shown)))
+    for state in spec.cell.states:
+        if (name := f"{state}_n") in expected:
+            for row, (layer, direction) in enumerate(spec.columns):
+                mine, forced, theirs = (
+                    values[row : row + 1] for values in (shown.final(state), one_step.final(state), expected[name])
+                )
+                t = shown.final_step(direction)[None]
+                quantities.append(Quantity(name, layer, direction, mine, forced, theirs, t))
+    return quantities
+
+
+def _times(trace: Trace) -> NDArray[np.int_]:
+    """(T, B): t of every row."""
+    return np.arange(1, trace.inputs.steps + 1)[:, None].repeat(trace.inputs.batch, axis=1)

@@ -1,0 +1,103 @@
+"""The trace: every gate and state of a replay, by layer, direction and symbol."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.signals import Inputs
+from rnntrace.model.spec import FORWARD, REVERSE, ModuleSpec
+
+Key = tuple[int, str, str]
+"""(layer, direction, symbol)"""
+
+
+def input_term_symbol(gate: str) -> str:
+    """The symbol under which a trace keeps W_ig·x + b_ig."""
+    return f"{gate}.input"
+
+
+def recurrent_term_symbol(gate: str) -> str:
+    """The symbol under which a trace keeps W_hg·h + b_hg."""
+    return f"{gate}.recurrent"
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A replay, quantity by quantity: (layer, direction, symbol) → array (T, B, H) for t = 1 … T in input-time order.
+
+    The hidden state of a projected LSTM is (T, B, R). Steps that do not exist, behind the end of a shorter sequence, are NaN
+    in every quantity and False in `inputs.valid`. Arrays are read-only. `terms` holds the affine terms, if they were kept.
+    """
+
+    spec: ModuleSpec
+    inputs: Inputs
+    columns: Mapping[Key, Array]
+    terms: Mapping[Key, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for array in (*self.columns.values(), *self.terms.values()):
+            array.flags.writeable = False
+
+    def __getitem__(self, key: str | tuple[str] | tuple[str, int] | tuple[str, int, str]) -> Array:
+        """`trace["f", 0, "forward"]`; layer 0 and the forward direction when left out. KeyError names what there is."""
+        symbol, layer, direction = _full_key(key)
+        for columns in (self.columns, self.terms):
+            if (layer, direction, symbol) in columns:
+                return columns[layer, direction, symbol]
+        raise KeyError(
+            f"{symbol!r} of layer {layer}, {direction}, is not in the trace; it holds the symbols "
+            f"{', '.join(self.spec.cell.symbols)} of {len(self.spec.columns)} layers and directions"
+        )
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self.columns)
+
+    def initial(self, state: str, layer: int, direction: str) -> Array:
+        """The state at t = 0 of one layer and direction, (B, R) for h and (B, H) for c."""
+        initial: Array = self.inputs.initial(state)[self.spec.columns.index((layer, direction))]
+        return initial
+
+    def hidden(self, layer: int) -> Array:
+        """What a layer gives to the one above: every direction's h side by side, (T, B, D·R), zero at padded steps."""
+        return side_by_side(self.columns, layer, self.spec, self.inputs.valid)
+
+    @property
+    def output(self) -> Array:
+        """The last layer's hidden states, (T, B, D·R), zero at padded steps."""
+        return self.hidden(self.spec.num_layers - 1)
+
+    def final(self, state: str) -> Array:
+        """h_n or c_n by the symbol of the state: (L·D, B, ·), rows in the order of `spec.columns`."""
+        items = np.arange(self.inputs.batch)
+        rows = [
+            self.columns[layer, direction, state][self.final_step(direction) - 1, items]
+            for layer, direction in self.spec.columns
+        ]
+        return np.stack(rows)
+
+    def final_step(self, direction: str) -> np.ndarray[tuple[int], np.dtype[np.int_]]:
+        """(B,): the t at which each item's state is final: its length going forward, 1 in reverse."""
+        if direction == REVERSE:
+            return np.ones(self.inputs.batch, int)
+        assert direction == FORWARD
+        return np.asarray(self.inputs.lengths or (self.inputs.steps,) * self.inputs.batch)
+
+    @property
+    def outputs(self) -> dict[str, Array]:
+        """output, h_n and, for an LSTM, c_n; time-major."""
+        finals = {f"{state}_n": self.final(state) for state in self.spec.cell.states}
+        return {"output": self.output, **finals}
+
+
+def side_by_side(columns: Mapping[Key, Array], layer: int, spec: ModuleSpec, valid: Flags | None) -> Array:
+    """The hidden states of a layer's directions, (T, B, D·R), zero at the steps that do not exist."""
+    h = np.concatenate([columns[layer, direction, "h"] for direction in spec.directions], axis=2)
+    return h if valid is None else np.where(valid[..., None], h, h.dtype.type(0))
+
+
+def _full_key(key: str | tuple[str] | tuple[str, int] | tuple[str, int, str]) -> tuple[str, int, str]:
+    parts: tuple[str | int, ...] = (key,) if isinstance(key, str) else key
+    symbol, layer, direction = (*parts, *("", 0, FORWARD)[len(parts) :])
+    return str(symbol), int(layer), str(direction)

@@ -1,0 +1,1 @@
+"""What a cell is: each cell declared once, as expressions, and the readings of that declaration."""

@@ -1,0 +1,139 @@
+"""Every cell, declared once.
+
+The replay, the formulas, the order of the gate blocks in a weight matrix, the column headings and the documentation of
+each cell are read from here. Sources: the equations in the documentation of torch.nn.RNN, LSTM and GRU; the GRU with the
+reset gate before the matrix product is Cho et al. 2014 (arXiv:1406.1078), ONNX's `linear_before_reset = 0` and Keras'
+`reset_after=False`; the projected LSTM is Sak et al. 2014 (arXiv:1402.1128) without peepholes.
+"""
+
+from dataclasses import dataclass, field
+
+from rnntrace.equations.expression import (
+    Expr,
+    before,
+    input_term,
+    now,
+    projection,
+    recurrent_term,
+    relu,
+    sigmoid,
+    tanh,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a cell: `symbol` at time t is `expression`; `role` is its name in words."""
+
+    symbol: str
+    role: str
+    expression: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A recurrent cell.
+
+    `gates` are the blocks of weight_ih and weight_hh from top to bottom, `states` what is carried from step to step (the
+    hidden state first), `steps` the equations in the order in which they can be computed.
+    """
+
+    kind: str
+    title: str
+    gates: tuple[str, ...]
+    states: tuple[str, ...]
+    steps: tuple[Step, ...] = field(repr=False)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Every quantity of a step, in the order of computation."""
+        return tuple(step.symbol for step in self.steps)
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """The name in words of each symbol."""
+        return {step.symbol: step.role for step in self.steps}
+
+
+h_before, c_before = before("h"), before("c")
+i, f, g, o = now("i"), now("f"), now("g"), now("o")
+r, z, n = now("r"), now("z"), now("n")
+c = now("c")
+
+
+def affine(gate: str) -> Expr:
+    """What a gate sees of the input and of the hidden state before."""
+    return input_term(gate) + recurrent_term(gate, h_before)
+
+
+RNN_TANH = Cell(
+    kind="RNN",
+    title="RNN with tanh",
+    gates=("h",),
+    states=("h",),
+    steps=(Step("h", "hidden state", tanh(affine("h"))),),
+)
+
+RNN_RELU = Cell(
+    kind="RNN",
+    title="RNN with ReLU",
+    gates=("h",),
+    states=("h",),
+    steps=(Step("h", "hidden state", relu(affine("h"))),),
+)
+
+_LSTM_TO_CELL_STATE = (
+    Step("i", "input gate", sigmoid(affine("i"))),
+    Step("f", "forget gate", sigmoid(affine("f"))),
+    Step("g", "candidate", tanh(affine("g"))),
+    Step("o", "output gate", sigmoid(affine("o"))),
+    Step("c", "cell state", f * c_before + i * g),
+)
+
+LSTM = Cell(
+    kind="LSTM",
+    title="LSTM",
+    gates=("i", "f", "g", "o"),
+    states=("h", "c"),
+    steps=(*_LSTM_TO_CELL_STATE, Step("h", "hidden state", o * tanh(c))),
+)
+
+LSTM_PROJECTED = Cell(
+    kind="LSTM",
+    title="LSTM with projection",
+    gates=("i", "f", "g", "o"),
+    states=("h", "c"),
+    steps=(*_LSTM_TO_CELL_STATE, Step("h", "hidden state", projection(o * tanh(c)))),
+)
+
+_GRU_RESET = Step("r", "reset gate", sigmoid(affine("r")))
+_GRU_UPDATE = Step("z", "update gate", sigmoid(affine("z")))
+_GRU_HIDDEN = Step("h", "hidden state", (1 - z) * n + z * h_before)
+
+GRU = Cell(
+    kind="GRU",
+    title="GRU (reset after the matrix product)",
+    gates=("r", "z", "n"),
+    states=("h",),
+    steps=(
+        _GRU_RESET,
+        _GRU_UPDATE,
+        Step("n", "candidate", tanh(input_term("n") + r * recurrent_term("n", h_before))),
+        _GRU_HIDDEN,
+    ),
+)
+
+GRU_RESET_BEFORE = Cell(
+    kind="GRU",
+    title="GRU (reset before the matrix product)",
+    gates=("r", "z", "n"),
+    states=("h",),
+    steps=(
+        _GRU_RESET,
+        _GRU_UPDATE,
+        Step("n", "candidate", tanh(input_term("n") + recurrent_term("n", r * h_before))),
+        _GRU_HIDDEN,
+    ),
+)
+
+CELLS = (RNN_TANH, RNN_RELU, LSTM, LSTM_PROJECTED, GRU, GRU_RESET_BEFORE)

@@ -1,0 +1,48 @@
+"""What can go wrong for a user, and how the process ends.
+
+Every exception here is also the built-in that a caller would already catch. Its message is one sentence that
+says what was expected, what was found and what to do; the command line prints it and ends with `ExitCode.REFUSED`.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How the process ends."""
+
+    AGREES = 0
+    DISAGREES = 1
+    REFUSED = 2
+    INTERRUPTED = 130
+
+
+class RnnTraceError(Exception):
+    """A request that cannot be carried out."""
+
+
+class SpecError(RnnTraceError, ValueError):
+    """A module that cannot exist: sizes or options that contradict one another."""
+
+
+class SignalError(RnnTraceError, ValueError):
+    """Inputs, initial states or lengths that do not fit the module."""
+
+
+class WeightsError(RnnTraceError, ValueError):
+    """Weights that do not fit the module, or from which no module can be told."""
+
+
+class FileError(RnnTraceError, OSError):
+    """A file that cannot be read or written."""
+
+
+class UsageError(RnnTraceError, ValueError):
+    """Options that do not go together."""
+
+
+class FrameworkError(RnnTraceError, RuntimeError):
+    """The framework refused to build or run the module."""
+
+
+class MissingExtraError(RnnTraceError, ImportError):
+    """A file format or picture that needs an optional package which is not installed."""

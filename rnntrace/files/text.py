@@ -1,0 +1,80 @@
+"""Numbers as text: JSON arrays (or objects of them) and CSV."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnntrace.errors import FileError
+from rnntrace.files import Tensors
+from rnntrace.model.dtypes import Array
+
+
+def read(path: Path, kind: str) -> Tensors:
+    """The arrays of a .json by key, or the one array of a .json or .csv under the empty name."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise FileError("unknown format: expected one of .pt, .safetensors, .npz, .npy, .json or .csv") from None
+    return parse_json(text) if kind == "json" else _named({"": parse_csv(text)})
+
+
+def parse_json(text: str) -> Tensors:
+    """A nested list, or an object of nested lists; "nan", "inf" and "-inf" count as numbers. Raises FileError."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"not valid JSON: {error}") from None
+    if isinstance(content, dict):
+        return _named({str(name): _array(value, str(name)) for name, value in content.items() if value is not None})
+    return _named({"": _array(content, "the array")})
+
+
+def parse_csv(text: str) -> Array:
+    """A row a time step, a column a feature; a first row without any number is taken for headings. Raises FileError."""
+    rows = [(number, row) for number, row in enumerate(csv.reader(text.splitlines()), 1) if any(cell.strip() for cell in row)]
+    if rows and not any(_is_number(cell) for cell in rows[0][1]):
+        rows = rows[1:]
+    if not rows:
+        raise FileError("expected rows of numbers, and found none")
+    width = len(rows[0][1])
+    for number, row in rows:
+        if len(row) != width:
+            raise FileError(f"row {number} has {len(row)} values, and row {rows[0][0]} has {width}: every row needs as many")
+        for cell in row:
+            if not _is_number(cell):
+                raise FileError(f"row {number} has {cell[:40]!r}, and a number was expected")
+    return np.array([[float(cell) for cell in row] for _, row in rows])
+
+
+def _array(content: Any, name: str) -> Array:
+    try:
+        return np.array(_numbers(content), np.float64)
+    except (ValueError, TypeError, RecursionError, OverflowError):
+        raise FileError(
+            f"{name} should be numbers in lists of equal length, and is not: a row is shorter or not a number"
+        ) from None
+
+
+def _numbers(content: Any) -> Any:
+    if isinstance(content, list):
+        return [_numbers(entry) for entry in content]
+    if isinstance(content, str) and content not in ("nan", "inf", "-inf"):
+        raise ValueError(content)
+    if isinstance(content, dict) or content is None:
+        raise TypeError(content)
+    return float(content)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _named(arrays: dict[str, Array]) -> Tensors:
+    return Tensors(arrays, dict.fromkeys(arrays, "float64"))

@@ -1,0 +1,27 @@
+"""Who else computes it: one file per framework. Only that file imports the framework, and only when it is asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rnntrace.model.dtypes import Array
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a framework made of the inputs, time-major.
+
+    `outputs`: output (T, B, D·R), h_n (L·D, B, R), c_n (L·D, B, H), from the path the framework takes by itself.
+    `hidden`: (layer, direction, "h") → (T, B, R), every layer's own h on that path. `captured`: the framework's own gates and
+    states by (layer, direction, symbol), from `captured_path`; empty where `not_captured` says why.
+    """
+
+    framework: str
+    version: str
+    device: str
+    threads: int
+    path: str
+    outputs: Mapping[str, Array]
+    hidden: Mapping[tuple[int, str, str], Array]
+    captured: Mapping[tuple[int, str, str], Array] = field(default_factory=dict)
+    captured_path: str = ""
+    not_captured: str = ""

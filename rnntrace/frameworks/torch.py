@@ -1,0 +1,247 @@
+"""torch.nn: build a module, run it, and say which path it took."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from rnntrace.errors import FrameworkError, SpecError, UsageError
+from rnntrace.frameworks import Observation
+from rnntrace.frameworks.torch_capture import CaptureFailed, capture_gates, native_path
+from rnntrace.model.dtypes import Array
+from rnntrace.model.layouts import parameter_name
+from rnntrace.model.signals import Draw, Inputs
+from rnntrace.model.spec import KINDS, ModuleSpec
+
+MAX_CAPTURED_STEPS = 2_000
+"""`capture="auto"` follows torch's operators up to this many cell steps (layers × directions × T)."""
+MAX_CAPTURED_VALUES = 2**20
+"""… and up to this many values in all gates and states."""
+
+Module = nn.RNN | nn.LSTM | nn.GRU | nn.RNNCell | nn.LSTMCell | nn.GRUCell
+
+
+def seed(value: int) -> None:
+    """Set torch's generator: everything that is drawn afterwards follows from it."""
+    torch.manual_seed(value)
+
+
+def build(spec: ModuleSpec, device: str = "cpu") -> Any:
+    """The module of torch.nn that `spec` describes, its parameters drawn as torch does, in eval mode."""
+    options: dict[str, Any] = {"bias": spec.bias, "dtype": _torch_dtype(spec)}
+    if spec.family == "RNN":
+        options["nonlinearity"] = spec.nonlinearity
+    if spec.kind == "LSTM":
+        options["proj_size"] = spec.proj_size
+    if not spec.is_cell:
+        options |= {
+            "num_layers": spec.num_layers,
+            "bidirectional": spec.bidirectional,
+            "batch_first": spec.batch_first,
+            "dropout": spec.dropout if spec.num_layers > 1 else 0.0,
+        }
+    if not spec.reset_after:
+        raise SpecError("torch's GRU resets after the matrix product: it cannot run a GRU that resets before it")
+    try:
+        return getattr(nn, spec.kind)(spec.input_size, spec.hidden_size, **options).to(torch.device(device)).eval()
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"torch cannot use the device {device!r}: {_first_line(error)}") from None
+
+
+def spec_of(module: Any) -> ModuleSpec:
+    """The specification of a user's own module of torch.nn. Raises UsageError for any other module."""
+    kind = type(module).__name__
+    if kind not in KINDS or not isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+        raise UsageError(f"expected one of torch.nn's {', '.join(KINDS)}, and got {kind}")
+    layer_options: dict[str, Any] = {}
+    if isinstance(module, nn.RNNBase):
+        layer_options = {
+            "num_layers": module.num_layers,
+            "bidirectional": module.bidirectional,
+            "batch_first": module.batch_first,
+            "proj_size": module.proj_size,
+            "dropout": float(module.dropout),
+        }
+    return ModuleSpec(
+        kind=kind,
+        input_size=module.input_size,
+        hidden_size=module.hidden_size,
+        bias=bool(module.bias),
+        nonlinearity=getattr(module, "nonlinearity", None),
+        dtype=str(next(module.parameters()).dtype).removeprefix("torch."),
+        **layer_options,
+    )
+
+
+def parameters(module: Any) -> dict[str, Array]:
+    """Every parameter by torch's name, as numpy arrays."""
+    return {name: to_numpy(parameter) for name, parameter in module.named_parameters()}
+
+
+def load_parameters(module: Any, values: Mapping[str, Array]) -> None:
+    """Copy values into the module; names and shapes were checked before."""
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(torch.from_numpy(np.array(values[name])))
+
+
+def drawing(spec: ModuleSpec, distribution: str) -> Draw:
+    """Draw arrays from torch's generator in the module's format, `normal` (0, 1) or `uniform` [0, 1)."""
+    sample = {"normal": torch.randn, "uniform": torch.rand}.get(distribution)
+    if sample is None:
+        raise UsageError(f"unknown distribution {distribution!r}: choose normal or uniform")
+
+    def draw(shape: tuple[int, ...]) -> Array:
+        return to_numpy(sample(shape, dtype=_torch_dtype(spec)))
+
+    return draw
+
+
+def to_numpy(tensor: torch.Tensor) -> Array:
+    """The values in numpy's nearest format: float16 and bfloat16 become float32, which holds them exactly."""
+    tensor = tensor.detach().cpu()
+    if tensor.dtype in (torch.float16, torch.bfloat16):
+        tensor = tensor.float()
+    array: Array = tensor.numpy()
+    return array
+
+
+def observe(module: Any, spec: ModuleSpec, inputs: Inputs, capture: str = "auto") -> Observation:
+    """Run the module on the inputs under no_grad in eval mode; `capture` torch's own gates: auto, on or off."""
+    if capture not in ("auto", "on", "off"):
+        raise UsageError(f"unknown capture {capture!r}: choose auto, on or off")
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            # What it says stands in the answer: the path.
+            warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
+            outputs = _run(module, spec, inputs)
+            path = _path(module, spec, inputs)
+            hidden = _hidden_by_layer(module, spec, inputs, outputs)
+            captured, reason = _capture(module, spec, inputs, capture)
+    except RuntimeError as error:
+        raise FrameworkError(f"torch could not run {spec.kind} in {spec.dtype}: {_first_line(error)}") from error
+    finally:
+        module.train(was_training)
+    return Observation(
+        framework="torch",
+        version=torch.__version__.partition("+")[0],
+        device=str(next(module.parameters()).device),
+        threads=torch.get_num_threads(),
+        path=path,
+        outputs=outputs,
+        hidden=hidden,
+        captured=captured,
+        captured_path="native" if captured else "",
+        not_captured=reason,
+    )
+
+
+def _run(module: Any, spec: ModuleSpec, inputs: Inputs) -> dict[str, Array]:
+    """output, h_n and, for an LSTM, c_n; time-major."""
+    like = next(module.parameters())
+
+    def tensor(array: Array) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(like)
+
+    x, h0 = tensor(inputs.x), tensor(inputs.h0)
+    c0 = None if inputs.c0 is None else tensor(inputs.c0)
+    output: Any
+    if spec.is_cell:
+        state: Any = h0[0] if c0 is None else (h0[0], c0[0])
+        steps = []
+        for x_t in x:
+            state = module(x_t, state)
+            steps.append(state if c0 is None else state[0])
+        output = torch.stack(steps)
+        finals = [output[-1:]] if c0 is None else [state[0][None], state[1][None]]
+    else:
+        if inputs.lengths is not None:
+            packed = pack_padded_sequence(x, torch.tensor(inputs.lengths), enforce_sorted=False)
+            output, state = module(packed, h0 if c0 is None else (h0, c0))
+            output, _ = pad_packed_sequence(output, total_length=inputs.steps)
+        else:
+            x = x.transpose(0, 1) if spec.batch_first else x
+            output, state = module(x, h0 if c0 is None else (h0, c0))
+            output = output.transpose(0, 1) if spec.batch_first else output
+        finals = [state] if c0 is None else list(state)
+    names = ["h_n", "c_n"]
+    return {"output": to_numpy(output), **{name: to_numpy(final) for name, final in zip(names, finals, strict=False)}}
+
+
+def _path(module: Any, spec: ModuleSpec, inputs: Inputs) -> str:
+    """Which implementation this module takes here, seen by watching one step of it."""
+    if next(module.parameters()).device.type != "cpu":
+        return str(next(module.parameters()).device.type)
+    lengths = None if inputs.lengths is None else (1,) * inputs.batch
+    return (
+        "native" if native_path(lambda: _run(module, spec, Inputs(inputs.x[:1], inputs.h0, inputs.c0, lengths))) else "oneDNN"
+    )
+
+
+def _hidden_by_layer(
+    module: Any, spec: ModuleSpec, inputs: Inputs, outputs: Mapping[str, Array]
+) -> dict[tuple[int, str, str], Array]:
+    """Every layer's own h on the path the module takes.
+
+    The last layer's is the output; the layers below are run one by one. (torch gives a stack the same bits whether it runs
+    as one module or layer by layer; a test holds that.)
+    """
+    found: dict[tuple[int, str, str], Array] = {}
+    x, directions = inputs.x, len(spec.directions)
+    for layer in range(spec.num_layers):
+        if layer == spec.num_layers - 1:
+            x = outputs["output"]
+        else:
+            rows = slice(layer * directions, (layer + 1) * directions)
+            c0 = None if inputs.c0 is None else inputs.c0[rows]
+            single, single_spec = _one_layer(module, spec, layer)
+            x = _run(single, single_spec, Inputs(x, inputs.h0[rows], c0, inputs.lengths))["output"]
+        halves = np.split(x, directions, axis=2)
+        found |= {(layer, direction, "h"): half for direction, half in zip(spec.directions, halves, strict=True)}
+    return found
+
+
+def _one_layer(module: Any, spec: ModuleSpec, layer: int) -> tuple[Any, ModuleSpec]:
+    """One layer of a stacked module as a module of its own, with the same parameters."""
+    single = replace(spec, input_size=spec.layer_input_size(layer), num_layers=1)
+    with torch.random.fork_rng(devices=[]):
+        built = build(single, str(next(module.parameters()).device))
+    own = dict(module.named_parameters())
+    for _, direction in single.columns:
+        for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"):
+            if (source := parameter_name(spec, part, layer, direction)) in own:
+                getattr(built, parameter_name(single, part, 0, direction)).copy_(own[source])
+    return built, single
+
+
+def _capture(module: Any, spec: ModuleSpec, inputs: Inputs, wanted: str) -> tuple[Mapping[tuple[int, str, str], Array], str]:
+    """Torch's own gates and states, or none and the reason."""
+    if wanted == "off":
+        return {}, "not asked for"
+    steps = len(spec.columns) * inputs.steps
+    values = steps * inputs.batch * spec.hidden_size * len(spec.cell.symbols)
+    if wanted == "auto" and (steps > MAX_CAPTURED_STEPS or values > MAX_CAPTURED_VALUES):
+        return {}, (
+            f"{steps:,} steps with {values:,} values are over the limit of {MAX_CAPTURED_STEPS:,} steps and "
+            f"{MAX_CAPTURED_VALUES:,} values; --capture on captures them all the same"
+        )
+    try:
+        return capture_gates(lambda: _run(module, spec, inputs), spec, inputs), ""
+    except CaptureFailed as failure:
+        return {}, str(failure)
+
+
+def _torch_dtype(spec: ModuleSpec) -> torch.dtype:
+    dtype: torch.dtype = getattr(torch, spec.dtype)
+    return dtype
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

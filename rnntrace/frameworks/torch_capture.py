@@ -1,0 +1,139 @@
+"""torch's own gates, seen by watching the operators that its native path runs.
+
+Around the native path a dispatch mode sees every operator inside nn.RNN, nn.LSTM, nn.GRU and their cells, and changes no
+bit. The order of the operators is that of ATen's RNN.cpp: per layer and direction the projection of the whole input, then
+step by step the recurrent projection, the activations and the state update. What was read from that order is checked: the
+captured hidden and cell states must equal the module's outputs bit for bit.
+"""
+
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from rnntrace.model.dtypes import Array
+from rnntrace.model.signals import Inputs
+from rnntrace.model.spec import REVERSE, ModuleSpec
+
+# The element-wise operators of one step, in order, and the symbol whose value each leaves behind.
+_GATED = (("add_", ""), ("sigmoid_", "i"), ("sigmoid_", "f"), ("tanh_", "g"), ("sigmoid_", "o"))
+_CELL_STATE = (("mul", ""), ("mul", ""), ("add_", "c"), ("tanh", ""))
+STEP_OPERATORS: dict[str, tuple[tuple[str, str], ...]] = {
+    "RNN with tanh": (("add_", ""), ("tanh", "h")),
+    "RNN with ReLU": (("add_", ""), ("relu", "h")),
+    "LSTM": (*_GATED, *_CELL_STATE, ("mul", "h")),
+    "LSTM with projection": (*_GATED, *_CELL_STATE, ("mul", ""), ("mm", "h")),
+    "GRU (reset after the matrix product)": (
+        ("add_", ""),
+        ("sigmoid_", "r"),
+        ("add_", ""),
+        ("sigmoid_", "z"),
+        ("mul_", ""),
+        ("add", ""),
+        ("tanh_", "n"),
+        ("sub", ""),
+        ("mul_", ""),
+        ("add_", "h"),
+    ),
+}
+
+
+class CaptureFailed(Exception):
+    """torch ran other operators than expected; the message says what."""
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Keeps a copy of what each watched operator leaves behind."""
+
+    def __init__(self, watched: Collection[str] = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.watched = watched
+        self.operators: list[tuple[str, torch.Tensor]] = []
+        self.seen: set[str] = set()
+        self._last: Any = None
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        self.seen.add(name)
+        # Of the matrix products only the projection of h is watched: the one that takes what "mul" has just left.
+        is_projection = name == "mm" and self._last is args[0] and self.operators[-1][0] == "mul"
+        if name in self.watched and (name != "mm" or is_projection):
+            self.operators.append((name, result.clone()))
+            self._last = result
+        return result
+
+
+def native_path(run: Callable[[], object]) -> bool:
+    """Whether what is run takes ATen's native path, and not oneDNN's fused layer."""
+    with warnings.catch_warnings():
+        # torch says here that a projected LSTM does not take oneDNN, which is what is being asked.
+        warnings.simplefilter("ignore")
+        with _Recorder() as recorder:
+            run()
+    return "mkldnn_rnn_layer" not in recorder.seen
+
+
+def capture_gates(
+    run: Callable[[], Mapping[str, Array]], spec: ModuleSpec, inputs: Inputs
+) -> dict[tuple[int, str, str], Array]:
+    """Every gate and state as torch computed it: (layer, direction, symbol) → (T, B, ·), NaN at steps that do not exist.
+
+    `run` runs the module on `inputs` and returns its outputs. Raises CaptureFailed.
+    """
+    expected = STEP_OPERATORS[spec.cell.title]
+    with warnings.catch_warnings():
+        # Entering and leaving the context warns about TF32, which has no part in this.
+        warnings.simplefilter("ignore")
+        with torch.backends.mkldnn.flags(enabled=False), _Recorder({name for name, _ in expected}) as recorder:
+            outputs = run()
+    captured = _by_step(recorder.operators, expected, spec, inputs)
+    _check(captured, outputs, spec, inputs)
+    return captured
+
+
+def _by_step(
+    operators: list[tuple[str, torch.Tensor]],
+    expected: tuple[tuple[str, str], ...],
+    spec: ModuleSpec,
+    inputs: Inputs,
+) -> dict[tuple[int, str, str], Array]:
+    lengths = np.asarray(inputs.lengths or (inputs.steps,) * inputs.batch)
+    last_step = int(lengths.max())
+    if [name for name, _ in operators] != [name for name, _ in expected] * (len(spec.columns) * last_step):
+        raise CaptureFailed(f"torch {torch.__version__} ran other operators than expected for {spec.kind}")
+    # A packed batch is sorted by falling length; at step t its first rows are the items that are still running.
+    order = np.argsort(-lengths, kind="stable") if inputs.lengths else np.arange(inputs.batch)
+    captured: dict[tuple[int, str, str], Array] = {}
+    log = iter(operators)
+    for layer, direction in spec.columns:
+        for symbol in spec.cell.symbols:
+            size = spec.output_size if symbol == "h" else spec.hidden_size
+            captured[layer, direction, symbol] = np.full((inputs.steps, inputs.batch, size), np.nan, spec.precision.replay)
+        for t in range(last_step)[:: -1 if direction == REVERSE else 1]:
+            running = order[: int((lengths > t).sum())]
+            for _, symbol in expected:
+                _, value = next(log)
+                if symbol:
+                    captured[layer, direction, symbol][t, running] = value.to(torch.float64).numpy()
+    return captured
+
+
+def _check(
+    captured: Mapping[tuple[int, str, str], Array], outputs: Mapping[str, Array], spec: ModuleSpec, inputs: Inputs
+) -> None:
+    """The captured states must be the module's outputs to the last bit."""
+    h = np.concatenate([captured[spec.num_layers - 1, direction, "h"] for direction in spec.directions], axis=2)
+    h = h if inputs.valid is None else np.where(inputs.valid[..., None], h, 0)
+    pairs = [(h, outputs["output"])]
+    last = np.asarray(inputs.lengths or (inputs.steps,) * inputs.batch) - 1
+    items = np.arange(inputs.batch)
+    for state in spec.cell.states:
+        for row, (layer, direction) in enumerate(spec.columns):
+            final = captured[layer, direction, state][0 if direction == REVERSE else last, items]
+            pairs.append((final, outputs[f"{state}_n"][row]))
+    if not all(np.array_equal(mine, torchs, equal_nan=True) for mine, torchs in pairs):
+        raise CaptureFailed("the captured states are not the module's outputs to the last bit")

@@ -1,0 +1,156 @@
+"""How a framework arranges the weights of a recurrent module, as data, and the way from there to `Weights`."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnntrace.errors import WeightsError
+from rnntrace.model.dtypes import Array
+from rnntrace.model.spec import REVERSE, ModuleSpec
+from rnntrace.model.weights import LayerWeights, Weights
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One framework's conventions: the order of the gate blocks in a matrix, and the names of the parameters."""
+
+    framework: str
+    gate_order: Mapping[str, str]
+    parts: tuple[str, ...]
+    layer_suffix: str
+    reverse_suffix: str
+    source: str
+
+
+TORCH = Layout(
+    framework="PyTorch",
+    gate_order={"RNN": "h", "LSTM": "ifgo", "GRU": "rzn"},
+    parts=("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"),
+    layer_suffix="_l{layer}",
+    reverse_suffix="_reverse",
+    source="torch/nn/modules/rnn.py",
+)
+
+_TORCH_NAME = re.compile(
+    r"(?P<prefix>(?:.*\.)?)(?P<part>weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)"
+    r"(?:_l(?P<layer>\d{1,4})(?P<reverse>_reverse)?)?"
+)
+_GATES = {len(order): family for family, order in TORCH.gate_order.items()}
+
+
+def parameter_name(spec: ModuleSpec, part: str, layer: int, direction: str) -> str:
+    """Torch's name of a parameter: `weight_ih_l0_reverse`, or `weight_ih` in a cell."""
+    if spec.is_cell:
+        return part
+    return part + TORCH.layer_suffix.format(layer=layer) + (TORCH.reverse_suffix if direction == REVERSE else "")
+
+
+def part_shapes(spec: ModuleSpec, layer: int) -> dict[str, tuple[int, ...]]:
+    """Shape of each parameter of one layer and direction, by the name of its part: weight_ih is (G·H, I)."""
+    rows = len(spec.cell.gates) * spec.hidden_size
+    shapes: dict[str, tuple[int, ...]] = {
+        "weight_ih": (rows, spec.layer_input_size(layer)),
+        "weight_hh": (rows, spec.output_size),
+    }
+    if spec.bias:
+        shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+    if spec.proj_size:
+        shapes |= {"weight_hr": (spec.proj_size, spec.hidden_size)}
+    return shapes
+
+
+def parameter_shapes(spec: ModuleSpec) -> dict[str, tuple[int, ...]]:
+    """Every parameter of the module by torch's name, in torch's order."""
+    return {
+        parameter_name(spec, part, layer, direction): shape
+        for layer, direction in spec.columns
+        for part, shape in part_shapes(spec, layer).items()
+    }
+
+
+def weights_from_torch(spec: ModuleSpec, parameters: Mapping[str, Array]) -> Weights:
+    """Weights from parameters under torch's names. Raises WeightsError if one is missing, left over or of another shape."""
+    expected = parameter_shapes(spec)
+    for name, shape in expected.items():
+        if name not in parameters:
+            raise WeightsError(f"{_describe(spec)} has a parameter {name} of shape {shape}, and the weights have none")
+        found = parameters[name].shape
+        if found != shape:
+            raise WeightsError(f"{name} should have shape {shape} for {_describe(spec)}, and has shape {found}")
+    for name in parameters:
+        if name not in expected:
+            raise WeightsError(f"the weights have {name}, which {_describe(spec)} does not have")
+    return Weights({column: _column(spec, parameters, *column) for column in spec.columns})
+
+
+def _column(spec: ModuleSpec, parameters: Mapping[str, Array], layer: int, direction: str) -> LayerWeights:
+    """Gate blocks of one layer and direction; parameters that torch stacks (G·H, …) become (G, H, …)."""
+    order = [TORCH.gate_order[spec.family].index(gate) for gate in spec.cell.gates]
+
+    def blocks(part: str) -> Array | None:
+        stacked = parameters.get(parameter_name(spec, part, layer, direction))
+        if stacked is None:
+            return None
+        return stacked.reshape(len(order), spec.hidden_size, *stacked.shape[1:])[order]
+
+    names = {"W_ih": "weight_ih", "W_hh": "weight_hh", "b_ih": "bias_ih", "b_hh": "bias_hh"}
+    gates = {name: array for name, part in names.items() if (array := blocks(part)) is not None}
+    return LayerWeights(**gates, W_hr=parameters.get(parameter_name(spec, "weight_hr", layer, direction)))
+
+
+def group_by_module(tensors: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
+    """The recurrent parameters among tensors, by module: prefix (`encoder.lstm.`, or ``) → torch's name → array."""
+    modules: dict[str, dict[str, Array]] = {}
+    for name, array in tensors.items():
+        if match := _TORCH_NAME.fullmatch(name):
+            modules.setdefault(match["prefix"], {})[name[len(match["prefix"]) :]] = array
+    return modules
+
+
+def recognise(parameters: Mapping[str, Array], dtype: str) -> ModuleSpec:
+    """The module that has these parameters, told from names and shapes alone.
+
+    What shapes cannot tell is assumed: tanh in an RNN, no dropout, time first. Raises WeightsError if no module fits.
+    """
+    is_cell = "weight_ih" in parameters
+    suffix = "" if is_cell else "_l0"
+    try:
+        W_ih, W_hh = parameters["weight_ih" + suffix], parameters["weight_hh" + suffix]
+    except KeyError as error:
+        raise WeightsError(f"a recurrent module has a parameter {error.args[0]}, and the weights have none") from None
+    if W_ih.ndim != 2 or W_hh.ndim != 2 or 0 in W_ih.shape + W_hh.shape:
+        raise WeightsError(f"weight matrices have two dimensions above 0, not the shapes {W_ih.shape} and {W_hh.shape}")
+    projection = parameters.get("weight_hr" + suffix)
+    rows, output_size = W_hh.shape
+    hidden_size = output_size if projection is None else projection.shape[-1]
+    family = _GATES.get(rows // hidden_size) if rows % hidden_size == 0 else None
+    if family is None:
+        counts = ", ".join(f"{count} ({family})" for count, family in sorted(_GATES.items()))
+        raise WeightsError(
+            f"weight_hh{suffix} of shape {W_hh.shape} stacks no known number of gates: expected {counts} times the "
+            f"hidden size in rows"
+        )
+    layers = {int(match["layer"] or 0) for name in parameters if (match := _TORCH_NAME.fullmatch(name))}
+    spec = ModuleSpec(
+        kind=family + ("Cell" if is_cell else ""),
+        input_size=W_ih.shape[1],
+        hidden_size=hidden_size,
+        num_layers=max(layers) + 1,
+        bidirectional=any(name.endswith(TORCH.reverse_suffix) for name in parameters),
+        bias="bias_ih" + suffix in parameters,
+        proj_size=0 if projection is None else output_size,
+        dtype=dtype,
+    )
+    weights_from_torch(spec, parameters)
+    return spec
+
+
+def cast(parameters: Mapping[str, Array], dtype: np.dtype[np.floating]) -> dict[str, Array]:
+    """The same parameters in another numpy format."""
+    return {name: array.astype(dtype, copy=False) for name, array in parameters.items()}
+
+
+def _describe(spec: ModuleSpec) -> str:
+    return f"{spec.kind}({spec.input_size}, {spec.hidden_size})"

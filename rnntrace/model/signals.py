@@ -1,0 +1,184 @@
+"""What flows through a network: x, initial states and lengths; where they come from and which axis means what.
+
+Inside, everything is time-major and batched: x (T, B, I), h0 (L·D, B, R), c0 (L·D, B, H), with L layers, D directions and R
+the size of the hidden state. `batch_first` and unbatched signals exist only here, at the edge.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from rnntrace.errors import SignalError
+from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.spec import ModuleSpec
+
+MAX_VALUES = 2**28
+"""Largest trace that is computed, in values: steps × batch × units × quantities. 2**28 are 1 GiB in float32."""
+
+Draw = Callable[[tuple[int, ...]], Array]
+"""Draws an array of a shape from the framework's seeded generator."""
+
+State = Array | Literal["zeros", "random"]
+"""An initial state as a user asks for it; an array is in the module's own layout."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Signals of one run: x (T, B, I), h0 (L·D, B, R), c0 (L·D, B, H) or None, lengths (B,) or None if all are T."""
+
+    x: Array
+    h0: Array
+    c0: Array | None = None
+    lengths: tuple[int, ...] | None = None
+    unbatched: bool = False
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return int(self.x.shape[0])
+
+    @property
+    def batch(self) -> int:
+        """B."""
+        return int(self.x.shape[1])
+
+    @property
+    def valid(self) -> Flags | None:
+        """(T, B): whether step t exists for an item; None where no sequence is padded."""
+        if self.lengths is None:
+            return None
+        return np.arange(self.steps)[:, None] < np.asarray(self.lengths)
+
+    def initial(self, state: str) -> Array:
+        """h0 or c0 by the symbol of the state."""
+        initial = self.h0 if state == "h" else self.c0
+        assert initial is not None
+        return initial
+
+    @property
+    def not_finite(self) -> tuple[str, ...]:
+        """Names of the signals that hold NaN or infinity."""
+        signals = {"x": self.x, "h0": self.h0, "c0": self.c0}
+        return tuple(name for name, array in signals.items() if array is not None and not np.isfinite(array).all())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalRequest:
+    """The signals a user asks for; what is not given is drawn. Arrays are in the module's own layout."""
+
+    steps: int = 4
+    batch: int = 1
+    unbatched: bool = False
+    x: Array | None = None
+    h0: State = "zeros"
+    c0: State = "zeros"
+    lengths: tuple[int, ...] | None = None
+
+
+def assemble(spec: ModuleSpec, request: SignalRequest, draw: Draw) -> Inputs:
+    """The signals of a run. Draws x, then h0, then c0, each only if it is to be random. Raises SignalError."""
+    for name, size in (("number of steps", request.steps), ("batch size", request.batch)):
+        if size < 1:
+            raise SignalError(f"the {name} must be at least 1, not {size}")
+    x = request.x
+    if x is None:
+        shape = x_shape(spec, request.steps, request.batch, request.unbatched)
+        _check_size(spec, request.steps, request.batch)
+        x = draw(shape)
+    steps, batch, unbatched = _sizes_of(spec, x)
+    _check_size(spec, steps, batch)
+
+    def state(name: str, wanted: State, size: int) -> Array:
+        shape = state_shape(spec, batch, size, unbatched)
+        if isinstance(wanted, str):
+            return draw(shape) if wanted == "random" else np.zeros(shape, x.dtype)
+        if wanted.shape != shape:
+            raise SignalError(f"{name} should have shape {shape}, and has shape {wanted.shape}")
+        return wanted
+
+    h0 = state("h0", request.h0, spec.output_size)
+    if spec.has_cell_state:
+        c0 = state("c0", request.c0, spec.hidden_size)
+    elif isinstance(request.c0, str) and request.c0 == "zeros":
+        c0 = None
+    else:
+        raise SignalError(f"c0 belongs to an LSTM: {spec.kind} has no cell state, leave --c0 out")
+    return arrange(spec, x, h0, c0, _lengths(request.lengths, steps, batch, spec, unbatched))
+
+
+def arrange(spec: ModuleSpec, x: Array, h0: Array, c0: Array | None, lengths: tuple[int, ...] | None) -> Inputs:
+    """Signals in the module's own layout, brought to the time-major form. Shapes were checked before."""
+    unbatched = x.ndim == 2
+    if unbatched:
+        x = x[:, None]
+    elif spec.batch_first:
+        x = x.swapaxes(0, 1)
+    rows = len(spec.columns)
+    h0 = h0.reshape(rows, x.shape[1], spec.output_size)
+    c0 = None if c0 is None else c0.reshape(rows, x.shape[1], spec.hidden_size)
+    return Inputs(x, h0, c0, lengths, unbatched)
+
+
+def x_shape(spec: ModuleSpec, steps: int, batch: int, unbatched: bool) -> tuple[int, ...]:
+    """Shape of x in the module's own layout: (T, I), (T, B, I) or, batch first, (B, T, I)."""
+    if unbatched:
+        return (steps, spec.input_size)
+    return (batch, steps, spec.input_size) if spec.batch_first else (steps, batch, spec.input_size)
+
+
+def state_shape(spec: ModuleSpec, batch: int, size: int, unbatched: bool) -> tuple[int, ...]:
+    """Shape of h0, h_n (`size` R), c0 or c_n (`size` H) in the module's own layout: (L·D, B, size), less what it lacks."""
+    rows = () if spec.is_cell else (len(spec.columns),)
+    return (*rows, *(() if unbatched else (batch,)), size)
+
+
+def to_own_layout(spec: ModuleSpec, name: str, array: Array, unbatched: bool) -> Array:
+    """A time-major signal in the module's own layout; `name` is x, output, h0, c0, h_n or c_n."""
+    if name in ("x", "output"):
+        if unbatched:
+            return array[:, 0]
+        return array.swapaxes(0, 1) if spec.batch_first else array
+    return array.reshape(state_shape(spec, array.shape[1], array.shape[2], unbatched))
+
+
+def _sizes_of(spec: ModuleSpec, x: Array) -> tuple[int, int, bool]:
+    """T, B and whether x is unbatched."""
+    if x.ndim not in (2, 3):
+        form = "(batch, time, input)" if spec.batch_first else "(time, batch, input)"
+        raise SignalError(f"x should have shape {form}, or (time, input) without a batch, and has shape {x.shape}")
+    if x.shape[-1] != spec.input_size:
+        raise SignalError(
+            f"the last dimension of x should be the input size {spec.input_size}, and x has shape {x.shape}: "
+            f"pass --input-size {x.shape[-1]} or another x"
+        )
+    if 0 in x.shape:
+        raise SignalError(f"x should have at least one step and one item, and has shape {x.shape}")
+    if x.ndim == 2:
+        return x.shape[0], 1, True
+    steps, batch = (x.shape[1], x.shape[0]) if spec.batch_first else (x.shape[0], x.shape[1])
+    return steps, batch, False
+
+
+def _check_size(spec: ModuleSpec, steps: int, batch: int) -> None:
+    values = steps * batch * spec.hidden_size * len(spec.cell.symbols) * len(spec.columns)
+    if values > MAX_VALUES:
+        raise SignalError(f"a trace of {values:,} values is over the limit of {MAX_VALUES:,}: use fewer steps or items")
+
+
+def _lengths(
+    lengths: Sequence[int] | None, steps: int, batch: int, spec: ModuleSpec, unbatched: bool
+) -> tuple[int, ...] | None:
+    """Lengths checked against x; None where they were not given."""
+    if lengths is None:
+        return None
+    if spec.is_cell or unbatched:
+        what = spec.kind if spec.is_cell else "an unbatched sequence"
+        raise SignalError(f"--lengths packs a batch of sequences, which {what} cannot take: leave it out")
+    if len(lengths) != batch:
+        raise SignalError(f"lengths should be {batch}, one for each item of the batch, and there are {len(lengths)}")
+    for length in lengths:
+        if not 1 <= length <= steps:
+            raise SignalError(f"a length should be between 1 and the number of steps {steps}, not {length}")
+    return tuple(lengths)

@@ -1,0 +1,159 @@
+"""What a recurrent module is: kind, sizes and options, and which of them contradict one another."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rnntrace.equations import cells
+from rnntrace.equations.cells import Cell
+from rnntrace.errors import SpecError
+from rnntrace.model.dtypes import DTYPES, Dtype
+
+KINDS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
+NONLINEARITIES = ("tanh", "relu")
+FORWARD, REVERSE = "forward", "reverse"
+
+MAX_LAYERS = 1_000
+MAX_PARAMETERS = 2**28
+"""Largest module that is built: 2**28 parameters are 1 GiB in float32."""
+
+
+def parse_kind(text: str) -> str:
+    """The kind as torch writes it, from `lstm`, `lstm-cell`, `LSTMCell`, … Raises SpecError for anything else."""
+    known = {kind.lower(): kind for kind in KINDS}
+    try:
+        return known[text.lower().replace("-", "").replace("_", "")]
+    except KeyError:
+        choices = ", ".join(command_name(kind) for kind in KINDS)
+        raise SpecError(f"unknown module kind {text!r}: choose one of {choices}") from None
+
+
+def command_name(kind: str) -> str:
+    """The kind as it is typed on the command line: `lstm-cell` for `LSTMCell`."""
+    return kind.removesuffix("Cell").lower() + ("-cell" if kind.endswith("Cell") else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleSpec:
+    """A recurrent module, in the terms of torch.nn.
+
+    `nonlinearity` is None unless the kind is RNN or RNNCell. `reset_after` tells where a GRU's reset gate acts: torch knows
+    only True, after the matrix product. Raises SpecError for a module that cannot exist.
+    """
+
+    kind: str
+    input_size: int
+    hidden_size: int
+    num_layers: int = 1
+    bidirectional: bool = False
+    bias: bool = True
+    batch_first: bool = False
+    nonlinearity: str | None = None
+    proj_size: int = 0
+    dropout: float = 0.0
+    dtype: str = "float32"
+    reset_after: bool = True
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise SpecError(f"unknown module kind {self.kind!r}: choose one of {', '.join(KINDS)}")
+        if self.family == "RNN" and self.nonlinearity is None:
+            object.__setattr__(self, "nonlinearity", "tanh")
+        for complaint in self._complaints():
+            raise SpecError(complaint)
+
+    def _complaints(self) -> Iterator[str]:
+        kind = self.kind
+        for name, size in (
+            ("input size", self.input_size),
+            ("hidden size", self.hidden_size),
+            ("number of layers", self.num_layers),
+        ):
+            if size < 1:
+                yield f"the {name} must be at least 1, not {size}"
+        if self.dtype not in DTYPES:
+            yield f"unknown dtype {self.dtype!r}: choose one of {', '.join(DTYPES)}"
+        if self.family != "RNN" and self.nonlinearity is not None:
+            yield f"--nonlinearity belongs to RNN and RNNCell: a {kind} has fixed activations, leave it out"
+        if self.nonlinearity not in (None, *NONLINEARITIES):
+            yield f"unknown nonlinearity {self.nonlinearity!r}: choose tanh or relu"
+        if self.proj_size and kind != "LSTM":
+            yield f"--proj-size belongs to LSTM alone: torch's {kind} has no projection, leave it out"
+        if self.proj_size < 0 or self.proj_size >= max(self.hidden_size, 1):
+            yield f"the projection size must be at least 0 and below the hidden size {self.hidden_size}, not {self.proj_size}"
+        if not 0 <= self.dropout <= 1:
+            yield f"dropout is a probability between 0 and 1, not {self.dropout:g}"
+        if self.is_cell:
+            layer_options = {
+                "--layers": self.num_layers > 1,
+                "--bidirectional": self.bidirectional,
+                "--batch-first": self.batch_first,
+                "--dropout": self.dropout > 0,
+            }
+            for option, given in layer_options.items():
+                if given:
+                    yield f"{option} does not apply to {kind}: a cell is one step of one layer; use {self.family} instead"
+        if self.num_layers > MAX_LAYERS:
+            yield f"{self.num_layers} layers are over the limit of {MAX_LAYERS}"
+        if self.parameters > MAX_PARAMETERS:
+            yield f"a module of {self.parameters:,} parameters is over the limit of {MAX_PARAMETERS:,}: make it smaller"
+
+    @property
+    def family(self) -> str:
+        """RNN, LSTM or GRU, for layers and cells alike."""
+        return self.kind.removesuffix("Cell")
+
+    @property
+    def is_cell(self) -> bool:
+        """Whether torch's module is a single step, called once per t."""
+        return self.kind.endswith("Cell")
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """("forward",) or ("forward", "reverse")."""
+        return (FORWARD, REVERSE) if self.bidirectional else (FORWARD,)
+
+    @property
+    def columns(self) -> tuple[tuple[int, str], ...]:
+        """Every (layer, direction) in the order of h_n: l0 forward, l0 reverse, l1 forward and so on."""
+        return tuple((layer, direction) for layer in range(self.num_layers) for direction in self.directions)
+
+    @property
+    def output_size(self) -> int:
+        """Size of the hidden state h of one direction: proj_size where there is a projection, else hidden_size."""
+        return self.proj_size or self.hidden_size
+
+    def layer_input_size(self, layer: int) -> int:
+        """Size of what the layer reads at each step: x for layer 0, every direction's h of the layer below for others."""
+        return self.input_size if layer == 0 else self.output_size * len(self.directions)
+
+    @property
+    def cell(self) -> Cell:
+        """The declaration of the cell that this module repeats."""
+        if self.family == "RNN":
+            return cells.RNN_RELU if self.nonlinearity == "relu" else cells.RNN_TANH
+        if self.family == "LSTM":
+            return cells.LSTM_PROJECTED if self.proj_size else cells.LSTM
+        return cells.GRU if self.reset_after else cells.GRU_RESET_BEFORE
+
+    @property
+    def has_cell_state(self) -> bool:
+        """Whether a cell state c is carried beside the hidden state h."""
+        return "c" in self.cell.states
+
+    @property
+    def precision(self) -> Dtype:
+        """The number format."""
+        return DTYPES[self.dtype]
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable parameters."""
+        gates = len(self.cell.gates) * self.hidden_size
+        biases = 2 if self.bias else 0
+        per_column = [
+            gates * (self.layer_input_size(layer) + self.output_size + biases) + self.proj_size * self.hidden_size
+            for layer, _ in self.columns[: 2 * len(self.directions)]
+        ]
+        # All layers above the first are alike.
+        above = sum(per_column[len(self.directions) :]) * (self.num_layers - 1)
+        return sum(per_column[: len(self.directions)]) + above

@@ -1,0 +1,44 @@
+"""Weights in one canonical shape, whatever file or framework they came from."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rnntrace.model.dtypes import Array
+
+_PARTS = ("W_ih", "W_hh", "b_ih", "b_hh", "W_hr")
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """The weights of one layer in one direction, a block per gate, in the order of `Cell.gates`.
+
+    W_ih (G, H, I), W_hh (G, H, R), b_ih and b_hh (G, H) or None without biases, W_hr (R, H) or None without projection;
+    R is the size of the hidden state.
+    """
+
+    W_ih: Array
+    W_hh: Array
+    b_ih: Array | None = None
+    b_hh: Array | None = None
+    W_hr: Array | None = None
+
+    def astype(self, dtype: np.dtype[np.floating]) -> "LayerWeights":
+        """The same weights in another numpy format."""
+        return LayerWeights(**{name: array.astype(dtype, copy=False) for name, array in self.arrays.items()})
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """Those that there are, by name."""
+        return {name: array for name in _PARTS if (array := getattr(self, name)) is not None}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of a module by (layer, direction); `notes` say what was done to bring them to canonical shape."""
+
+    columns: dict[tuple[int, str], LayerWeights]
+    notes: tuple[str, ...] = field(default=())
+
+    def __getitem__(self, column: tuple[int, str]) -> LayerWeights:
+        return self.columns[column]

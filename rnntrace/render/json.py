@@ -1,0 +1,31 @@
+"""JSON: the whole document, one object, always valid; NaN and infinity as the strings "nan", "inf", "-inf"."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rnntrace.render import Style
+from rnntrace.report.table import Report
+
+
+def render(report: Report, style: Style) -> str:
+    """The report's document. Nothing is rounded or left out, whatever the style says."""
+    return json.dumps(plain(report.document), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """The value in terms that JSON has; masked entries of an array become null."""
+    if isinstance(value, Mapping):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.ma.MaskedArray):
+        return plain(np.ma.filled(value.astype(object), None).tolist())
+    if isinstance(value, np.ndarray):
+        return value.tolist() if np.isfinite(value).all() else plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

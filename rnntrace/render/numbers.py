@@ -1,0 +1,45 @@
+"""Numbers as text, and which of many are shown."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rnntrace.report.table import Column, Scale
+
+LARGEST_FIXED = 1e6
+"""From this absolute value on, a column is written in scientific notation."""
+
+
+def cells(column: Column, digits: int) -> list[str]:
+    """Every value of a column as text; empty where it does not exist."""
+    values = np.ma.asarray(column.values)
+    if column.scale is Scale.INDEX:
+        return [str(value) for value in values.tolist()]
+    if column.scale is Scale.DIFFERENCE:
+        return [_difference(value) for value in values.tolist()]
+    finite = np.abs(values.compressed())
+    finite = finite[np.isfinite(finite)]
+    kind = "e" if finite.size and finite.max() >= LARGEST_FIXED else "f"
+    return ["" if value is None else f"{value:.{digits}{kind}}" for value in values.tolist()]
+
+
+def _difference(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def flags(column: Column) -> list[bool]:
+    """Which values of a column are out of tolerance."""
+    return [False] * len(column.values) if column.flagged is None else column.flagged.tolist()
+
+
+def head_and_tail(count: int, most: int) -> tuple[Sequence[int], int]:
+    """Which of `count` entries to show if at most `most` fit, and how many are left out after the first part of them.
+
+    `most` 0 shows all. The first half and the last half are shown.
+    """
+    if not most or count <= most:
+        return range(count), 0
+    head = (most + 1) // 2
+    return [*range(head), *range(count - (most - head), count)], count - most

@@ -1,0 +1,28 @@
+"""Plain text for grep and awk: the same tables, every row, columns between spaces, no lines and no colour."""
+
+from rnntrace.render import Style
+from rnntrace.render.layout import DOT, margin
+from rnntrace.render.numbers import cells, flags
+from rnntrace.report.table import Report, Table
+
+MISSING = "-"
+"""Stands where a value does not exist, so that every row has as many fields."""
+
+
+def render(report: Report, style: Style) -> str:
+    """The report as aligned text; headline and verdict stand on lines of their own."""
+    lines = [line for left, right in report.headline for line in margin(left, right, None)]
+    for table in report.tables:
+        lines += ["", table.title, *_rows(table, style.digits)]
+    return "\n".join([*lines, "", DOT.join(report.conclusion), ""])
+
+
+def _rows(table: Table, digits: int) -> list[str]:
+    columns = []
+    for column in table.columns:
+        texts = [text or MISSING for text in cells(column, digits)]
+        wrong = ["!" if flag else "" for flag in flags(column)]
+        fields = [column.heading.replace(" ", "_"), *map("".join, zip(texts, wrong, strict=True))]
+        width = max(map(len, fields))
+        columns.append([field.rjust(width) for field in fields])
+    return ["  ".join(row) for row in zip(*columns, strict=True)]

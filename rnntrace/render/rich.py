@@ -1,0 +1,155 @@
+"""Tables for the terminal, drawn by rich."""
+
+from collections.abc import Callable, Iterator, Sequence
+from io import StringIO
+from itertools import groupby
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from rnntrace.render import Style
+from rnntrace.render.layout import DOT, flow, margin
+from rnntrace.render.numbers import cells, flags, head_and_tail
+from rnntrace.report.table import Column, Report, Scale, Table
+
+MAX_TABLES = 12
+"""With `max_rows` on, this many tables are shown: the first and the last ones."""
+UNLIMITED = 10_000
+WIDE_GAP, NARROW_GAP = 2, 1
+"""Blanks in front of a column; the narrow gap is used where the wide one would split the table."""
+SEPARATOR = " │"
+WRONG = " ✗"
+"""Behind a difference that is out of tolerance, so that the colour does not carry it alone."""
+
+# Weak and strong shades that can be read on dark and on light ground.
+_BELOW, _ABOVE, _HIGH = ("#6f9fd8", "#3b7dd8"), ("#d09a5a", "#c96a00"), ("#7a9a6a", "#2f8f5b")
+
+
+def render(report: Report, style: Style) -> str:
+    """The report as tables; one that is wider than the style allows is split by columns."""
+    console = Console(
+        file=StringIO(),
+        width=style.width or UNLIMITED,
+        force_terminal=style.color,
+        no_color=not style.color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=True,
+        legacy_windows=False,
+    )
+    for left, right in report.headline:
+        console.print(Text("\n".join(margin(left, right, style.width))))
+    shown, left_out = head_and_tail(len(report.tables), MAX_TABLES if style.max_rows else 0)
+    for position, number in enumerate(shown):
+        if left_out and position == MAX_TABLES // 2:
+            console.print(Text(f"\n… {left_out} tables left out: choose with --layer and --item, or --max-rows 0 for all"))
+        _print(console, report.tables[number], style)
+    console.print()
+    verdict = Text("\n".join(flow(report.conclusion, style.width)))
+    verdict.stylize("bold green" if report.passed else "bold red", 0, len(report.conclusion[0].split("  ")[0]))
+    console.print(verdict)
+    assert isinstance(console.file, StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().split("\n"))
+
+
+def _print(console: Console, table: Table, style: Style) -> None:
+    rows, left_out = head_and_tail(table.rows, style.max_rows)
+    texts = [_texts(column, rows, style) for column in table.columns]
+    blocks, gap = _blocks(table.columns, texts, style.width)
+    for number, block in enumerate(blocks):
+        title = table.title + (" (continued)" if number else "")
+        console.print(Text("\n" + "\n".join(flow(title.split(DOT), style.width)), style="bold"))
+        console.print(_draw([table.columns[k] for k in block], [texts[k] for k in block], style, left_out, gap))
+    if left_out:
+        console.print(Text(f"… {left_out} of {table.rows} rows left out: --max-rows 0 shows all, --time and --unit choose"))
+
+
+def _texts(column: Column, rows: Sequence[int], style: Style) -> list[str]:
+    texts, wrong = cells(column, style.digits), flags(column)
+    any_wrong = any(wrong)
+    return [texts[row] + ((WRONG if wrong[row] else " " * len(WRONG)) if any_wrong else "") for row in rows]
+
+
+def _blocks(columns: Sequence[Column], texts: Sequence[Sequence[str]], width: int | None) -> tuple[list[list[int]], int]:
+    """Which columns stand side by side, by number, and how many blanks between them.
+
+    Everything in one block if it fits. Else sections stay whole where they fit, then groups; every block has the index.
+    """
+    index = [k for k, column in enumerate(columns) if column.scale is Scale.INDEX]
+    values = range(len(index), len(columns))
+    sections = [list(found) for _, found in groupby(values, key=lambda k: columns[k].section)]
+    gap, room = WIDE_GAP, 0
+
+    def needed(numbers: Sequence[int]) -> int:
+        lines = len({columns[k].group for k in numbers})
+        return sum(_width(columns[k], texts[k]) + gap for k in numbers) + lines * len(SEPARATOR)
+
+    for gap in (WIDE_GAP, NARROW_GAP):
+        room = (width or UNLIMITED) - sum(_width(columns[k], texts[k]) + gap for k in index)
+        if needed(values) <= room:
+            return [[*index, *values]], gap
+    parts = [part for section in sections for part in _fitting(section, columns, lambda part: needed(part) <= room)]
+    blocks: list[list[int]] = [[]]
+    for part in parts:
+        if blocks[-1] and needed([*blocks[-1], *part]) > room:
+            blocks.append([])
+        blocks[-1] += part
+    return [[*index, *block] for block in blocks], gap
+
+
+def _fitting(section: list[int], columns: Sequence[Column], fits: Callable[[list[int]], bool]) -> Iterator[list[int]]:
+    """The section whole, or its groups, or where even a group is too wide its columns."""
+    if fits(section):
+        yield section
+        return
+    for _, found in groupby(section, key=lambda k: columns[k].group):
+        group = list(found)
+        yield from [group] if fits(group) else [[k] for k in group]
+
+
+def _width(column: Column, texts: Sequence[str]) -> int:
+    return max(map(len, (column.heading, *texts)))
+
+
+def _draw(columns: Sequence[Column], texts: Sequence[Sequence[str]], style: Style, left_out: int, gap: int) -> RichTable:
+    """One block of columns, with a line between groups and a row of dots where rows were left out."""
+    drawn = RichTable(box=None, padding=0, pad_edge=False, show_edge=False)
+    fields: list[list[Text]] = []
+    has_values = [False] * len(texts[0])
+    previous = columns[0].group
+    for column, text in zip(columns, texts, strict=True):
+        if column.group != previous:
+            drawn.add_column(SEPARATOR, no_wrap=True)
+            fields.append([Text(SEPARATOR)] * len(text))
+            previous = column.group
+        width = _width(column, text) + gap
+        drawn.add_column(Text(column.heading), justify="right", no_wrap=True, min_width=width, header_style="bold")
+        fields.append([_cell(column, entry, style) for entry in text])
+        if column.scale is not Scale.INDEX:
+            has_values = [before or bool(entry.strip()) for before, entry in zip(has_values, text, strict=True)]
+    middle = (len(texts[0]) + 1) // 2
+    for number, row in enumerate(zip(*fields, strict=True)):
+        if left_out and number == middle:
+            drawn.add_row(*[Text(SEPARATOR if field[0].plain == SEPARATOR else "…") for field in fields])
+        if has_values[number]:
+            drawn.add_row(*row)
+    return drawn
+
+
+def _cell(column: Column, text: str, style: Style) -> Text:
+    if not style.color or column.scale is Scale.INDEX or not text.strip():
+        return Text(text)
+    if column.scale is Scale.DIFFERENCE:
+        return Text(text, style="bold red" if text.endswith(WRONG) else "")
+    return Text(text, style=_shade(float(text), column.scale))
+
+
+def _shade(value: float, scale: Scale) -> str:
+    """Blue below zero, orange above, for signed values; green from the middle up, for gates from 0 to 1."""
+    if scale is Scale.UNIT:
+        return _HIGH[value > 0.9] if value > 0.5 else ""
+    if value != value or abs(value) < 0.1:
+        return ""
+    return (_BELOW if value < 0 else _ABOVE)[abs(value) > 0.5]

@@ -1,0 +1,62 @@
+"""What there is to tell: a replay beside the framework, with the verdict."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rnntrace.engine.compare import Comparison, Verdict
+from rnntrace.engine.trace import Key, Trace
+from rnntrace.frameworks import Observation
+from rnntrace.model.dtypes import Array
+from rnntrace.model.signals import Inputs, to_own_layout
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.weights import Weights
+
+
+@dataclass(frozen=True)
+class Result:
+    """A replay beside the framework.
+
+    `trace` is the replay that is shown, free-running or forced; `comparison` the verdict with its reasons; `observation` the
+    framework's side. `seed` is None where nothing was drawn; `origin` says in a word where x, h0 and c0 came from.
+    """
+
+    spec: ModuleSpec
+    weights: Weights
+    inputs: Inputs
+    trace: Trace
+    observation: Observation
+    comparison: Comparison
+    replay: str = "free"
+    seed: int | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """IDENTICAL, PASS, PASS (drift), FAIL or UNDECIDED."""
+        return self.comparison.verdict
+
+    @property
+    def passed(self) -> bool:
+        """Whether replay and framework agree."""
+        return self.verdict.passed
+
+    @property
+    def framework_values(self) -> Mapping[Key, Array]:
+        """The framework's own values as far as they are known, by (layer, direction, symbol)."""
+        return self.observation.captured or self.observation.hidden
+
+    @property
+    def outputs(self) -> dict[str, Array]:
+        """The replay's output, h_n and c_n in the module's own layout."""
+        return self.in_own_layout(self.trace.outputs)
+
+    @property
+    def expected(self) -> dict[str, Array]:
+        """The framework's output, h_n and c_n in the module's own layout."""
+        return self.in_own_layout(self.observation.outputs)
+
+    def in_own_layout(self, signals: Mapping[str, Array | None]) -> dict[str, Array]:
+        """Time-major signals by name (x, h0, c0, output, h_n, c_n) as the module takes and gives them."""
+        unbatched = self.inputs.unbatched
+        return {name: to_own_layout(self.spec, name, array, unbatched) for name, array in signals.items() if array is not None}

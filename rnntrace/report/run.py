@@ -1,0 +1,181 @@
+"""The report of a run: what was built and fed, the tables, the verdict, and the whole as one document."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+import rnntrace
+from rnntrace.engine.compare import Place, Verdict
+from rnntrace.model.dtypes import Array
+from rnntrace.report.result import Result
+from rnntrace.report.select import View
+from rnntrace.report.table import Report
+from rnntrace.report.trace import output_tables, trace_tables, weight_tables
+
+SCHEMA = 1
+"""Version of the JSON document."""
+
+
+def run_report(result: Result, view: View, command: str = "run") -> Report:
+    """Everything that `rnntrace run` has to tell of a result."""
+    return Report(
+        headline=_headline(result),
+        tables=(*weight_tables(result, view), *trace_tables(result, view), *output_tables(result, view)),
+        conclusion=conclusion(result),
+        passed=result.passed,
+        document=document(result, command),
+        warnings=result.warnings,
+    )
+
+
+def _headline(result: Result) -> tuple[tuple[tuple[str, ...], str], ...]:
+    spec, seen, inputs = result.spec, result.observation, result.inputs
+    size = f"{spec.input_size}, {spec.hidden_size}" + (f", proj_size={spec.proj_size}" if spec.proj_size else "")
+    module = [f"{spec.kind}({size})"]
+    if not spec.is_cell:
+        module.append(f"{spec.num_layers} layer" + ("s" if spec.num_layers > 1 else ""))
+    if spec.bidirectional:
+        module.append("bidirectional")
+    if spec.nonlinearity == "relu":
+        module.append("relu")
+    if not spec.bias:
+        module.append("no bias")
+    if spec.batch_first:
+        module.append("batch first")
+    module.append(spec.dtype)
+    if result.seed is not None:
+        module.append(f"seed {result.seed}")
+    sizes = f"T={inputs.steps}" + (", unbatched" if inputs.unbatched else f", B={inputs.batch}")
+    signals = [f"x: {result.origin.get('x', 'given')}, {sizes}"]
+    for name in ("h0", "c0") if spec.has_cell_state else ("h0",):
+        origin = result.origin.get(name, "given")
+        signals.append(f"{name} = 0" if origin == "zeros" else f"{name}: {origin}")
+    if inputs.lengths:
+        signals.append("lengths " + ",".join(map(str, inputs.lengths)))
+    if result.replay == "forced":
+        signals.append(f"replay forced with {seen.framework}'s own states")
+    lines = [
+        (tuple(module), f"{seen.framework} {seen.version} · {seen.device} · {seen.path}"),
+        (tuple(signals), ""),
+    ]
+    if seen.captured_path and seen.captured_path != seen.path:
+        lines.append(((f"{seen.framework}'s gates and states in the table: captured on its {seen.captured_path} path",), ""))
+    elif seen.not_captured:
+        lines.append(((f"{seen.framework}'s own gates: not captured ({seen.not_captured})",), ""))
+    return tuple(lines)
+
+
+def conclusion(result: Result) -> tuple[str, ...]:
+    """The verdict and its reasons, in parts."""
+    compared, verdict = result.comparison, result.verdict
+    tolerance = compared.tolerance
+    bounds = f"rtol {tolerance.rtol:.2g}, atol {tolerance.atol:.2g}"
+    worst = _worst(result)
+    if verdict is Verdict.IDENTICAL:
+        return (f"{verdict}  the same bits in every value",)
+    if verdict is Verdict.PASS:
+        return (f"{verdict}  every value within {bounds}", *worst)
+    if verdict is Verdict.DRIFT:
+        return (
+            f"{verdict}  every single step within {bounds}",
+            "the trajectory is not: rounding, amplified from step to step",
+            *worst,
+        )
+    if verdict is Verdict.UNDECIDED:
+        return (
+            f"{verdict}  {compared.not_finite} values are NaN or infinite on both sides: nothing can be said of them",
+            *worst,
+        )
+    place = compared.first_failure
+    assert place is not None
+    name = result.observation.framework
+    bad = sum(difference.bad for difference in compared.differences)
+    total = sum(difference.of for difference in compared.differences)
+    role = result.spec.cell.roles.get(place.symbol)
+    return (
+        f"{verdict}  first at {place.symbol}{f' ({role})' if role else ''}, {_where(result, place)}: "
+        f"replay {place.replay:.7g}, {name} {place.framework:.7g}",
+        f"{bad} of {total} values out of {bounds}",
+        *worst,
+    )
+
+
+def _worst(result: Result) -> tuple[str, ...]:
+    place = result.comparison.worst
+    if place is None:
+        return ()
+    delta = abs(place.replay - place.framework)
+    return (f"worst |Δ| {delta:.1e} ({place.symbol}, {_where(result, place, brief=True)})",)
+
+
+def _where(result: Result, place: Place, *, brief: bool = False) -> str:
+    """The place in words; brief leaves out what there is only one of."""
+    words = [
+        (len(result.spec.columns) > 1, f"layer {place.layer}, {place.direction}"),
+        (True, f"t={place.t}"),
+        (result.inputs.batch > 1, f"item {place.item}"),
+        (True, f"unit {place.unit}"),
+    ]
+    return ", ".join(word for needed, word in words if needed or not brief)
+
+
+def document(result: Result, command: str) -> dict[str, Any]:
+    """The whole result as plain mappings, lists and arrays; the keys are documented in docs/json.md."""
+    compared, seen, trace = result.comparison, result.observation, result.trace
+    roles = result.spec.cell.roles
+    return {
+        "schema": SCHEMA,
+        "command": command,
+        "verdict": str(result.verdict),
+        "passed": result.passed,
+        "spec": asdict(result.spec),
+        "seed": result.seed,
+        "environment": {
+            "rnntrace": rnntrace.__version__,
+            "numpy": np.__version__,
+            "framework": seen.framework,
+            "version": seen.version,
+            "device": seen.device,
+            "path": seen.path,
+            "threads": seen.threads,
+            "captured": seen.captured_path or None,
+            "not_captured": seen.not_captured or None,
+        },
+        "replay": {"mode": result.replay, "dtype": str(next(iter(trace.columns.values())).dtype)},
+        "inputs": {
+            "c0": None,
+            **result.in_own_layout({"x": result.inputs.x, "h0": result.inputs.h0, "c0": result.inputs.c0}),
+            "lengths": result.inputs.lengths,
+        },
+        "trace": [
+            {
+                "layer": layer,
+                "direction": direction,
+                "symbol": symbol,
+                "role": roles.get(symbol, _term_role(roles, symbol)),
+                "values": _existing(result, values),
+                "framework": _existing(result, result.framework_values.get((layer, direction, symbol))),
+            }
+            for (layer, direction, symbol), values in (*trace.columns.items(), *trace.terms.items())
+        ],
+        "outputs": {"output": None, "h_n": None, "c_n": None} | result.outputs,
+        "expected": {"output": None, "h_n": None, "c_n": None} | result.expected,
+        "differences": [asdict(difference) for difference in compared.differences],
+        "first_failure": asdict(compared.first_failure) if compared.first_failure else None,
+        "tolerance": asdict(compared.tolerance),
+        "warnings": list(result.warnings),
+    }
+
+
+def _term_role(roles: Mapping[str, str], symbol: str) -> str:
+    gate, _, term = symbol.partition(".")
+    return f"{term} term of the {roles[gate]}"
+
+
+def _existing(result: Result, values: Array | None) -> Any:
+    """The values (T, B, ·), masked at the steps that do not exist."""
+    if values is None or result.inputs.valid is None:
+        return values
+    return np.ma.array(values, mask=np.broadcast_to(~result.inputs.valid[..., None], values.shape))

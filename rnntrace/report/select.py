@@ -1,0 +1,47 @@
+"""What part of a trace is told: by layer, time, unit, item and kind of quantity."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rnntrace.errors import UsageError
+
+PARTS = ("gates", "states", "terms", "weights", "outputs")
+
+
+@dataclass(frozen=True)
+class View:
+    """The selection; None stands for everything. `times` are t from 0 to T, all others count from 0."""
+
+    parts: frozenset[str] = frozenset({"gates", "states"})
+    layers: Sequence[int] | None = None
+    times: Sequence[int] | None = None
+    units: Sequence[int] | None = None
+    items: Sequence[int] | None = None
+
+
+def parse_parts(text: str) -> frozenset[str]:
+    """Parts from `gates,states`, or all of them from `all`. Raises UsageError for any other word."""
+    words = {word.strip() for word in text.split(",")}
+    if "all" in words:
+        return frozenset(PARTS)
+    for word in words - set(PARTS):
+        raise UsageError(f"unknown part {word!r} in --show: choose from {', '.join(PARTS)}, all")
+    return frozenset(words)
+
+
+def parse_range(text: str | None, option: str, first: int, last: int) -> Sequence[int] | None:
+    """Numbers from `3`, `1,3`, `2:4` (both ends included), `2:` or `:4`, each between first and last. Raises UsageError."""
+    if text is None:
+        return None
+    chosen: list[int] = []
+    for part in text.split(","):
+        start, colon, end = part.partition(":")
+        try:
+            low = int(start) if start.strip() or not colon else first
+            high = (int(end) if end.strip() else last) if colon else low
+        except ValueError:
+            raise UsageError(f"{option} should be a number, 1,3 or 2:4, not {text!r}") from None
+        if not first <= low <= high <= last:
+            raise UsageError(f"{option} {part} is out of range: there are {first} to {last}")
+        chosen.extend(range(low, high + 1))
+    return sorted(set(chosen))

@@ -1,0 +1,68 @@
+"""A report: what every renderer gets, and all that it gets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnntrace.model.dtypes import Flags
+
+
+class Scale(Enum):
+    """What a column's numbers are, for whoever shows them."""
+
+    INDEX = "index"
+    """Whole numbers that say which row this is."""
+    UNIT = "unit"
+    """Values from 0 to 1, such as sigmoid gates."""
+    SIGNED = "signed"
+    """Values around 0."""
+    DIFFERENCE = "difference"
+    """Absolute differences, shown by their order of magnitude."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of numbers. Masked values do not exist. `flagged` marks those that are out of tolerance.
+
+    Columns of one `group` belong closest together, and groups of one `section` next to each other.
+    """
+
+    heading: str
+    values: np.ma.MaskedArray[Any, np.dtype[Any]] | NDArray[Any]
+    scale: Scale = Scale.SIGNED
+    section: str = ""
+    group: str = ""
+    flagged: Flags | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of equal length under a title; those of scale INDEX come first."""
+
+    title: str
+    columns: tuple[Column, ...]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.columns[0].values)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a command has to tell.
+
+    `headline` are lines of parts, with one part for the right margin; `conclusion` are parts of the last line, the verdict
+    first; `document` is the whole result as nested mappings, lists, plain values and arrays, for formats that lose nothing.
+    """
+
+    headline: tuple[tuple[tuple[str, ...], str], ...]
+    tables: tuple[Table, ...]
+    conclusion: tuple[str, ...]
+    passed: bool
+    document: Mapping[str, Any]
+    warnings: tuple[str, ...] = field(default=())
