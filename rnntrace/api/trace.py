@@ -9,7 +9,8 @@ import numpy as np
 from rnntrace.engine.compare import judge
 from rnntrace.engine.quantities import pair_outputs, pair_up
 from rnntrace.engine.replay import replay as replay_engine
-from rnntrace.engine.tolerance import tolerance as make_tolerance
+from rnntrace.engine.rounding import Format
+from rnntrace.engine.tolerance import make_tolerance
 from rnntrace.engine.trace import Key, Trace
 from rnntrace.errors import SignalError, UsageError
 from rnntrace.frameworks import Observation
@@ -113,8 +114,12 @@ def result_of(
     observation = framework.observe(module, spec, inputs, judging.capture)
     dtype = None if judging.replay_dtype is None else np.dtype(judging.replay_dtype)
 
+    rounding = Format.of(spec.precision, dtype or spec.precision.replay) if allowed.rounding else None
+
     def replayed(known: Mapping[Key, Array] | None) -> Trace:
-        return replay_engine(spec, weights, inputs, known=known, dtype=dtype, keep_terms=judging.keep_terms)
+        bounded = rounding if known else None
+        terms = judging.keep_terms
+        return replay_engine(spec, weights, inputs, known=known, dtype=dtype, keep_terms=terms, rounding=bounded)
 
     own = observation.captured or observation.hidden
     forced = replayed(own)

@@ -51,6 +51,7 @@ class ToleranceName(StrEnum):
     """How far apart values may be."""
 
     TORCH = "torch"
+    ROUNDING = "rounding"
     EXACT = "exact"
 
 
@@ -178,7 +179,11 @@ CaptureOption = Annotated[
 ]
 Tolerance = Annotated[
     ToleranceName,
-    typer.Option("--tolerance", help="torch: as torch.testing for the dtype; exact: no difference.", rich_help_panel=JUDGING),
+    typer.Option(
+        "--tolerance",
+        help="torch: as torch.testing for the dtype; rounding: what rounding can explain; exact: none.",
+        rich_help_panel=JUDGING,
+    ),
 ]
 Rtol = Annotated[
     float | None, typer.Option("--rtol", help="Relative tolerance instead of the dtype's.", rich_help_panel=JUDGING)

@@ -116,8 +116,8 @@ class _Sides:
 
     def __init__(self, quantity: Quantity, tolerance: Tolerance, dtype: Dtype) -> None:
         self.quantity = quantity
-        self.replay, self.framework = quantity.replay.astype(np.float64), quantity.framework.astype(np.float64)
-        one_step = quantity.one_step.astype(np.float64)
+        self.replay, self.framework = as_held(quantity.replay, dtype), quantity.framework.astype(np.float64)
+        one_step = as_held(quantity.one_step, dtype)
         if not self.replay.shape == self.framework.shape == one_step.shape:
             raise ValueError(
                 f"{quantity.name}: replay {self.replay.shape} and framework {self.framework.shape} differ in shape"
@@ -127,7 +127,7 @@ class _Sides:
             self.valid &= quantity.valid[..., None]
         self.both_not_finite = self.valid & ~np.isfinite(self.framework) & ~np.isfinite(one_step)
         self.counted = self.valid & ~self.both_not_finite
-        allowed = tolerance.allowed(self.framework)
+        allowed = tolerance.allowed(self.framework, quantity.bound)
         self.delta, self.bad = self._part(self.replay, allowed)
         self.one_step_delta, self.one_step_bad = self._part(one_step, allowed)
         self.eps = dtype.eps
@@ -183,6 +183,12 @@ class _Sides:
         for index in np.argwhere(self.one_step_bad):
             row, item, unit = map(int, index)
             yield (-row if self.quantity.direction == REVERSE else row), item, unit, index
+
+
+def as_held(replay: Array, dtype: Dtype) -> NDArray[np.float64]:
+    """The replay's values, infinite where they are too large for the framework's format: the replay's may be wider."""
+    values = replay.astype(np.float64)
+    return np.where(np.abs(values) > dtype.largest, np.copysign(np.inf, values), values)
 
 
 def _first_failure(sides: Sequence[_Sides]) -> Place | None:

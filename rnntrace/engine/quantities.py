@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ class Quantity:
     """One quantity from both sides: arrays (T, B, H); `one_step` is the forced replay where `replay` runs free.
 
     `name` is a symbol of the cell, or output, h_n or c_n. `t` (T, B) is the time that each row belongs to. `valid` (T, B) is
-    False at steps that do not exist.
+    False at steps that do not exist. `bound` is what rounding can do in a single step, where that is known.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Quantity:
     framework: Array
     t: NDArray[np.int_]
     valid: Flags | None = None
+    bound: Array | None = None
 
     @property
     def column(self) -> tuple[bool, int, str]:
@@ -38,12 +40,14 @@ class Quantity:
 
 def pair_up(shown: Trace, one_step: Trace, own: Mapping[Key, Array]) -> list[Quantity]:
     """Every gate and state that the framework's `own` values hold, in order of computation."""
-    return [
-        Quantity(symbol, layer, direction, values, one_step.columns[key], own[key], _times(shown), shown.inputs.valid)
-        for key, values in shown.columns.items()
-        for layer, direction, symbol in [key]
-        if key in own
-    ]
+    quantities = []
+    for key, values in shown.columns.items():
+        if key in own:
+            layer, direction, symbol = key
+            bound = one_step.bounds.columns[key] if one_step.bounds else None
+            sides = values, one_step.columns[key], own[key]
+            quantities.append(Quantity(symbol, layer, direction, *sides, _times(shown), shown.inputs.valid, bound))
+    return quantities
 
 
 def pair_outputs(shown: Trace, one_step: Trace, expected: Mapping[str, Array]) -> list[Quantity]:
@@ -51,20 +55,21 @@ def pair_outputs(shown: Trace, one_step: Trace, expected: Mapping[str, Array]) -
     spec = shown.spec
     last, size = spec.num_layers - 1, spec.output_size
     quantities = []
+    mine, forced = shown.outputs, one_step.outputs
+    bounds = one_step.bounds.outputs if one_step.bounds else {}
+
+    def pair(name: str, layer: int, direction: str, part: Any, t: NDArray[np.int_]) -> None:
+        bound = bounds[name][part] if bounds else None
+        sides = mine[name][part], forced[name][part], expected[name][part]
+        quantities.append(Quantity(name, layer, direction, *sides, t, bound=bound))
+
     if "output" in expected:
         for half, direction in enumerate(spec.directions):
-            mine, forced, theirs = (
-                values[..., half * size : (half + 1) * size] for values in (shown.output, one_step.output, expected["output"])
-            )
-            quantities.append(Quantity("output", last, direction, mine, forced, theirs, _times(shown)))
+            pair("output", last, direction, np.s_[..., half * size : (half + 1) * size], _times(shown))
     for state in spec.cell.states:
-        if (name := f"{state}_n") in expected:
+        if f"{state}_n" in expected:
             for row, (layer, direction) in enumerate(spec.columns):
-                mine, forced, theirs = (
-                    values[row : row + 1] for values in (shown.final(state), one_step.final(state), expected[name])
-                )
-                t = shown.final_step(direction)[None]
-                quantities.append(Quantity(name, layer, direction, mine, forced, theirs, t))
+                pair(f"{state}_n", layer, direction, np.s_[row : row + 1], shown.final_step(direction)[None])
     return quantities
 
 

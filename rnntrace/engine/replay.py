@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnntrace.engine.evaluate import Scope, evaluate, schedule
+from rnntrace.engine.rounding import Format, error_bounds
 from rnntrace.engine.trace import Key, Trace, input_term_symbol, recurrent_term_symbol, side_by_side
 from rnntrace.equations.cells import Cell, Step
 from rnntrace.equations.expression import Op
@@ -27,16 +28,19 @@ def replay(
     known: Mapping[Key, Array] | None = None,
     dtype: np.dtype[np.floating] | None = None,
     keep_terms: bool = False,
+    rounding: Format | None = None,
 ) -> Trace:
     """Every gate and state of a module on these inputs.
 
     `known` gives state sequences (layer, direction, "h" or "c") → (T, B, ·) to force the replay with: it then needs an "h"
-    for every layer and direction. `dtype` is the numpy format to compute in, by default the one of `spec`.
+    for every layer and direction. `dtype` is the numpy format to compute in, by default the one of `spec`. With `rounding`
+    the trace also holds bounds on what rounding in these formats can do in a single step.
     """
     dtype = np.dtype(dtype or spec.precision.replay)
     known = known or {}
     columns: dict[Key, Array] = {}
     terms: dict[Key, Array] = {}
+    bounds: dict[Key, Array] = {}
     so_far = Trace(spec, inputs, columns)
     with np.errstate(all="ignore"):
         for layer, direction in spec.columns:
@@ -53,7 +57,9 @@ def replay(
             columns |= {(layer, direction, symbol): array for symbol, array in column.quantities().items()}
             if keep_terms:
                 terms |= {(layer, direction, symbol): array for symbol, array in column.terms().items()}
-    return Trace(spec, inputs, columns, terms)
+            if rounding is not None:
+                bounds |= {(layer, direction, symbol): array for symbol, array in column.bounds(rounding).items()}
+    return Trace(spec, inputs, columns, terms, Trace(spec, inputs, bounds) if bounds else None)
 
 
 class _Column:
@@ -65,7 +71,8 @@ class _Column:
         self.cell, self.dtype, self.backwards = cell, dtype, direction == REVERSE
         self.valid = None if valid is None else self._in_order(valid)
         self.scope = Scope(cell, weights.astype(dtype))
-        self.input_terms = self.scope.input_terms(self._in_order(x).astype(dtype, copy=False))
+        self.x = self._in_order(x).astype(dtype, copy=False)
+        self.input_terms = self.scope.input_terms(self.x)
         self.initial: dict[str, Array] = {}
         self.before: dict[str, Array] = {}
         self.now: dict[str, Array] = {}
@@ -78,7 +85,8 @@ class _Column:
 
     def run(self) -> None:
         """Compute every step of the cell for every t."""
-        plan = schedule(self.cell, self.before)
+        self.known = tuple(self.before)
+        plan = schedule(self.cell, self.known)
         self._at_once(plan.ahead)
         self._scan(plan.scan)
         self._at_once(plan.behind)
@@ -119,6 +127,11 @@ class _Column:
             for leaf in step.expression.walk()
             if leaf.op in names
         }
+
+    def bounds(self, rounding: Format) -> dict[str, Array]:
+        """What rounding can do to every gate and state in a single step, likewise."""
+        found = error_bounds(self.cell, self.scope.weights, self.x, self.before, self.known, rounding)
+        return {symbol: self._in_input_order(array) for symbol, array in found.items()}
 
     def _a_step_before(self, state: str, sequence: Array) -> Array:
         """The sequence one step late: its initial value first, and again wherever the step before does not exist."""

@@ -28,13 +28,15 @@ class Trace:
     """A replay, quantity by quantity: (layer, direction, symbol) → array (T, B, H) for t = 1 … T in input-time order.
 
     The hidden state of a projected LSTM is (T, B, R). Steps that do not exist, behind the end of a shorter sequence, are NaN
-    in every quantity and False in `inputs.valid`. Arrays are read-only. `terms` holds the affine terms, if they were kept.
+    in every quantity and False in `inputs.valid`. Arrays are read-only. `terms` holds the affine terms, and
+    `bounds` in a trace of its own what rounding can do in a single step, if they were kept.
     """
 
     spec: ModuleSpec
     inputs: Inputs
     columns: Mapping[Key, Array]
     terms: Mapping[Key, Array] = field(default_factory=dict)
+    bounds: "Trace | None" = None
 
     def __post_init__(self) -> None:
         for array in (*self.columns.values(), *self.terms.values()):

@@ -14,21 +14,27 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Dtype:
-    """A floating-point format: `eps` is the gap after 1.0, `replay` the numpy format that the replay computes in."""
+    """A floating-point format.
+
+    `eps` is the gap after 1.0, `largest` the largest finite value, `smallest` the gap after 0.0, and `replay` the numpy format
+    that the replay computes in.
+    """
 
     name: str
     eps: float
+    largest: float
+    smallest: float
     replay: np.dtype[np.floating]
 
 
 DTYPES = {
     dtype.name: dtype
     for dtype in (
-        Dtype("float64", 2.0**-52, np.dtype(np.float64)),
-        Dtype("float32", 2.0**-23, np.dtype(np.float32)),
+        Dtype("float64", 2.0**-52, (2 - 2.0**-52) * 2.0**1023, 2.0**-1074, np.dtype(np.float64)),
+        Dtype("float32", 2.0**-23, (2 - 2.0**-23) * 2.0**127, 2.0**-149, np.dtype(np.float32)),
         # numpy multiplies float16 matrices very slowly and has no bfloat16; float32 holds both exactly.
-        Dtype("float16", 2.0**-10, np.dtype(np.float32)),
-        Dtype("bfloat16", 2.0**-7, np.dtype(np.float32)),
+        Dtype("float16", 2.0**-10, (2 - 2.0**-10) * 2.0**15, 2.0**-24, np.dtype(np.float32)),
+        Dtype("bfloat16", 2.0**-7, (2 - 2.0**-7) * 2.0**127, 2.0**-133, np.dtype(np.float32)),
     )
 }
 

@@ -6,9 +6,10 @@ the size of the hidden state. `batch_first` and unbatched signals exist only her
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnntrace.errors import SignalError
 from rnntrace.model.dtypes import Array, Flags
@@ -134,7 +135,7 @@ def state_shape(spec: ModuleSpec, batch: int, size: int, unbatched: bool) -> tup
     return (*rows, *(() if unbatched else (batch,)), size)
 
 
-def to_own_layout(spec: ModuleSpec, name: str, array: Array, unbatched: bool) -> Array:
+def to_own_layout(spec: ModuleSpec, name: str, array: NDArray[Any], unbatched: bool) -> Any:
     """A time-major signal in the module's own layout; `name` is x, output, h0, c0, h_n or c_n."""
     if name in ("x", "output"):
         if unbatched:

@@ -71,7 +71,7 @@ def conclusion(result: Result) -> tuple[str, ...]:
     """The verdict and its reasons, in parts."""
     compared, verdict = result.comparison, result.verdict
     tolerance = compared.tolerance
-    bounds = f"rtol {tolerance.rtol:.2g}, atol {tolerance.atol:.2g}"
+    bounds = str(tolerance)
     worst = _worst(result)
     if verdict is Verdict.IDENTICAL:
         return (f"{verdict}  the same bits in every value",)

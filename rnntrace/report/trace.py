@@ -9,6 +9,7 @@ from rnntrace.equations.cells import Cell
 from rnntrace.equations.expression import Op
 from rnntrace.equations.notation import UNICODE, spell
 from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.signals import to_own_layout
 from rnntrace.model.spec import REVERSE
 from rnntrace.report.result import Result
 from rnntrace.report.select import View
@@ -128,14 +129,21 @@ def output_tables(result: Result, view: View) -> Iterator[Table]:
         index = np.indices(values.shape).reshape(values.ndim, -1)
         mine, theirs = values.ravel().astype(np.float64), expected[name].ravel().astype(np.float64)
         columns = [Column(axis, positions + (axis == "t"), Scale.INDEX) for axis, positions in zip(axes, index, strict=True)]
-        allowed = result.comparison.tolerance.allowed(theirs)
-        difference = np.abs(mine - theirs)
+        out = _out_of_tolerance(result, name).ravel()
         columns += [
             Column("replay", mine, Scale.SIGNED, "values", "values"),
             Column(result.observation.framework, theirs, Scale.SIGNED, "values", "values"),
-            Column("|Δ|", difference, Scale.DIFFERENCE, "values", "difference", ~(difference <= allowed)),
+            Column("|Δ|", np.abs(mine - theirs), Scale.DIFFERENCE, "values", "difference", out),
         ]
         yield Table(f"{name} · shape {values.shape}", tuple(columns))
+
+
+def _out_of_tolerance(result: Result, name: str) -> Flags:
+    """Which values of output, h_n or c_n are out, in the module's own layout."""
+    parts = [flags for (_, _, other), flags in result.comparison.out_of_tolerance.items() if other == name]
+    whole = np.concatenate(parts, axis=2 if name == "output" else 0)
+    flags: Flags = to_own_layout(result.spec, name, whole, result.inputs.unbatched)
+    return flags
 
 
 def _axes(result: Result, name: str) -> tuple[str, ...]:
