@@ -94,10 +94,12 @@ def conclusion(result: Result) -> tuple[str, ...]:
     bad = sum(difference.bad for difference in compared.differences)
     total = sum(difference.of for difference in compared.differences)
     role = result.spec.cell.roles.get(place.symbol)
+    # As many digits as tell any two values of the format apart.
+    digits = 17 if result.spec.dtype == "float64" else 9
     return (
         f"{verdict}  first at {place.symbol}{f' ({role})' if role else ''}, {_where(result, place)}: "
-        f"replay {place.replay:.7g}, {name} {place.framework:.7g}",
-        f"{bad} of {total} values out of {bounds}",
+        f"replay {place.replay:.{digits}g}, {name} {place.framework:.{digits}g}",
+        f"{bad} of {total} values out of tolerance ({bounds})",
         *worst,
     )
 
