@@ -21,7 +21,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: plain(entry) for key, entry in value.items()}
     if isinstance(value, np.ma.MaskedArray):
-        return plain(np.ma.filled(value.astype(object), None).tolist())
+        return plain(value.tolist())
     if isinstance(value, np.ndarray):
         return value.tolist() if np.isfinite(value).all() else plain(value.tolist())
     if isinstance(value, (list, tuple)):
