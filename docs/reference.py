@@ -50,10 +50,10 @@ def _row(kind: Any, info: OptionInfo, default: Any) -> str:
     names = ", ".join(f"`{name}`" for name in (info.default, *(info.param_decls or ())))
     words = [option for option in (kind, *get_args(kind)) if isinstance(option, type) and issubclass(option, Enum)]
     values = "|".join(choice.value for choice in words[0]) if words else info.metavar
-    text, _, stated = str(info.help).partition("  [default: ")
-    shown = stated.rstrip("]") or ("" if default is None or default is False else str(default))
+    stated = info.show_default if isinstance(info.show_default, str) else ""
+    shown = stated or ("" if default is None or default is False else str(default))
     value = f" `{values}`".replace("|", "\\|") if values else ""
-    return f"| {names}{value} | {text} | {f'`{shown}`' if shown else ''} |"
+    return f"| {names}{value} | {info.help} | {f'`{shown}`' if shown else ''} |"
 
 
 def cells_page() -> str:

@@ -205,6 +205,16 @@ def test_help_loads_neither_torch_nor_numpy(arguments: list[str]) -> None:
     assert run_process("-c", code, *arguments).stderr.strip() == "[] 0"
 
 
+def test_a_run_loads_torch_and_nothing_heavier() -> None:
+    """A run is little more than `import torch`: what torch loads lazily, such as its compiler, stays away."""
+    code = (
+        "import sys; from rnntrace.cli.app import exit_code; code = exit_code(sys.argv[1:])\n"
+        "heavy = {'torch._dynamo', 'torch._inductor', 'sympy', 'matplotlib', 'safetensors', 'pandas', 'scipy'}\n"
+        "print(sorted(heavy & set(sys.modules)), 'torch' in sys.modules, code, file=sys.stderr)"
+    )
+    assert run_process("-c", code, *LSTM).stderr.strip() == "[] True 0"
+
+
 def test_ascii_terminals_are_served() -> None:
     """Where stdout cannot write Greek letters, others stand in for them."""
     finished = run_process("-m", "rnntrace", *LSTM, PYTHONIOENCODING="ascii", PYTHONWARNINGS="error")

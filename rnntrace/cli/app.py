@@ -51,7 +51,9 @@ def exit_code(arguments: list[str] | None = None) -> int:
     except RnnTraceError as error:
         return _refuse(str(error))
     except TyperException as error:
-        return _refuse(error.format_message())
+        # Without arguments the help has been printed, and there is nothing to add.
+        message = error.format_message().replace("Value error, ", "").rstrip(".")
+        return _refuse(f"{message}. See rnntrace --help.") if message else ExitCode.REFUSED
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED

@@ -81,7 +81,11 @@ class When(StrEnum):
 InputSize = Annotated[
     int | None,
     typer.Option(
-        "--input-size", "-i", help="Size of x at each step; with --text, the alphabet's.  [default: 3]", rich_help_panel=MODULE
+        "--input-size",
+        "-i",
+        help="Size of x at each step; with --text, the alphabet's.",
+        show_default="3",
+        rich_help_panel=MODULE,
     ),
 ]
 Hidden = Annotated[int, typer.Option("--hidden", "-H", help="Size of the hidden state.", rich_help_panel=MODULE)]
@@ -94,7 +98,8 @@ Bidirectional = Annotated[
 ]
 NoBias = Annotated[bool, typer.Option("--no-bias", help="Leave out both biases.", rich_help_panel=MODULE)]
 NonlinearityOption = Annotated[
-    Nonlinearity | None, typer.Option("--nonlinearity", help="Activation of an RNN.  [default: tanh]", rich_help_panel=MODULE)
+    Nonlinearity | None,
+    typer.Option("--nonlinearity", help="Activation of an RNN.", show_default="tanh", rich_help_panel=MODULE),
 ]
 ProjSize = Annotated[
     int,
@@ -125,10 +130,11 @@ Dtype = Annotated[DtypeName, typer.Option("--dtype", help="Number format of the 
 Device = Annotated[str, typer.Option("--device", help="Where torch runs the module.", rich_help_panel=MODULE)]
 
 Steps = Annotated[
-    int | None, typer.Option("--steps", "-T", help="Number of time steps.  [default: 4]", rich_help_panel=SIGNALS)
+    int | None, typer.Option("--steps", "-T", help="Number of time steps.", show_default="4", rich_help_panel=SIGNALS)
 ]
 Batch = Annotated[
-    int | None, typer.Option("--batch", "-B", help="Number of sequences in the batch.  [default: 1]", rich_help_panel=SIGNALS)
+    int | None,
+    typer.Option("--batch", "-B", help="Number of sequences in the batch.", show_default="1", rich_help_panel=SIGNALS),
 ]
 Unbatched = Annotated[
     bool, typer.Option("--unbatched", help="Feed x as (time, input), without a batch.", rich_help_panel=SIGNALS)
@@ -151,7 +157,7 @@ Text = Annotated[
 Alphabet = Annotated[
     str | None,
     typer.Option(
-        "--alphabet", help="The letters of --text in order.  [default: those that occur, sorted]", rich_help_panel=SIGNALS
+        "--alphabet", help="The letters of --text in order.", show_default="those that occur, sorted", rich_help_panel=SIGNALS
     ),
 ]
 H0 = Annotated[
@@ -170,7 +176,7 @@ Dist = Annotated[
 Seed = Annotated[
     int | None,
     typer.Option(
-        "--seed", help="Draws parameters, x, h0, c0, in this order.  [default: drawn and printed]", rich_help_panel=SIGNALS
+        "--seed", help="Draws parameters, x, h0, c0, in this order.", show_default="drawn and printed", rich_help_panel=SIGNALS
     ),
 ]
 
@@ -199,7 +205,7 @@ Replay = Annotated[
 ]
 ReplayDtypeOption = Annotated[
     ReplayDtype | None,
-    typer.Option("--replay-dtype", help="Number format of the replay.  [default: the module's]", rich_help_panel=JUDGING),
+    typer.Option("--replay-dtype", help="Number format of the replay.", show_default="the module's", rich_help_panel=JUDGING),
 ]
 
 Show = Annotated[

@@ -55,6 +55,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.seen: set[str] = set()
         self._last: Any = None
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: keeping torch.compile out of a mode loads torch._dynamo, which takes longer than torch itself."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
