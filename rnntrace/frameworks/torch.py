@@ -148,7 +148,8 @@ def _run(module: Any, spec: ModuleSpec, inputs: Inputs) -> dict[str, Array]:
     like = next(module.parameters())
 
     def tensor(array: Array) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(like)
+        # A copy: torch warns of arrays that it must not write to, such as those of a trace.
+        return torch.from_numpy(np.array(array)).to(like)
 
     x, h0 = tensor(inputs.x), tensor(inputs.h0)
     c0 = None if inputs.c0 is None else tensor(inputs.c0)

@@ -109,7 +109,7 @@ def _by_step(
     lengths = np.asarray(inputs.lengths or (inputs.steps,) * inputs.batch)
     last_step = int(lengths.max())
     if [name for name, _ in operators] != [name for name, _ in expected] * (len(spec.columns) * last_step):
-        raise CaptureFailed(f"torch {torch.__version__} ran other operators than expected for {spec.kind}")
+        raise CaptureFailed(_unexpected(spec))
     # A packed batch is sorted by falling length; at step t its first rows are the items that are still running.
     order = np.argsort(-lengths, kind="stable") if inputs.lengths else np.arange(inputs.batch)
     captured: dict[tuple[int, str, str], Array] = {}
@@ -123,8 +123,15 @@ def _by_step(
             for _, symbol in expected:
                 _, value = next(log)
                 if symbol:
-                    captured[layer, direction, symbol][t, running] = value.to(torch.float64).numpy()
+                    target = captured[layer, direction, symbol]
+                    if value.shape != (len(running), target.shape[2]):
+                        raise CaptureFailed(_unexpected(spec))
+                    target[t, running] = value.to(torch.float64).numpy()
     return captured
+
+
+def _unexpected(spec: ModuleSpec) -> str:
+    return f"torch {torch.__version__} ran other operators than expected for {spec.kind}"
 
 
 def _check(
