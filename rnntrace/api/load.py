@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rnntrace.errors import WeightsError
-from rnntrace.files import read_tensors, show
+from rnntrace.files import label, read_source, show
 from rnntrace.model.dtypes import DTYPES, Array
 from rnntrace.model.layouts import cast, group_by_module, recognise, weights_from_torch
 from rnntrace.model.spec import ModuleSpec, command_name
@@ -17,23 +17,24 @@ def load(path: str | Path) -> dict[str, tuple[ModuleSpec, Weights]]:
     FileError if the file cannot be read and WeightsError if it holds no recurrent module or an impossible one.
     """
     found = {}
-    for prefix, (spec, parameters) in _modules(Path(path)).items():
+    for prefix, (spec, parameters) in _modules(str(path)).items():
         found[prefix] = (spec, weights_from_torch(spec, parameters))
     return found
 
 
-def load_parameters(path: Path, spec: ModuleSpec) -> dict[str, Array]:
-    """The parameters of the one module in a file that `spec` describes, under torch's names. Raises WeightsError."""
-    modules = _modules(path)
+def load_parameters(source: str, spec: ModuleSpec) -> dict[str, Array]:
+    """The parameters of the one module that `spec` describes in a file or typed JSON, under torch's names.
+
+    Raises FileError and WeightsError.
+    """
+    modules = _modules(source)
     fitting = [(prefix, parameters) for prefix, (found, parameters) in modules.items() if _fits(found, spec)]
     if len(fitting) == 1:
         return cast(fitting[0][1], spec.precision.replay)
     holds = "; ".join(f"{show(prefix) or 'a state_dict'}: run {flags(found)}" for prefix, (found, _) in modules.items())
     if fitting:
-        raise WeightsError(
-            f"{show(str(path))} holds {len(fitting)} modules that fit these flags, and one was expected: {holds}"
-        )
-    raise WeightsError(f"{show(str(path))} holds no module that fits {flags(spec)}; it holds {holds}")
+        raise WeightsError(f"{label(source)} holds {len(fitting)} modules that fit these flags, and one was expected: {holds}")
+    raise WeightsError(f"{label(source)} holds no module that fits {flags(spec)}; it holds {holds}")
 
 
 def flags(spec: ModuleSpec) -> str:
@@ -50,8 +51,8 @@ def flags(spec: ModuleSpec) -> str:
     return " ".join(words)
 
 
-def _modules(path: Path) -> dict[str, tuple[ModuleSpec, dict[str, Array]]]:
-    tensors = read_tensors(path)
+def _modules(source: str) -> dict[str, tuple[ModuleSpec, dict[str, Array]]]:
+    tensors = read_source(source)
     modules = {}
     for prefix, parameters in group_by_module(tensors.arrays).items():
         dtypes = {tensors.dtypes[prefix + name] for name in parameters}
@@ -59,10 +60,10 @@ def _modules(path: Path) -> dict[str, tuple[ModuleSpec, dict[str, Array]]]:
         try:
             modules[prefix.removesuffix(".")] = (recognise(parameters, dtype if dtype in DTYPES else "float32"), parameters)
         except WeightsError as error:
-            raise WeightsError(f"{show(str(path))}, {show(prefix) or 'state_dict'}: {error}") from None
+            raise WeightsError(f"{label(source)}, {show(prefix) or 'state_dict'}: {error}") from None
     if not modules:
         raise WeightsError(
-            f"{show(str(path))} holds no recurrent module: expected parameters named like weight_ih_l0 and weight_hh_l0"
+            f"{label(source)} holds no recurrent module: expected parameters named like weight_ih_l0 and weight_hh_l0"
         )
     return modules
 

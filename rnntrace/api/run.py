@@ -1,7 +1,6 @@
 """`run`: build a module, draw what it needs from a seed, and trace it."""
 
 import secrets
-from pathlib import Path
 
 from rnntrace.api.load import load_parameters
 from rnntrace.api.sources import Sources
@@ -20,15 +19,16 @@ def run(
     sources: Sources | None = None,
     judging: Judging | None = None,
     *,
-    weights: Path | None = None,
+    weights: str | None = None,
     distribution: str = "normal",
     seed: int | None = None,
     device: str = "cpu",
 ) -> Result:
     """Build the module that `spec` describes and trace it on the signals of `sources`.
 
-    From `seed` are drawn, in this order: the parameters as the module is built, x, h0, c0; each only if it is not given
-    (parameters are drawn even when `weights` then replaces them, as in torch). Without a seed one is drawn and returned.
+    `weights` is a file or typed JSON with torch's names. From `seed` are drawn, in this order: the parameters as the module
+    is built (even when `weights` then replaces them, as in torch), x, h0, c0; signals only if they are not given. Without a
+    seed one is drawn and returned.
     """
     from rnntrace.frameworks import torch as framework
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rnntrace.errors import FileError, SignalError, UsageError
-from rnntrace.files import Tensors, read_tensors, show
+from rnntrace.files import is_json, label, read_source, show
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import SignalRequest, State
 from rnntrace.model.text import one_hot
@@ -52,7 +52,7 @@ def read_sources(
     warnings: list[str] = []
     if input is not None:
         given = _signals(input)
-        origin["x"] = "from JSON" if _is_json(input) else show(Path(input).name)
+        origin["x"] = "from JSON" if is_json(input) else show(Path(input).name)
     elif texts:
         texts = _split(texts, alphabet)
         encoded, text_lengths = one_hot(texts, alphabet)
@@ -85,7 +85,7 @@ def read_sources(
 
 def _signals(source: str) -> dict[str, Array]:
     """x, and whatever else of h0, c0 and lengths the source holds."""
-    tensors = _read(source)
+    tensors = read_source(source)
     if set(tensors.arrays) & set(SIGNALS):
         return {name: array for name, array in tensors.arrays.items() if name in SIGNALS}
     return {"x": _single(source, "x")}
@@ -93,29 +93,13 @@ def _signals(source: str) -> dict[str, Array]:
 
 def _single(source: str, name: str) -> Array:
     """The array `name` of a source, or its only array."""
-    arrays = _read(source).arrays
+    arrays = read_source(source).arrays
     if name in arrays:
         return arrays[name]
     if len(arrays) == 1:
         return next(iter(arrays.values()))
     names = ", ".join(show(key) for key in arrays) or "nothing"
-    raise FileError(f"{_label(source)} should hold one array, or one named {name}, and holds {names}")
-
-
-def _read(source: str) -> Tensors:
-    if not _is_json(source):
-        return read_tensors(Path(source))
-    from rnntrace.files.text import parse_json
-
-    return parse_json(source)
-
-
-def _is_json(source: str) -> bool:
-    return source.lstrip()[:1] in ("[", "{")
-
-
-def _label(source: str) -> str:
-    return "the JSON" if _is_json(source) else show(source)
+    raise FileError(f"{label(source)} should hold one array, or one named {name}, and holds {names}")
 
 
 def _split(texts: Sequence[str], alphabet: str | None) -> list[str]:

@@ -44,11 +44,13 @@ def trace(
     replay: Literal["free", "forced"] = "free",
     tolerance: str = "torch",
     capture: str = "auto",
+    terms: bool = False,
 ) -> Result:
     """Trace a module of torch.nn (RNN, LSTM, GRU or one of their cells) on x.
 
     x is a tensor, array or nested list in the module's own layout: (T, B, I), (B, T, I) with batch_first, or (T, I); a cell
     is called for every t. hx is h0, or (h0, c0) for an LSTM, in torch's shapes, zeros by default. `lengths` packs the batch.
+    With `terms` the trace also keeps W_ih·x + b_ih and W_hh·h + b_hh of every gate: `trace["f.input"]`, `trace["f.recurrent"]`.
     The module is run under no_grad in eval mode and left as it was. Raises RnnTraceError for inputs that do not fit.
     """
     from rnntrace.frameworks import torch as framework
@@ -66,7 +68,7 @@ def trace(
         lengths=None if lengths is None else tuple(int(length) for length in lengths),
     )
     inputs = as_seen_by(spec, assemble(spec, request, framework.drawing(spec, "normal")))
-    judging = Judging(replay=replay, tolerance=tolerance, capture=capture)
+    judging = Judging(replay=replay, tolerance=tolerance, capture=capture, keep_terms=terms)
     return result_of(module, spec, inputs, judging)
 
 

@@ -117,12 +117,12 @@ BatchFirst = Annotated[
         "--batch-first", help="x and output are (batch, time, ·) instead of (time, batch, ·).", rich_help_panel=MODULE
     ),
 ]
-WeightsFile = Annotated[
-    Path | None,
+WeightsSource = Annotated[
+    str | None,
     typer.Option(
         "--weights",
-        metavar="FILE",
-        help="Load a state_dict: .pt, .safetensors or .npz with torch's names.",
+        metavar="FILE|JSON",
+        help="Load a state_dict, torch's names: .pt, .safetensors, .npz, .json or typed as JSON.",
         rich_help_panel=MODULE,
     ),
 ]

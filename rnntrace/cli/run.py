@@ -30,7 +30,7 @@ def run(
     proj_size: options.ProjSize = 0,
     dropout: options.Dropout = 0.0,
     batch_first: options.BatchFirst = False,
-    weights: options.WeightsFile = None,
+    weights: options.WeightsSource = None,
     dtype: options.Dtype = DtypeName.FLOAT32,
     device: options.Device = "cpu",
     steps: options.Steps = None,

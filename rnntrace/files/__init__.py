@@ -51,6 +51,25 @@ def read_tensors(path: Path) -> Tensors:
     return tensors
 
 
+def read_source(source: str) -> Tensors:
+    """What a user names: a file, or JSON typed in its place. Raises FileError."""
+    if not is_json(source):
+        return read_tensors(Path(source))
+    from rnntrace.files.text import parse_json
+
+    return parse_json(source)
+
+
+def is_json(source: str) -> bool:
+    """Whether a source is typed JSON and not the name of a file."""
+    return source.lstrip()[:1] in ("[", "{")
+
+
+def label(source: str) -> str:
+    """The source as an error message names it."""
+    return "the JSON" if is_json(source) else show(source)
+
+
 def write_tensors(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, object]) -> None:
     """Write arrays and metadata, which JSON can hold, to .npz or .safetensors; the file is whole or not there at all."""
     if path.suffix not in WRITERS:

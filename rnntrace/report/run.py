@@ -25,7 +25,7 @@ def run_report(result: Result, view: View, command: str = "run") -> Report:
         tables=(*weight_tables(result, view), *trace_tables(result, view), *output_tables(result, view)),
         conclusion=conclusion(result),
         passed=result.passed,
-        document=document(result, command),
+        document=document(result, command, weights="weights" in view.parts),
         warnings=result.warnings,
     )
 
@@ -123,8 +123,12 @@ def _where(result: Result, place: Place, *, brief: bool = False) -> str:
     return ", ".join(word for needed, word in words if needed or not brief)
 
 
-def document(result: Result, command: str) -> dict[str, Any]:
+def document(result: Result, command: str, *, weights: bool = False) -> dict[str, Any]:
     """The whole result as plain mappings, lists and arrays; the keys are documented in docs/json.md."""
+    parts = [
+        {"layer": layer, "direction": direction, **columns.arrays}
+        for (layer, direction), columns in result.weights.columns.items()
+    ]
     compared, seen, trace = result.comparison, result.observation, result.trace
     roles = result.spec.cell.roles
     return {
@@ -151,6 +155,7 @@ def document(result: Result, command: str) -> dict[str, Any]:
             **result.in_own_layout({"x": result.inputs.x, "h0": result.inputs.h0, "c0": result.inputs.c0}),
             "lengths": result.inputs.lengths,
         },
+        **({"weights": _weights(result)} if weights else {}),
         "trace": [
             {
                 "layer": layer,
@@ -169,6 +174,11 @@ def document(result: Result, command: str) -> dict[str, Any]:
         "tolerance": asdict(compared.tolerance),
         "warnings": list(result.warnings),
     }
+
+
+def _weights(result: Result) -> list[dict[str, Any]]:
+    columns = result.weights.columns.items()
+    return [{"layer": layer, "direction": direction, **weights.arrays} for (layer, direction), weights in columns]
 
 
 def _term_role(roles: Mapping[str, str], symbol: str) -> str:
