@@ -125,10 +125,6 @@ def _where(result: Result, place: Place, *, brief: bool = False) -> str:
 
 def document(result: Result, command: str, *, weights: bool = False) -> dict[str, Any]:
     """The whole result as plain mappings, lists and arrays; the keys are documented in docs/json.md."""
-    parts = [
-        {"layer": layer, "direction": direction, **columns.arrays}
-        for (layer, direction), columns in result.weights.columns.items()
-    ]
     compared, seen, trace = result.comparison, result.observation, result.trace
     roles = result.spec.cell.roles
     return {
