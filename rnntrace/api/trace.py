@@ -133,15 +133,21 @@ def result_of(
         *pair_up(shown, forced, own),
         *pair_outputs(shown if free else forced_outputs, forced_outputs, observation.outputs),
     ]
-    comparison = judge(quantities, allowed, spec.precision)
-    notes = [*warnings, *_notes(spec, inputs, weights, judging, observation)]
+    unsound = _not_finite(inputs, weights)
+    comparison = judge(quantities, allowed, spec.precision, sound=not unsound)
+    notes = [*warnings, *unsound, *_notes(spec, judging, observation)]
     return Result(spec, weights, inputs, shown, observation, comparison, judging.replay, seed, dict(origin or {}), tuple(notes))
 
 
-def _notes(spec: ModuleSpec, inputs: Inputs, weights: Weights, judging: Judging, observation: Observation) -> Sequence[str]:
-    notes = [f"{name} holds NaN or infinity" for name in inputs.not_finite]
-    if not all(np.isfinite(array).all() for column in weights.columns.values() for array in column.arrays.values()):
-        notes.append("the weights hold NaN or infinity")
+def _not_finite(inputs: Inputs, weights: Weights) -> list[str]:
+    """What holds NaN or infinity, in sentences."""
+    arrays = [array for column in weights.columns.values() for array in column.arrays.values()]
+    names = [*inputs.not_finite, *([] if all(np.isfinite(array).all() for array in arrays) else ["a weight"])]
+    return [f"{name} holds NaN or infinity" for name in names]
+
+
+def _notes(spec: ModuleSpec, judging: Judging, observation: Observation) -> list[str]:
+    notes = []
     if spec.dropout and spec.num_layers > 1:
         notes.append(f"dropout {spec.dropout:g} acts between layers in training only: this is eval mode, where it does nothing")
     elif spec.dropout:

@@ -6,7 +6,7 @@ mistake, and a mistake is found at the step and gate where it happens. The error
 beside it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
@@ -86,15 +86,18 @@ class Comparison:
     not_finite: int
 
 
-def judge(quantities: Sequence[Quantity], tolerance: Tolerance, dtype: Dtype) -> Comparison:
-    """Compare both sides in every quantity, given in order of computation. Raises ValueError if shapes differ."""
+def judge(quantities: Sequence[Quantity], tolerance: Tolerance, dtype: Dtype, *, sound: bool = True) -> Comparison:
+    """Compare both sides in every quantity, given in order of computation. Raises ValueError if shapes differ.
+
+    Unless the inputs and weights are `sound`, that is finite, agreement proves nothing: tanh makes 1 of every infinity.
+    """
     sides = [_Sides(quantity, tolerance, dtype) for quantity in quantities]
     not_finite = sum(int(side.both_not_finite.sum()) for side in sides)
     judged = sum(int(side.counted.sum()) for side in sides)
     first = _first_failure(sides)
     if first:
         verdict = Verdict.FAIL
-    elif not_finite or not judged:
+    elif not_finite or not judged or not sound:
         verdict = Verdict.UNDECIDED
     elif all(side.identical for side in sides):
         verdict = Verdict.IDENTICAL
@@ -178,11 +181,15 @@ class _Sides:
             float(self.framework[row, item, unit]),
         )
 
-    def failures(self) -> Iterator[tuple[int, int, int, NDArray[np.int_]]]:
-        """(rank in time, item, unit, index) of the values whose single step is out."""
-        for index in np.argwhere(self.one_step_bad):
-            row, item, unit = map(int, index)
-            yield (-row if self.quantity.direction == REVERSE else row), item, unit, index
+    def first_failure(self) -> tuple[int, Place] | None:
+        """The first value whose single step is out, as time runs in this direction, and its rank in time."""
+        rows = np.flatnonzero(self.one_step_bad.any(axis=(1, 2)))
+        if not rows.size:
+            return None
+        row = rows[-1] if self.quantity.direction == REVERSE else rows[0]
+        item, unit = np.argwhere(self.one_step_bad[row])[0]
+        rank = -int(row) if self.quantity.direction == REVERSE else int(row)
+        return rank, self.place(np.array([row, item, unit]), self.quantity.one_step)
 
 
 def as_held(replay: Array, dtype: Dtype) -> NDArray[np.float64]:
@@ -194,13 +201,10 @@ def as_held(replay: Array, dtype: Dtype) -> NDArray[np.float64]:
 def _first_failure(sides: Sequence[_Sides]) -> Place | None:
     """The first value out of tolerance: by layer and direction, then time as the direction runs, then order in the cell."""
     for _, column in groupby(sides, key=lambda side: side.quantity.column):
-        found = [
-            (rank, order, item, unit, side.place(index, side.quantity.one_step))
-            for order, side in enumerate(column)
-            for rank, item, unit, index in side.failures()
-        ]
+        found = [failure for side in column if (failure := side.first_failure())]
         if found:
-            return min(found, key=lambda entry: entry[:4])[-1]
+            # Of those at the same time, min keeps the one that is computed first.
+            return min(found, key=lambda failure: failure[0])[1]
     return None
 
 

@@ -84,10 +84,10 @@ def conclusion(result: Result) -> tuple[str, ...]:
             *worst,
         )
     if verdict is Verdict.UNDECIDED:
-        return (
-            f"{verdict}  {compared.not_finite} values are NaN or infinite on both sides: nothing can be said of them",
-            *worst,
-        )
+        reason = "inputs or weights hold NaN or infinity: agreement proves nothing"
+        if compared.not_finite:
+            reason = f"{compared.not_finite} values are NaN or infinite on both sides: nothing can be said of them"
+        return (f"{verdict}  {reason}", *worst)
     place = compared.first_failure
     assert place is not None
     name = result.observation.framework
