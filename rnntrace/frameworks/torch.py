@@ -15,7 +15,7 @@ from rnntrace.frameworks import Observation
 from rnntrace.frameworks.torch_capture import CaptureFailed, capture_gates, native_path
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import parameter_name
-from rnntrace.model.signals import Draw, Inputs
+from rnntrace.model.signals import Draw, Inputs, to_own_layout, to_time_major
 from rnntrace.model.spec import KINDS, ModuleSpec
 
 MAX_CAPTURED_STEPS = 2_000
@@ -144,46 +144,47 @@ def observe(module: Any, spec: ModuleSpec, inputs: Inputs, capture: str = "auto"
 
 
 def _run(module: Any, spec: ModuleSpec, inputs: Inputs) -> dict[str, Array]:
-    """output, h_n and, for an LSTM, c_n; time-major."""
+    """Call the module as its user would, in its own layout. Returns output, h_n and, for an LSTM, c_n; time-major."""
     like = next(module.parameters())
-
-    def tensor(array: Array) -> torch.Tensor:
-        # A copy: torch warns of arrays that it must not write to, such as those of a trace.
-        return torch.from_numpy(np.array(array)).to(like)
-
-    x, h0 = tensor(inputs.x), tensor(inputs.h0)
-    c0 = None if inputs.c0 is None else tensor(inputs.c0)
-    output: Any
+    signals = {"x": inputs.x, "h0": inputs.h0, **({} if inputs.c0 is None else {"c0": inputs.c0})}
+    # Copies in C order: other strides make torch choose other operators, and it warns of arrays that it must not write to.
+    x, *states = (
+        torch.from_numpy(np.array(to_own_layout(spec, name, array, inputs.unbatched), order="C")).to(like)
+        for name, array in signals.items()
+    )
+    hx = states[0] if len(states) == 1 else tuple(states)
     if spec.is_cell:
-        state: Any = h0[0] if c0 is None else (h0[0], c0[0])
-        steps = []
-        for x_t in x:
-            state = module(x_t, state)
-            steps.append(state if c0 is None else state[0])
-        output = torch.stack(steps)
-        finals = [output[-1:]] if c0 is None else [state[0][None], state[1][None]]
+        output, hx = _run_cell(module, x, hx)
+    elif inputs.lengths is not None:
+        packed = pack_padded_sequence(x, torch.tensor(inputs.lengths), spec.batch_first, enforce_sorted=False)
+        output, hx = module(packed, hx)
+        output, _ = pad_packed_sequence(output, spec.batch_first, total_length=inputs.steps)
     else:
-        if inputs.lengths is not None:
-            packed = pack_padded_sequence(x, torch.tensor(inputs.lengths), enforce_sorted=False)
-            output, state = module(packed, h0 if c0 is None else (h0, c0))
-            output, _ = pad_packed_sequence(output, total_length=inputs.steps)
-        else:
-            x = x.transpose(0, 1) if spec.batch_first else x
-            output, state = module(x, h0 if c0 is None else (h0, c0))
-            output = output.transpose(0, 1) if spec.batch_first else output
-        finals = [state] if c0 is None else list(state)
-    names = ["h_n", "c_n"]
-    return {"output": to_numpy(output), **{name: to_numpy(final) for name, final in zip(names, finals, strict=False)}}
+        output, hx = module(x, hx)
+    finals = hx if isinstance(hx, tuple) else (hx,)
+    outputs = {"output": output, **dict(zip(("h_n", "c_n"), finals, strict=False))}
+    return {name: to_time_major(spec, name, to_numpy(tensor), inputs) for name, tensor in outputs.items()}
+
+
+def _run_cell(module: Any, x: torch.Tensor, hx: Any) -> tuple[torch.Tensor, Any]:
+    """Call a cell for every t; its hidden states one after the other, and the last state."""
+    steps = []
+    for x_t in x:
+        hx = module(x_t, hx)
+        steps.append(hx[0] if isinstance(hx, tuple) else hx)
+    return torch.stack(steps), hx
 
 
 def _path(module: Any, spec: ModuleSpec, inputs: Inputs) -> str:
-    """Which implementation this module takes here, seen by watching one step of it."""
+    """Which implementation this module takes here, seen by watching the first two steps of it."""
     if next(module.parameters()).device.type != "cpu":
         return str(next(module.parameters()).device.type)
-    lengths = None if inputs.lengths is None else (1,) * inputs.batch
-    return (
-        "native" if native_path(lambda: _run(module, spec, Inputs(inputs.x[:1], inputs.h0, inputs.c0, lengths))) else "oneDNN"
-    )
+    lengths = inputs.lengths
+    if lengths is not None:
+        # torch unpacks a batch whose sequences are equally long, and then takes the path of a batch that was never packed.
+        lengths = tuple(1 if length < max(lengths) else min(length, 2) for length in lengths)
+    start = replace(inputs, x=inputs.x[: max(lengths or (1,))], lengths=lengths)
+    return "native" if native_path(lambda: _run(module, spec, start)) else "oneDNN"
 
 
 def _hidden_by_layer(
@@ -203,7 +204,7 @@ def _hidden_by_layer(
             rows = slice(layer * directions, (layer + 1) * directions)
             c0 = None if inputs.c0 is None else inputs.c0[rows]
             single, single_spec = _one_layer(module, spec, layer)
-            x = _run(single, single_spec, Inputs(x, inputs.h0[rows], c0, inputs.lengths))["output"]
+            x = _run(single, single_spec, replace(inputs, x=x, h0=inputs.h0[rows], c0=c0))["output"]
         halves = np.split(x, directions, axis=2)
         found |= {(layer, direction, "h"): half for direction, half in zip(spec.directions, halves, strict=True)}
     return found

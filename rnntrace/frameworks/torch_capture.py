@@ -66,7 +66,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.seen.add(name)
         # Of the matrix products only the projection of h is watched: the one that takes what "mul" has just left.
         is_projection = name == "mm" and self._last is args[0] and self.operators[-1][0] == "mul"
-        if name in self.watched and (name != "mm" or is_projection):
+        # What one step leaves behind has two dimensions; a bias added to the whole sequence's products has three.
+        if name in self.watched and (name != "mm" or is_projection) and result.dim() == 2:
             self.operators.append((name, result.clone()))
             self._last = result
         return result

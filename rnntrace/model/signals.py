@@ -144,6 +144,15 @@ def to_own_layout(spec: ModuleSpec, name: str, array: NDArray[Any], unbatched: b
     return array.reshape(state_shape(spec, array.shape[1], array.shape[2], unbatched))
 
 
+def to_time_major(spec: ModuleSpec, name: str, array: Array, inputs: Inputs) -> Array:
+    """The way back from `to_own_layout`, for a module that was fed `inputs`."""
+    if name in ("x", "output"):
+        if inputs.unbatched:
+            return array[:, None]
+        return array.swapaxes(0, 1) if spec.batch_first else array
+    return array.reshape(len(spec.columns), inputs.batch, -1)
+
+
 def _sizes_of(spec: ModuleSpec, x: Array) -> tuple[int, int, bool]:
     """T, B and whether x is unbatched."""
     if x.ndim not in (2, 3):
