@@ -1,9 +1,11 @@
 """`load`: the recurrent modules in a file of weights."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rnntrace.errors import WeightsError
-from rnntrace.files import label, read_source, show
+from rnntrace.files import label, read_source
+from rnntrace.files.tensors import Tensors, show
 from rnntrace.model.dtypes import DTYPES, Array
 from rnntrace.model.layouts import cast, group_by_module, recognise, weights_from_torch
 from rnntrace.model.spec import ModuleSpec, command_name
@@ -27,6 +29,8 @@ def load_parameters(source: str, spec: ModuleSpec) -> dict[str, Array]:
 
     Raises FileError and WeightsError.
     """
+    if not source:
+        raise WeightsError("--weights needs the name of a file, or JSON, and is empty")
     modules = _modules(source)
     fitting = [(prefix, parameters) for prefix, (found, parameters) in modules.items() if _fits(found, spec)]
     if len(fitting) == 1:
@@ -52,20 +56,29 @@ def flags(spec: ModuleSpec) -> str:
 
 
 def _modules(source: str) -> dict[str, tuple[ModuleSpec, dict[str, Array]]]:
+    """Every recurrent module in a file or typed JSON: prefix → (spec, parameters under torch's names)."""
     tensors = read_source(source)
     modules = {}
-    for prefix, parameters in group_by_module(tensors.arrays).items():
-        dtypes = {tensors.dtypes[prefix + name] for name in parameters}
-        dtype = dtypes.pop() if len(dtypes) == 1 else "float32"
+    for prefix, names in group_by_module([*tensors.arrays, *tensors.refused]).items():
         try:
-            modules[prefix.removesuffix(".")] = (recognise(parameters, dtype if dtype in DTYPES else "float32"), parameters)
+            modules[prefix.removesuffix(".")] = _module(tensors, prefix, names)
         except WeightsError as error:
-            raise WeightsError(f"{label(source)}, {show(prefix) or 'state_dict'}: {error}") from None
+            raise WeightsError(f"{label(source)}, {show(prefix.removesuffix('.')) or 'state_dict'}: {error}") from None
     if not modules:
         raise WeightsError(
             f"{label(source)} holds no recurrent module: expected parameters named like weight_ih_l0 and weight_hh_l0"
         )
     return modules
+
+
+def _module(tensors: Tensors, prefix: str, names: Sequence[str]) -> tuple[ModuleSpec, dict[str, Array]]:
+    for name in names:
+        found = tensors.refused.get(prefix + name) or tensors.dtypes[prefix + name]
+        if found not in DTYPES:
+            raise WeightsError(f"{name} should hold floats of 16, 32 or 64 bits, and holds {found}")
+    parameters = {name: tensors.arrays[prefix + name] for name in names}
+    dtypes = {tensors.dtypes[prefix + name] for name in names}
+    return recognise(parameters, dtypes.pop() if len(dtypes) == 1 else "float32"), parameters
 
 
 def _fits(found: ModuleSpec, wanted: ModuleSpec) -> bool:

@@ -1,16 +1,24 @@
-"""`save`: a trace on disk, whole or not at all."""
+"""`save`: a trace on disk, whole or not at all; `dump`: its content."""
 
 from pathlib import Path
 from typing import Any
 
-from rnntrace.files import write_tensors
+from rnntrace.files import check_writable, dump_tensors
+from rnntrace.files.atomic import replace_files
 from rnntrace.model.dtypes import Array
 from rnntrace.report.result import Result
 from rnntrace.report.run import document
 
 
 def save(result: Result, path: str | Path) -> None:
-    """Save a result as .npz or .safetensors, by the suffix of the path.
+    """Save a result as .npz or .safetensors, by the suffix of the path. Raises UsageError and FileError."""
+    target = Path(path)
+    check_writable(target)
+    replace_files([(target, dump(result, target))])
+
+
+def dump(result: Result, path: Path) -> bytes:
+    """The content of a saved trace, .npz or .safetensors by the suffix of the path.
 
     Arrays lie under `replay/0/forward/f`, `framework/0/forward/f`, `inputs/x`, `outputs/h_n`, `expected/h_n`; in the first
     two (T, B, H) with NaN at steps that do not exist. Everything else of the JSON document lies in the metadata.
@@ -28,4 +36,4 @@ def save(result: Result, path: str | Path) -> None:
     left_out = {"trace", "outputs", "expected"}
     metadata = {key: value for key, value in metadata.items() if key not in left_out}
     metadata["inputs"] = {"lengths": result.inputs.lengths}
-    write_tensors(Path(path), arrays, metadata)
+    return dump_tensors(path.suffix, arrays, metadata)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from rnntrace.errors import FileError, SignalError, UsageError
-from rnntrace.files import is_json, label, read_source, show
+from rnntrace.files import is_json, label, read_source
+from rnntrace.files.tensors import Tensors, show
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import SignalRequest, State
 from rnntrace.model.text import one_hot
@@ -43,8 +44,13 @@ def read_sources(
     `input`, `h0` and `c0` are a file or JSON, which for `input` may hold all of x, h0, c0 and lengths. `texts` become
     one-hot vectors over `alphabet`. Raises FileError, SignalError or UsageError.
     """
+    for option, source in (("--input", input), ("--h0", h0), ("--c0", c0)):
+        if source == "":
+            raise UsageError(f"{option} needs the name of a file, or JSON, and is empty")
     if input is not None and texts:
         raise UsageError("--input and --text both give x: leave one of them out")
+    if unbatched and batch is not None:
+        raise UsageError(f"--batch {batch} does not go with --unbatched, which feeds one sequence: leave one of them out")
     if alphabet is not None and not texts:
         raise UsageError("--alphabet belongs to --text: give a text, or leave it out")
     given: dict[str, Array] = {}
@@ -86,20 +92,29 @@ def read_sources(
 def _signals(source: str) -> dict[str, Array]:
     """x, and whatever else of h0, c0 and lengths the source holds."""
     tensors = read_source(source)
-    if set(tensors.arrays) & set(SIGNALS):
-        return {name: array for name, array in tensors.arrays.items() if name in SIGNALS}
-    return {"x": _single(source, "x")}
+    if {*tensors.arrays, *tensors.refused} & set(SIGNALS):
+        return {name: _named(tensors, name, source) for name in SIGNALS if name in {*tensors.arrays, *tensors.refused}}
+    return {"x": _only(tensors, "x", source)}
 
 
 def _single(source: str, name: str) -> Array:
     """The array `name` of a source, or its only array."""
-    arrays = read_source(source).arrays
-    if name in arrays:
-        return arrays[name]
-    if len(arrays) == 1:
-        return next(iter(arrays.values()))
-    names = ", ".join(show(key) for key in arrays) or "nothing"
-    raise FileError(f"{label(source)} should hold one array, or one named {name}, and holds {names}")
+    tensors = read_source(source)
+    return _named(tensors, name, source) if name in tensors.arrays else _only(tensors, name, source)
+
+
+def _named(tensors: Tensors, name: str, source: str) -> Array:
+    if name in tensors.refused:
+        raise FileError(f"{label(source)}: {name} should hold numbers, and holds {tensors.refused[name]}")
+    return tensors.arrays[name]
+
+
+def _only(tensors: Tensors, name: str, source: str) -> Array:
+    names = [*tensors.arrays, *tensors.refused]
+    if len(names) == 1:
+        return _named(tensors, names[0], source)
+    some = ", ".join(show(key)[:40] for key in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    raise FileError(f"{label(source)} should hold one array, or one named {name}, and holds {some or 'none'}")
 
 
 def _split(texts: Sequence[str], alphabet: str | None) -> list[str]:
@@ -159,6 +174,6 @@ def _numbers(text: str) -> list[float]:
 
 def _whole(lengths: Array) -> tuple[int, ...]:
     flat = np.atleast_1d(lengths)
-    if flat.ndim != 1 or not np.all(flat == np.floor(flat)):
+    if flat.ndim != 1 or not np.isfinite(flat).all() or not np.all(flat == np.floor(flat)):
         raise SignalError("lengths should be whole numbers, one for each item of the batch")
     return tuple(int(length) for length in flat)

@@ -1,6 +1,5 @@
 """The typer application, and the one place where errors become a line and an exit code."""
 
-import os
 import sys
 from typing import Annotated
 
@@ -45,25 +44,27 @@ def main(arguments: list[str] | None = None) -> None:
 def exit_code(arguments: list[str] | None = None) -> int:
     """Run the command line; everything that a user can get wrong becomes one line on stderr."""
     try:
-        code = app(args=arguments, standalone_mode=False)
-        sys.stdout.flush()
-        return int(code or ExitCode.AGREES)
+        return int(app(args=arguments, standalone_mode=False) or ExitCode.AGREES)
     except RnnTraceError as error:
         return _refuse(str(error))
     except TyperException as error:
         # Without arguments the help has been printed, and there is nothing to add.
         message = error.format_message().replace("Value error, ", "").rstrip(".")
-        return _refuse(f"{message}. See rnntrace --help.") if message else ExitCode.REFUSED
+        return _refuse(f"{message}{_found(error)}. See rnntrace --help.") if message else ExitCode.REFUSED
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted", file=sys.stderr)
+        print("rnntrace: interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough. Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.AGREES
+
+
+def _found(error: TyperException) -> str:
+    """What the user typed, where the message does not say it."""
+    errors: list[dict[str, object]] = getattr(error.__context__, "errors", list)()
+    found = str(errors[0].get("input")) if errors else ""
+    return f", not {found!r}" if found and found not in error.format_message() else ""
 
 
 def _refuse(message: str) -> int:
-    line = " ".join(message.split())
+    """One line, fit to print whatever it quotes."""
+    line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in " ".join(message.split()))
     print(f"rnntrace: error: {line}", file=sys.stderr)
     return ExitCode.REFUSED

@@ -2,43 +2,61 @@
 
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from rnntrace.files.atomic import replace_file
+from rnntrace.errors import FileError
+from rnntrace.files.atomic import replace_files
+from rnntrace.files.tensors import show
 from rnntrace.render import Style, render
+from rnntrace.render.layout import DOT
 from rnntrace.report.table import Report
 
 _ASCII = str.maketrans({"·": "-", "│": "|", "Δ": "d", "✗": "!", "…": "...", "ₜ": "_t", "₋": "-", "₁": "1"})
 
 
-def emit(
-    report: Report,
-    *,
-    format: str,
-    output: Path | None,
-    quiet: bool,
-    color: str,
-    digits: int,
-    max_rows: int,
-) -> None:
-    """Write the report to stdout or a file, and the warnings to stderr."""
-    if not quiet:
+@dataclass(frozen=True)
+class Look:
+    """How a report is to be written; see the flags of the same names."""
+
+    format: str
+    quiet: bool
+    color: str
+    digits: int
+    max_rows: int
+
+
+def emit(report: Report, look: Look, output: Path | None, others: Sequence[tuple[Path, bytes]] = ()) -> None:
+    """Write the report to stdout or a file, its warnings to stderr, and other files; all files or none of them."""
+    if not look.quiet:
         for warning in report.warnings:
-            print(f"rnntrace: warning: {warning}", file=sys.stderr)
-    to_terminal = output is None and sys.stdout.isatty()
+            print(f"rnntrace: warning: {show(warning)}", file=sys.stderr)
+    to_terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
     style = Style(
         width=_width(to_terminal) if output is None else None,
-        color=color == "always" or (color == "auto" and _wants_color(to_terminal)),
-        digits=digits,
-        max_rows=max_rows,
+        color=look.color == "always" or (look.color == "auto" and _wants_color(to_terminal)),
+        digits=look.digits,
+        max_rows=look.max_rows,
     )
-    verdict_alone = quiet and format != "json"
-    text = " · ".join(report.conclusion) + "\n" if verdict_alone else render(report, format, style)
-    if output is not None:
-        replace_file(output, text.encode())
-    else:
+    verdict_alone = look.quiet and look.format != "json"
+    text = DOT.join(report.conclusion) + "\n" if verdict_alone else render(report, look.format, style)
+    replace_files([*others, *([(output, text.encode())] if output else [])])
+    if output is None and sys.stdout is not None:
+        _write(text)
+
+
+def _write(text: str) -> None:
+    """Write to stdout. Whoever reads it may stop before the end: the exit code is the verdict's all the same."""
+    try:
         sys.stdout.write(_encodable(text))
         sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise FileError(f"cannot write to stdout: {error.strerror}") from None
 
 
 def _width(to_terminal: bool) -> int | None:

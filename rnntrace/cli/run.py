@@ -65,15 +65,18 @@ def run(
 ) -> int:
     """Build a module, feed it, replay it by hand, and print every gate and state beside torch's own, with a verdict."""
     from rnntrace.api.run import run as run_module
-    from rnntrace.api.save import save as save_trace
+    from rnntrace.api.save import dump
     from rnntrace.api.sources import read_sources
     from rnntrace.api.trace import Judging
-    from rnntrace.cli.output import emit
+    from rnntrace.cli.output import Look, emit
+    from rnntrace.files import check_writable
     from rnntrace.model.spec import ModuleSpec, parse_kind
     from rnntrace.report.run import run_report
     from rnntrace.report.select import View, parse_parts, parse_range
 
     parts = parse_parts(show)
+    if save:
+        check_writable(save)
     sources = read_sources(
         input=input,
         texts=text or (),
@@ -108,7 +111,7 @@ def run(
         parse_range(unit, "--unit", 0, hidden - 1),
         parse_range(item, "--item", 0, result.inputs.batch - 1),
     )
-    if save:
-        save_trace(result, save)
-    emit(run_report(result, view), format=format, output=output, quiet=quiet, color=color, digits=digits, max_rows=max_rows)
+    saved = [(save, dump(result, save))] if save else []
+    style = Look(format, quiet, color, digits, max_rows)
+    emit(run_report(result, view), style, output, saved)
     return ExitCode.AGREES if result.passed else ExitCode.DISAGREES

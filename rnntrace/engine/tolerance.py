@@ -25,7 +25,10 @@ class Tolerance:
         """The difference allowed at each value; `bound` is what rounding can do there."""
         with np.errstate(invalid="ignore"):
             result: NDArray[np.float64] = self.atol + self.rtol * np.abs(framework)
-        return np.fmax(result, bound) if self.rounding and bound is not None else result
+        if not self.rounding or bound is None:
+            return result
+        # Where a weight is infinite there is no bound.
+        return np.maximum(result, np.where(np.isnan(bound), np.inf, bound))
 
     def __str__(self) -> str:
         fixed = f"rtol {self.rtol:.2g}, atol {self.atol:.2g}"
@@ -51,8 +54,8 @@ def make_tolerance(kind: str, dtype: str, rtol: float | None = None, atol: float
         raise UsageError(f"unknown tolerance {kind!r}: choose one of {', '.join(KINDS)}")
     given = {"rtol": rtol, "atol": atol}
     for name, value in given.items():
-        if value is not None and not value >= 0:
-            raise UsageError(f"--{name} must be 0 or more, not {value}")
+        if value is not None and not 0 <= value < np.inf:
+            raise UsageError(f"--{name} must be a finite number of 0 or more, not {value}")
         if value is not None and kind != "torch":
             raise UsageError(f"--{name} belongs to --tolerance torch: leave it out of --tolerance {kind}")
     if kind != "torch":

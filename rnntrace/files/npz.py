@@ -1,8 +1,9 @@
-"""numpy's .npy and .npz. Never unpickled."""
+"""numpy's .npy and .npz. Never unpickled, and headers are checked against what the file really holds."""
 
 import io
+import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntrace.errors import FileError
-from rnntrace.files import Tensors
+from rnntrace.files.tensors import Tensors, check_size, reading
 from rnntrace.model.dtypes import Array
 
 METADATA = "metadata.json"
 """Key under which an .npz that we write holds its metadata, as the bytes of a JSON text."""
+NUMBERS = "fiub"
+"""numpy's kinds of dtype that are read: floats, integers, truth values."""
 
 
 def read(path: Path, kind: str) -> Tensors:
     """The arrays of an .npz by key, or the one of an .npy under the empty name."""
-    try:
-        if kind == "npy":
-            # Mapped, not read: a header that promises more than the file holds fails here.
-            arrays = {"": np.lib.format.open_memmap(path, mode="r")}
-        else:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files if name != METADATA}
-    except (ValueError, OSError, EOFError, KeyError, SyntaxError, zipfile.BadZipFile) as error:
-        raise FileError(f"not a readable .{kind}: {str(error).partition(chr(10))[0]}") from None
-    for name, array in arrays.items():
-        if array.dtype.kind not in "fiub":
-            raise FileError(f"the array {name!r} holds {array.dtype}, and numbers were expected")
-    return Tensors(
-        {name: _as_float(array) for name, array in arrays.items()},
-        {name: array.dtype.name for name, array in arrays.items()},
-    )
+    arrays: dict[str, Array] = {}
+    dtypes: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    with reading(kind):
+        for name, content in _members(path, kind):
+            dtype = _checked_header(content)
+            if dtype.kind in NUMBERS:
+                array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+                arrays[name], dtypes[name] = _as_float(array), dtype.name
+            else:
+                refused[name] = f"an array of {dtype}"[:60]
+    return Tensors(arrays, dtypes, refused)
 
 
 def dump(arrays: Mapping[str, Array], metadata: str) -> bytes:
@@ -45,5 +44,31 @@ def dump(arrays: Mapping[str, Array], metadata: str) -> bytes:
     return buffer.getvalue()
 
 
+def _members(path: Path, kind: str) -> Iterator[tuple[str, bytes]]:
+    if kind == "npy":
+        yield "", path.read_bytes()
+        return
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            name = member.filename.removesuffix(".npy")
+            if name != METADATA:
+                yield name, archive.read(member)
+
+
+def _checked_header(content: bytes) -> np.dtype[Any]:
+    """The dtype of an array, once its header promises no more than the content has."""
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = header(stream)
+    values = math.prod(shape)
+    check_size(values)
+    if dtype.kind in NUMBERS and values * dtype.itemsize > len(content):
+        raise FileError(f"an array of {values:,} values is announced, and {len(content):,} bytes are there")
+    return dtype
+
+
 def _as_float(array: NDArray[Any]) -> Array:
-    return np.array(array, np.float64 if array.dtype.itemsize > 4 or array.dtype.kind in "iub" else np.float32)
+    """Floats of up to 4 bytes as float32, which holds them exactly; everything else as float64."""
+    narrow = array.dtype.kind == "f" and array.dtype.itemsize <= 4
+    return np.array(array, np.float32 if narrow else np.float64)

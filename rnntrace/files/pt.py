@@ -8,45 +8,62 @@ from typing import Any
 import torch
 
 from rnntrace.errors import FileError
-from rnntrace.files import MAX_BYTES, Tensors, show
+from rnntrace.files.tensors import MAX_MEMBERS, Tensors, check_size, reading
 from rnntrace.model.dtypes import Array
+
+DEEPEST = 8
+"""Mappings inside mappings that are looked into."""
 
 
 def read(path: Path, kind: str) -> Tensors:
     """Every dense tensor by name; names of nested mappings are joined by dots."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise FileError(
-            "it holds more than weights (a whole module?), and loading that would run its code: "
-            "save module.state_dict() instead"
-        ) from None
-    except Exception as error:
-        # torch.load raises whatever the damage leads to.
-        raise FileError(f"not a readable .{kind}: {show(str(error).partition(chr(10))[0])[:200]}") from None
+    with reading(kind):
+        try:
+            # From an open file: given a name, torch.load goes by it.
+            with path.open("rb") as file:
+                content = torch.load(file, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError:
+            raise FileError(
+                "it holds more than weights (a whole module?), and loading that would run its code: "
+                "save module.state_dict() instead"
+            ) from None
+        tensors = list(_tensors("", content, 0))
     arrays: dict[str, Array] = {}
     dtypes: dict[str, str] = {}
-    for name, tensor in _tensors("", content):
-        if (
-            tensor.layout == torch.strided
-            and tensor.device.type == "cpu"
-            and not tensor.is_quantized
-            and not tensor.is_complex()
-        ):
-            if tensor.numel() * 8 > MAX_BYTES:
-                raise FileError(f"{show(name)} has {tensor.numel():,} values, over the limit of {MAX_BYTES // 8:,}")
-            keep = tensor.dtype in (torch.float32, torch.float64)
-            wide = torch.float32 if tensor.dtype.is_floating_point else torch.float64
-            arrays[name] = (tensor if keep else tensor.to(wide)).detach().contiguous().numpy()
-            dtypes[name] = str(tensor.dtype).removeprefix("torch.")
-    if not arrays:
+    refused: dict[str, str] = {}
+    total = 0
+    for name, tensor in tensors:
+        if strange := _strange(tensor):
+            refused[name] = strange
+            continue
+        # A tensor of stride 0 is tiny on disk and huge as an array.
+        total += tensor.numel()
+        check_size(total, "everything together")
+        keep = tensor.dtype in (torch.float32, torch.float64)
+        wide = torch.float32 if tensor.dtype.is_floating_point else torch.float64
+        arrays[name] = (tensor if keep else tensor.to(wide)).detach().contiguous().numpy()
+        dtypes[name] = str(tensor.dtype).removeprefix("torch.")
+    if not tensors:
         raise FileError("expected tensors, as module.state_dict() has them, and found none")
-    return Tensors(arrays, dtypes)
+    return Tensors(arrays, dtypes, refused)
 
 
-def _tensors(prefix: str, content: Any) -> Iterator[tuple[str, torch.Tensor]]:
+def _tensors(prefix: str, content: Any, depth: int) -> Iterator[tuple[str, torch.Tensor]]:
     if isinstance(content, torch.Tensor):
         yield prefix, content
-    elif isinstance(content, Mapping):
+    elif isinstance(content, Mapping) and depth < DEEPEST:
+        if len(content) > MAX_MEMBERS:
+            raise FileError(f"it has {len(content):,} entries, over the limit of {MAX_MEMBERS:,}")
         for key, value in content.items():
-            yield from _tensors(f"{prefix}.{key}" if prefix else str(key), value)
+            yield from _tensors(f"{prefix}.{key}" if prefix else str(key), value, depth + 1)
+
+
+def _strange(tensor: torch.Tensor) -> str:
+    """What a tensor is if it is no dense array of real numbers in memory; empty for an ordinary one."""
+    if tensor.is_quantized:
+        return "a quantised tensor"
+    if tensor.layout != torch.strided:
+        return "a sparse tensor"
+    if tensor.is_complex():
+        return "complex numbers"
+    return "" if tensor.device.type == "cpu" else f"a tensor on the device {tensor.device.type}, without values"

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from rnntrace.errors import FileError
-from rnntrace.files import Tensors
+from rnntrace.files.tensors import Tensors, show
 from rnntrace.model.dtypes import Array
 
 
 def read(path: Path, kind: str) -> Tensors:
     """The arrays of a .json by key, or the one array of a .json or .csv under the empty name."""
     try:
-        text = path.read_text(encoding="utf-8")
+        # With or without the byte order mark that spreadsheets write.
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise FileError("unknown format: expected one of .pt, .safetensors, .npz, .npy, .json or .csv") from None
     return parse_json(text) if kind == "json" else _named({"": parse_csv(text)})
@@ -34,7 +35,11 @@ def parse_json(text: str) -> Tensors:
 
 def parse_csv(text: str) -> Array:
     """A row a time step, a column a feature; a first row without any number is taken for headings. Raises FileError."""
-    rows = [(number, row) for number, row in enumerate(csv.reader(text.splitlines()), 1) if any(cell.strip() for cell in row)]
+    try:
+        lines = list(enumerate(csv.reader(text.splitlines()), 1))
+    except csv.Error as error:
+        raise FileError(f"not a readable .csv: {error}") from None
+    rows = [(number, row) for number, row in lines if any(cell.strip() for cell in row)]
     if rows and not any(_is_number(cell) for cell in rows[0][1]):
         rows = rows[1:]
     if not rows:
@@ -45,7 +50,7 @@ def parse_csv(text: str) -> Array:
             raise FileError(f"row {number} has {len(row)} values, and row {rows[0][0]} has {width}: every row needs as many")
         for cell in row:
             if not _is_number(cell):
-                raise FileError(f"row {number} has {cell[:40]!r}, and a number was expected")
+                raise FileError(f"row {number} has {show(cell[:40])!r}, and a number was expected")
     return np.array([[float(cell) for cell in row] for _, row in rows])
 
 
@@ -54,7 +59,7 @@ def _array(content: Any, name: str) -> Array:
         return np.array(_numbers(content), np.float64)
     except (ValueError, TypeError, RecursionError, OverflowError):
         raise FileError(
-            f"{name} should be numbers in lists of equal length, and is not: a row is shorter or not a number"
+            f"{show(name)[:60]} should be numbers in lists of equal length, and is not: a row is shorter or not a number"
         ) from None
 
 

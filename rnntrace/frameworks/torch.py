@@ -23,7 +23,8 @@ MAX_CAPTURED_STEPS = 2_000
 MAX_CAPTURED_VALUES = 2**20
 """… and up to this many values in all gates and states."""
 
-Module = nn.RNN | nn.LSTM | nn.GRU | nn.RNNCell | nn.LSTMCell | nn.GRUCell
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+"""Devices on which torch computes; it knows others, such as meta, on which it does not."""
 
 
 def seed(value: int) -> None:
@@ -45,6 +46,8 @@ def build(spec: ModuleSpec, device: str = "cpu") -> Any:
             "batch_first": spec.batch_first,
             "dropout": spec.dropout if spec.num_layers > 1 else 0.0,
         }
+    if device.partition(":")[0] not in DEVICES:
+        raise UsageError(f"unknown device {device!r}: choose one of {', '.join(DEVICES)}, with a number as in cuda:0")
     if not spec.reset_after:
         raise SpecError("torch's GRU resets after the matrix product: it cannot run a GRU that resets before it")
     try:

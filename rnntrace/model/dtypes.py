@@ -40,11 +40,14 @@ DTYPES = {
 
 
 def rounded(values: Array, dtype: Dtype) -> Array:
-    """The values as the format `dtype` holds them, in numpy's format `dtype.replay`; ties go to the even neighbour."""
-    if dtype.name == "float16":
-        with np.errstate(over="ignore"):
-            return values.astype(np.float16).astype(dtype.replay)
-    array = values.astype(dtype.replay, copy=False)
+    """The values as the format `dtype` holds them, in numpy's format `dtype.replay`; ties go to the even neighbour.
+
+    float64 goes to a half type by way of float32, as in torch. What is too large becomes infinite.
+    """
+    with np.errstate(over="ignore"):
+        array = values.astype(dtype.replay, copy=False)
+        if dtype.name == "float16":
+            return array.astype(np.float16).astype(dtype.replay)
     if dtype.name != "bfloat16":
         return array
     # A bfloat16 is the upper half of a float32.

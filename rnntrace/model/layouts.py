@@ -1,12 +1,12 @@
 """How a framework arranges the weights of a recurrent module, as data, and the way from there to `Weights`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from rnntrace.errors import WeightsError
+from rnntrace.errors import SpecError, WeightsError
 from rnntrace.model.dtypes import Array
 from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
@@ -35,7 +35,8 @@ TORCH = Layout(
 
 _TORCH_NAME = re.compile(
     r"(?P<prefix>(?:.*\.)?)(?P<part>weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)"
-    r"(?:_l(?P<layer>\d{1,4})(?P<reverse>_reverse)?)?"
+    r"(?:_l(?P<layer>\d{1,4})(?P<reverse>_reverse)?)?",
+    re.DOTALL,
 )
 _GATES = {len(order): family for family, order in TORCH.gate_order.items()}
 
@@ -100,12 +101,12 @@ def _column(spec: ModuleSpec, parameters: Mapping[str, Array], layer: int, direc
     return LayerWeights(**gates, W_hr=parameters.get(parameter_name(spec, "weight_hr", layer, direction)))
 
 
-def group_by_module(tensors: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
-    """The recurrent parameters among tensors, by module: prefix (`encoder.lstm.`, or ``) → torch's name → array."""
-    modules: dict[str, dict[str, Array]] = {}
-    for name, array in tensors.items():
+def group_by_module(names: Iterable[str]) -> dict[str, list[str]]:
+    """The recurrent parameters among names, by module: prefix (`encoder.lstm.`, or ``) → torch's names."""
+    modules: dict[str, list[str]] = {}
+    for name in names:
         if match := _TORCH_NAME.fullmatch(name):
-            modules.setdefault(match["prefix"], {})[name[len(match["prefix"]) :]] = array
+            modules.setdefault(match["prefix"], []).append(name[len(match["prefix"]) :])
     return modules
 
 
@@ -120,9 +121,10 @@ def recognise(parameters: Mapping[str, Array], dtype: str) -> ModuleSpec:
         W_ih, W_hh = parameters["weight_ih" + suffix], parameters["weight_hh" + suffix]
     except KeyError as error:
         raise WeightsError(f"a recurrent module has a parameter {error.args[0]}, and the weights have none") from None
-    if W_ih.ndim != 2 or W_hh.ndim != 2 or 0 in W_ih.shape + W_hh.shape:
-        raise WeightsError(f"weight matrices have two dimensions above 0, not the shapes {W_ih.shape} and {W_hh.shape}")
     projection = parameters.get("weight_hr" + suffix)
+    for part, matrix in (("weight_ih", W_ih), ("weight_hh", W_hh), ("weight_hr", projection)):
+        if matrix is not None and (matrix.ndim != 2 or 0 in matrix.shape):
+            raise WeightsError(f"{part}{suffix} should have two dimensions above 0, and has shape {matrix.shape}")
     rows, output_size = W_hh.shape
     hidden_size = output_size if projection is None else projection.shape[-1]
     family = _GATES.get(rows // hidden_size) if rows % hidden_size == 0 else None
@@ -133,23 +135,27 @@ def recognise(parameters: Mapping[str, Array], dtype: str) -> ModuleSpec:
             f"hidden size in rows"
         )
     layers = {int(match["layer"] or 0) for name in parameters if (match := _TORCH_NAME.fullmatch(name))}
-    spec = ModuleSpec(
-        kind=family + ("Cell" if is_cell else ""),
-        input_size=W_ih.shape[1],
-        hidden_size=hidden_size,
-        num_layers=max(layers) + 1,
-        bidirectional=any(name.endswith(TORCH.reverse_suffix) for name in parameters),
-        bias="bias_ih" + suffix in parameters,
-        proj_size=0 if projection is None else output_size,
-        dtype=dtype,
-    )
+    try:
+        spec = ModuleSpec(
+            kind=family + ("Cell" if is_cell else ""),
+            input_size=W_ih.shape[1],
+            hidden_size=hidden_size,
+            num_layers=max(layers) + 1,
+            bidirectional=any(name.endswith(TORCH.reverse_suffix) for name in parameters),
+            bias="bias_ih" + suffix in parameters,
+            proj_size=0 if projection is None else output_size,
+            dtype=dtype,
+        )
+    except SpecError as error:
+        raise WeightsError(f"no module of torch has parameters of these shapes: {error}") from None
     weights_from_torch(spec, parameters)
     return spec
 
 
 def cast(parameters: Mapping[str, Array], dtype: np.dtype[np.floating]) -> dict[str, Array]:
-    """The same parameters in another numpy format."""
-    return {name: array.astype(dtype, copy=False) for name, array in parameters.items()}
+    """The same parameters in another numpy format; what is too large for it becomes infinite."""
+    with np.errstate(over="ignore"):
+        return {name: array.astype(dtype, copy=False) for name, array in parameters.items()}
 
 
 def _describe(spec: ModuleSpec) -> str:

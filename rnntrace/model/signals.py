@@ -172,9 +172,10 @@ def _sizes_of(spec: ModuleSpec, x: Array) -> tuple[int, int, bool]:
 
 
 def _check_size(spec: ModuleSpec, steps: int, batch: int) -> None:
-    values = steps * batch * spec.hidden_size * len(spec.cell.symbols) * len(spec.columns)
-    if values > MAX_VALUES:
-        raise SignalError(f"a trace of {values:,} values is over the limit of {MAX_VALUES:,}: use fewer steps or items")
+    trace = steps * batch * spec.hidden_size * len(spec.cell.symbols) * len(spec.columns)
+    for what, values in (("an x", steps * batch * spec.input_size), ("a trace", trace)):
+        if values > MAX_VALUES:
+            raise SignalError(f"{what} of {values:,} values is over the limit of {MAX_VALUES:,}: use fewer steps or items")
 
 
 def _lengths(

@@ -73,7 +73,7 @@ class ModuleSpec:
         if self.dtype not in DTYPES:
             yield f"unknown dtype {self.dtype!r}: choose one of {', '.join(DTYPES)}"
         if self.family != "RNN" and self.nonlinearity is not None:
-            yield f"--nonlinearity belongs to RNN and RNNCell: a {kind} has fixed activations, leave it out"
+            yield f"--nonlinearity belongs to RNN and RNNCell: {kind} has fixed activations, leave it out"
         if self.nonlinearity not in (None, *NONLINEARITIES):
             yield f"unknown nonlinearity {self.nonlinearity!r}: choose tanh or relu"
         if self.proj_size and kind != "LSTM":

@@ -1,0 +1,39 @@
+"""Which format a file has, from its first bytes and not from its name."""
+
+import zipfile
+from pathlib import Path
+
+from rnntrace.errors import FileError
+from rnntrace.files.tensors import MAX_BYTES, MAX_MEMBERS, reading
+
+
+def recognise(path: Path) -> str:
+    """One of npy, npz, pt, safetensors, json, csv. Raises FileError for anything else and for archives over the limits."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    if not head:
+        raise FileError("the file is empty")
+    if head.startswith(b"version https://git-lfs"):
+        raise FileError("this is a Git LFS pointer, not the file itself: run `git lfs pull`")
+    if head.startswith(b"PK\x03\x04"):
+        return _recognise_zip(path)
+    if head.startswith(b"\x93NUMPY"):
+        return "npy"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
+        return "safetensors"
+    if head.startswith(b"\x80"):
+        return "pt"
+    if b"\x00" in head:
+        raise FileError("unknown format: expected one of .pt, .safetensors, .npz, .npy, .json or .csv")
+    return "json" if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{") else "csv"
+
+
+def _recognise_zip(path: Path) -> str:
+    with reading("zip archive"), zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    if len(members) > MAX_MEMBERS:
+        raise FileError(f"it has {len(members):,} members, over the limit of {MAX_MEMBERS:,}")
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > MAX_BYTES:
+        raise FileError(f"it unpacks to {unpacked:,} bytes, over the limit of {MAX_BYTES:,}")
+    return "npz" if members and all(member.filename.endswith(".npy") for member in members) else "pt"

@@ -1,0 +1,58 @@
+"""What every reader returns, and the rules that every reader keeps with files we did not write.
+
+No file makes us run its code, memory is bounded by what is checked before anything is parsed or copied, and whatever a
+damaged file makes a library raise becomes one line.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rnntrace.errors import FileError
+from rnntrace.model.dtypes import Array
+
+MAX_BYTES = 2**30
+"""Largest file that is opened, and largest sum of what is unpacked from it: 1 GiB."""
+MAX_MEMBERS = 10_000
+"""Most members of a zip archive, and most tensors of a file."""
+LONGEST = 200
+"""Letters of a library's message that are repeated."""
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Named arrays from a file; a single array without a name stands under the empty name.
+
+    `dtypes` are those of the file. `refused` names what is there and is no dense array of real numbers, and what it is
+    instead: it matters only to who needs that very name.
+    """
+
+    arrays: Mapping[str, Array]
+    dtypes: Mapping[str, str]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def show(text: str) -> str:
+    """A foreign string made fit to print: control and bidirectional characters become escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+@contextmanager
+def reading(kind: str) -> Iterator[None]:
+    """Around a library that reads foreign content: there is no end to what damage makes it raise or warn of."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except FileError:
+        raise
+    except Exception as error:
+        reason = show(str(error).strip().partition("\n")[0])[:LONGEST] or type(error).__name__
+        raise FileError(f"not a readable .{kind}: {reason}") from None
+
+
+def check_size(count: int, name: str = "") -> None:
+    """Raises FileError if this many values are more than MAX_BYTES hold in float64."""
+    if count > MAX_BYTES // 8:
+        raise FileError(f"{show(name) or 'it'} has {count:,} values, over the limit of {MAX_BYTES // 8:,}")
