@@ -105,7 +105,7 @@ def _single(source: str, name: str) -> Array:
 
 def _named(tensors: Tensors, name: str, source: str) -> Array:
     if name in tensors.refused:
-        raise FileError(f"{label(source)}: {name} should hold numbers, and holds {tensors.refused[name]}")
+        raise FileError(f"{label(source)}: {show(name) or 'it'} should hold numbers, and holds {tensors.refused[name]}")
     return tensors.arrays[name]
 
 
@@ -157,7 +157,7 @@ def _warn_of_axes(x: Array, batch_first: bool, texts: Sequence[str]) -> list[str
 def _check(x: Array, steps: int | None, batch: int | None, unbatched: bool, batch_first: bool) -> None:
     """Flags that contradict a given x."""
     if unbatched and x.ndim == 3:
-        raise SignalError(f"--unbatched takes x of shape (time, input), and x has shape {x.shape}")
+        raise SignalError(f"--unbatched takes x of shape (time, input), and x has shape {x.shape}: leave it out")
     time_and_batch = {2: (*x.shape[:1], 1), 3: x.shape[1::-1] if batch_first else x.shape[:2]}
     sizes = time_and_batch.get(x.ndim, ())
     for option, wanted, found in zip(("--steps", "--batch"), (steps, batch), sizes, strict=False):
@@ -175,5 +175,6 @@ def _numbers(text: str) -> list[float]:
 def _whole(lengths: Array) -> tuple[int, ...]:
     flat = np.atleast_1d(lengths)
     if flat.ndim != 1 or not np.isfinite(flat).all() or not np.all(flat == np.floor(flat)):
-        raise SignalError("lengths should be whole numbers, one for each item of the batch")
+        found = str(lengths.tolist())[:40]
+        raise SignalError(f"lengths should be whole numbers, one for each item of the batch, not {found}")
     return tuple(int(length) for length in flat)

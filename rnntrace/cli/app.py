@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
 def exit_code(arguments: list[str] | None = None) -> int:
     """Run the command line; everything that a user can get wrong becomes one line on stderr."""
     try:
-        return int(app(args=arguments, standalone_mode=False) or ExitCode.AGREES)
+        code = int(app(args=arguments, standalone_mode=False) or ExitCode.AGREES)
     except RnnTraceError as error:
         return _refuse(str(error))
     except TyperException as error:
@@ -52,15 +52,18 @@ def exit_code(arguments: list[str] | None = None) -> int:
         message = error.format_message().replace("Value error, ", "").rstrip(".")
         return _refuse(f"{message}{_found(error)}. See rnntrace --help.") if message else ExitCode.REFUSED
     except (KeyboardInterrupt, typer.Abort):
+        code = ExitCode.INTERRUPTED
+    # Typer makes an interrupt this code and says nothing.
+    if code == ExitCode.INTERRUPTED:
         print("rnntrace: interrupted", file=sys.stderr)
-        return ExitCode.INTERRUPTED
+    return code
 
 
 def _found(error: TyperException) -> str:
     """What the user typed, where the message does not say it."""
     errors: list[dict[str, object]] = getattr(error.__context__, "errors", list)()
-    found = str(errors[0].get("input")) if errors else ""
-    return f", not {found!r}" if found and found not in error.format_message() else ""
+    found = repr(str(errors[0].get("input"))) if errors else ""
+    return f", not {found}" if found not in error.format_message() else ""
 
 
 def _refuse(message: str) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnntrace.errors import FileError
+from rnntrace.errors import FileError, UsageError
 from rnntrace.files.atomic import replace_files
 from rnntrace.files.tensors import show
 from rnntrace.render import Style, render
@@ -29,9 +29,8 @@ class Look:
 
 def emit(report: Report, look: Look, output: Path | None, others: Sequence[tuple[Path, bytes]] = ()) -> None:
     """Write the report to stdout or a file, its warnings to stderr, and other files; all files or none of them."""
-    if not look.quiet:
-        for warning in report.warnings:
-            print(f"rnntrace: warning: {show(warning)}", file=sys.stderr)
+    if output and not output.name:
+        raise UsageError(f"--output needs the name of a file, not {str(output)!r}")
     to_terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
     style = Style(
         width=_width(to_terminal) if output is None else None,
@@ -42,6 +41,9 @@ def emit(report: Report, look: Look, output: Path | None, others: Sequence[tuple
     verdict_alone = look.quiet and look.format != "json"
     text = DOT.join(report.conclusion) + "\n" if verdict_alone else render(report, look.format, style)
     replace_files([*others, *([(output, text.encode())] if output else [])])
+    if not look.quiet:
+        for warning in report.warnings:
+            print(f"rnntrace: warning: {show(warning)}", file=sys.stderr)
     if output is None and sys.stdout is not None:
         _write(text)
 

@@ -1,6 +1,7 @@
 """What is on disk: one file per format, read and written. Rules for what we did not write ourselves are in `tensors`."""
 
 import json
+import stat
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -25,12 +26,7 @@ WRITERS = {".npz": "rnntrace.files.npz", ".safetensors": "rnntrace.files.safeten
 def read_tensors(path: Path) -> Tensors:
     """Every array of numbers in a file. Raises FileError with one line that says what is wrong."""
     try:
-        if not path.exists():
-            raise FileError("there is no such file")
-        if not path.is_file():
-            raise FileError(f"expected a file, and found a {'directory' if path.is_dir() else 'device or pipe'}")
-        if path.stat().st_size > MAX_BYTES:
-            raise FileError(f"{path.stat().st_size:,} bytes are over the limit of {MAX_BYTES:,}")
+        _check_readable(path)
         kind = recognise(path)
         tensors: Tensors = _module(READERS[kind]).read(path, kind)
     except FileError as error:
@@ -63,8 +59,7 @@ def check_writable(path: Path) -> None:
     """Raises UsageError unless there is a writer for the path's suffix."""
     if path.suffix not in WRITERS:
         raise UsageError(
-            f"a trace is saved as {' or '.join(WRITERS)}, and {show(path.name) or 'the name'!r} ends in neither: "
-            "give --save another name"
+            f"a trace is saved as {' or '.join(WRITERS)}, and {path.name!r} has neither suffix: give --save another name"
         )
 
 
@@ -72,6 +67,18 @@ def dump_tensors(suffix: str, arrays: Mapping[str, Array], metadata: Mapping[str
     """The content of a file of arrays and metadata, which JSON can hold; `suffix` says the format."""
     content: bytes = _module(WRITERS[suffix]).dump(arrays, json.dumps(metadata))
     return content
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, ValueError):
+        # A ValueError means that no file can have this name.
+        raise FileError("there is no such file") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise FileError(f"expected a file, and found a {'directory' if stat.S_ISDIR(found.st_mode) else 'device or pipe'}")
+    if found.st_size > MAX_BYTES:
+        raise FileError(f"{found.st_size:,} bytes are over the limit of {MAX_BYTES:,}")
 
 
 def _module(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,23 +16,30 @@ def replace_files(contents: Iterable[tuple[Path, bytes]]) -> None:
     A link keeps pointing where it did. What is no regular file, such as a pipe or a device, is written to directly.
     """
     staged: list[tuple[Path, Path]] = []
-    target = Path()
+    path = Path()
     try:
         for path, content in contents:
-            target = path.resolve()
-            if target.exists() and not target.is_file():
-                target.write_bytes(content)
+            if not _is_regular(path):
+                path.write_bytes(content)
                 continue
-            temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+            temporary = path.resolve().with_name(f".{secrets.token_hex(8)}.tmp")
             with temporary.open("xb") as file:
-                staged.append((temporary, target))
+                staged.append((temporary, path))
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        for temporary, target in staged:
-            temporary.replace(target)
+        for temporary, path in staged:
+            temporary.replace(path.resolve())
     except OSError as error:
-        raise FileError(f"cannot write {show(str(target))}: {error.strerror or error}") from None
+        raise FileError(f"cannot write {show(str(path))}: {error.strerror or error}") from None
     finally:
         for temporary, _ in staged:
             temporary.unlink(missing_ok=True)
+
+
+def _is_regular(path: Path) -> bool:
+    """Whether there is a regular file, or nothing yet. Raises OSError."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return True

@@ -18,6 +18,8 @@ METADATA = "metadata.json"
 """Key under which an .npz that we write holds its metadata, as the bytes of a JSON text."""
 NUMBERS = "fiub"
 """numpy's kinds of dtype that are read: floats, integers, truth values."""
+VERSIONS = ((1, 0), (2, 0), (3, 0))
+"""Those of the .npy format that there are."""
 
 
 def read(path: Path, kind: str) -> Tensors:
@@ -59,6 +61,8 @@ def _checked_header(content: bytes) -> np.dtype[Any]:
     """The dtype of an array, once its header promises no more than the content has."""
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
+    if version not in VERSIONS:
+        raise FileError("version {}.{} of the .npy format is unknown: save it in version 1.0 to 3.0".format(*version))
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = header(stream)
     values = math.prod(shape)

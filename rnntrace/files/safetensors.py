@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def read(path: Path, kind: str) -> Tensors:
     refused: dict[str, str] = {}
     with reading(kind):
         entries: list[tuple[str, dict[str, Any]]] = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
-        for name, entry in entries:
+        # The library gives them in another order each time.
+        for name, entry in sorted(entries, key=itemgetter(0)):
             dtype, shape, data = entry["dtype"], entry["shape"], entry["data"]
             if dtype in _FORMATS:
                 check_size(math.prod(shape), name)

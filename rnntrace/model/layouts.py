@@ -147,7 +147,9 @@ def recognise(parameters: Mapping[str, Array], dtype: str) -> ModuleSpec:
             dtype=dtype,
         )
     except SpecError as error:
-        raise WeightsError(f"no module of torch has parameters of these shapes: {error}") from None
+        matrices = {"weight_ih": W_ih, "weight_hh": W_hh} | ({} if projection is None else {"weight_hr": projection})
+        shapes = ", ".join(f"{part}{suffix} of shape {matrix.shape}" for part, matrix in matrices.items())
+        raise WeightsError(f"no module of torch has {shapes}: {error}") from None
     weights_from_torch(spec, parameters)
     return spec
 
