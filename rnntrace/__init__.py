@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnntrace.api.load import load as load
+    from rnntrace.api.saved import open_trace as open_trace
+    from rnntrace.api.saved import save as save
     from rnntrace.api.trace import replay as replay
     from rnntrace.api.trace import trace as trace
     from rnntrace.engine.compare import Verdict as Verdict
@@ -28,6 +30,8 @@ _HOMES = {
     "trace": "rnntrace.api.trace",
     "replay": "rnntrace.api.trace",
     "load": "rnntrace.api.load",
+    "save": "rnntrace.api.saved",
+    "open_trace": "rnntrace.api.saved",
     "Result": "rnntrace.report.result",
     "Trace": "rnntrace.engine.trace",
     "Verdict": "rnntrace.engine.compare",

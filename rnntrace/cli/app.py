@@ -8,6 +8,7 @@ from typer.exceptions import TyperException
 
 from rnntrace import __version__
 from rnntrace.cli.run import run
+from rnntrace.cli.show import show
 from rnntrace.errors import ExitCode, RnnTraceError
 
 app = typer.Typer(
@@ -18,7 +19,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
 )
-app.command()(run)
+for command in (run, show):
+    app.command()(command)
 
 
 def _print_version(wanted: bool) -> None:

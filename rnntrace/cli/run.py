@@ -65,14 +65,14 @@ def run(
 ) -> int:
     """Build a module, feed it, replay it by hand, and print every gate and state beside torch's own, with a verdict."""
     from rnntrace.api.run import run as run_module
-    from rnntrace.api.save import dump
+    from rnntrace.api.saved import dump
     from rnntrace.api.sources import read_sources
     from rnntrace.api.trace import Judging
     from rnntrace.cli.output import Look, emit
     from rnntrace.files import check_writable
     from rnntrace.model.spec import ModuleSpec, parse_kind
     from rnntrace.report.run import run_report
-    from rnntrace.report.select import View, parse_parts, parse_range
+    from rnntrace.report.select import parse_parts, parse_view
 
     parts = parse_parts(show)
     if save:
@@ -104,13 +104,7 @@ def run(
     )
     judging = Judging(capture, tolerance, rtol, atol, replay, replay_dtype, keep_terms="terms" in parts)
     result = run_module(spec, sources, judging, weights=weights, distribution=dist, seed=seed, device=device)
-    view = View(
-        parts,
-        parse_range(layer, "--layer", 0, layers - 1),
-        parse_range(time, "--time", 0, result.inputs.steps),
-        parse_range(unit, "--unit", 0, hidden - 1),
-        parse_range(item, "--item", 0, result.inputs.batch - 1),
-    )
+    view = parse_view(show, spec, result.inputs, layer=layer, time=time, unit=unit, item=item)
     saved = [(save, dump(result, save))] if save else []
     style = Look(format, quiet, color, digits, max_rows)
     emit(run_report(result, view), style, output, saved)

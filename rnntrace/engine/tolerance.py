@@ -32,8 +32,8 @@ class Tolerance:
 
     def __str__(self) -> str:
         fixed = f"rtol {self.rtol:.2g}, atol {self.atol:.2g}"
-        if self.kind != "torch":
-            return {"rounding": "what rounding can explain", "exact": "no difference"}[self.kind]
+        if self.kind == "rounding":
+            return "what rounding can explain"
         return f"{fixed} or what rounding can explain" if self.rounding else fixed
 
 

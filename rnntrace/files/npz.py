@@ -27,15 +27,19 @@ def read(path: Path, kind: str) -> Tensors:
     arrays: dict[str, Array] = {}
     dtypes: dict[str, str] = {}
     refused: dict[str, str] = {}
+    metadata = ""
     with reading(kind):
         for name, content in _members(path, kind):
             dtype = _checked_header(content)
             if dtype.kind in NUMBERS:
                 array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+                if name == METADATA:
+                    metadata = array.tobytes().decode()
+                    continue
                 arrays[name], dtypes[name] = _as_float(array), dtype.name
             else:
                 refused[name] = f"an array of {dtype}"[:60]
-    return Tensors(arrays, dtypes, refused)
+    return Tensors(arrays, dtypes, refused, metadata)
 
 
 def dump(arrays: Mapping[str, Array], metadata: str) -> bytes:
@@ -52,9 +56,7 @@ def _members(path: Path, kind: str) -> Iterator[tuple[str, bytes]]:
         return
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            name = member.filename.removesuffix(".npy")
-            if name != METADATA:
-                yield name, archive.read(member)
+            yield member.filename.removesuffix(".npy"), archive.read(member)
 
 
 def _checked_header(content: bytes) -> np.dtype[Any]:

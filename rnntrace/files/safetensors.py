@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import deserialize
+from safetensors import deserialize, safe_open
 from safetensors.numpy import save
 
 from rnntrace.files.tensors import Tensors, check_size, reading
 from rnntrace.model.dtypes import Array
 
+METADATA = "rnntrace"
+"""Key under which a file that we write holds its metadata."""
 _FORMATS = {
     "F64": ("float64", "<f8"),
     "F32": ("float32", "<f4"),
@@ -43,7 +45,9 @@ def read(path: Path, kind: str) -> Tensors:
                 arrays[name] = _as_float(np.frombuffer(data, code).reshape(shape), dtype)
             else:
                 refused[name] = f"a tensor of {dtype}"
-    return Tensors(arrays, dtypes, refused)
+        with safe_open(path, framework="numpy") as file:
+            metadata = (file.metadata() or {}).get(METADATA, "")
+    return Tensors(arrays, dtypes, refused, metadata)
 
 
 def _as_float(values: NDArray[Any], dtype: str) -> Array:
@@ -55,5 +59,5 @@ def _as_float(values: NDArray[Any], dtype: str) -> Array:
 
 def dump(arrays: Mapping[str, Array], metadata: str) -> bytes:
     """The content of a .safetensors file."""
-    content: bytes = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {"rnntrace": metadata})
+    content: bytes = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {METADATA: metadata})
     return content

@@ -25,12 +25,13 @@ class Tensors:
     """Named arrays from a file; a single array without a name stands under the empty name.
 
     `dtypes` are those of the file. `refused` names what is there and is no dense array of real numbers, and what it is
-    instead: it matters only to who needs that very name.
+    instead: it matters only to who needs that very name. `metadata` is the JSON text of a trace that we saved.
     """
 
     arrays: Mapping[str, Array]
     dtypes: Mapping[str, str]
     refused: Mapping[str, str] = field(default_factory=dict)
+    metadata: str = ""
 
 
 def show(text: str) -> str:

@@ -147,7 +147,7 @@ def document(result: Result, command: str, *, weights: bool = False) -> dict[str
         },
         "replay": {"mode": result.replay, "dtype": str(next(iter(trace.columns.values())).dtype)},
         "inputs": {
-            "c0": None,
+            **dict.fromkeys(("x", "h0", "c0")),
             **result.in_own_layout({"x": result.inputs.x, "h0": result.inputs.h0, "c0": result.inputs.c0}),
             "lengths": result.inputs.lengths,
         },
@@ -166,7 +166,9 @@ def document(result: Result, command: str, *, weights: bool = False) -> dict[str
         "outputs": {"output": None, "h_n": None, "c_n": None} | result.outputs,
         "expected": {"output": None, "h_n": None, "c_n": None} | result.expected,
         "differences": [asdict(difference) for difference in compared.differences],
+        "not_finite": compared.not_finite,
         "first_failure": asdict(compared.first_failure) if compared.first_failure else None,
+        "worst": asdict(compared.worst) if compared.worst else None,
         "tolerance": asdict(compared.tolerance),
         "warnings": list(result.warnings),
     }

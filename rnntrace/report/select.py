@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rnntrace.errors import UsageError
+from rnntrace.model.signals import Inputs
+from rnntrace.model.spec import ModuleSpec
 
 PARTS = ("gates", "states", "terms", "weights", "outputs")
 
@@ -27,6 +29,26 @@ def parse_parts(text: str) -> frozenset[str]:
     for word in words - set(PARTS):
         raise UsageError(f"unknown part {word!r} in --show: choose from {', '.join(PARTS)}, all")
     return frozenset(words)
+
+
+def parse_view(
+    parts: str,
+    spec: ModuleSpec,
+    inputs: Inputs,
+    *,
+    layer: str | None = None,
+    time: str | None = None,
+    unit: str | None = None,
+    item: str | None = None,
+) -> View:
+    """The view that the flags of these names ask for. Raises UsageError."""
+    return View(
+        parse_parts(parts),
+        parse_range(layer, "--layer", 0, spec.num_layers - 1),
+        parse_range(time, "--time", 0, inputs.steps),
+        parse_range(unit, "--unit", 0, spec.hidden_size - 1),
+        parse_range(item, "--item", 0, inputs.batch - 1),
+    )
 
 
 def parse_range(text: str | None, option: str, first: int, last: int) -> Sequence[int] | None:

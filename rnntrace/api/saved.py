@@ -1,0 +1,152 @@
+"""`save` and `open_trace`: a trace on disk and back, whole or not at all."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnntrace.engine.compare import Comparison, Difference, Place, Verdict
+from rnntrace.engine.tolerance import Tolerance
+from rnntrace.engine.trace import Key, Trace, input_term_symbol, recurrent_term_symbol
+from rnntrace.errors import FileError
+from rnntrace.files import check_writable, dump_tensors, read_tensors
+from rnntrace.files.atomic import replace_files
+from rnntrace.files.tensors import Tensors, show
+from rnntrace.frameworks import Observation
+from rnntrace.model.dtypes import Array
+from rnntrace.model.signals import SignalRequest, assemble, to_time_major
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.weights import LayerWeights, Weights
+from rnntrace.report.result import Result
+from rnntrace.report.run import SCHEMA, document
+
+
+def save(result: Result, path: str | Path) -> None:
+    """Save a result as .npz or .safetensors, by the suffix of the path. Raises UsageError and FileError."""
+    target = Path(path)
+    check_writable(target)
+    replace_files([(target, dump(result, target))])
+
+
+def dump(result: Result, path: Path) -> bytes:
+    """The content of a saved trace, .npz or .safetensors by the suffix of the path.
+
+    Arrays lie under `replay/0/forward/f` and `framework/0/forward/f`, (T, B, H) with NaN at steps that do not exist, as 0
+    and 1 under `out_of_tolerance/0/forward/f`, under `weights/0/forward/W_hh`, and in the module's own layout under
+    `inputs/x`, `outputs/h_n`, `expected/h_n`. Everything else of the JSON document lies in the metadata.
+    """
+    weights = {
+        (*column, name): array for column, layer in result.weights.columns.items() for name, array in layer.arrays.items()
+    }
+    columns: dict[str, Mapping[Key, Any]] = {
+        "replay": {**result.trace.columns, **result.trace.terms},
+        "framework": result.framework_values,
+        "weights": weights,
+        "out_of_tolerance": {key: flags.astype("uint8") for key, flags in result.comparison.out_of_tolerance.items()},
+    }
+    arrays = {
+        f"{group}/{layer}/{direction}/{symbol}": array
+        for group, found in columns.items()
+        for (layer, direction, symbol), array in found.items()
+    }
+    metadata = document(result, "run")
+    for group in ("inputs", "outputs", "expected"):
+        arrays |= {f"{group}/{name}": values for name, values in metadata.pop(group).items() if hasattr(values, "dtype")}
+    del metadata["trace"]
+    metadata |= {"lengths": result.inputs.lengths, "origin": dict(result.origin)}
+    return dump_tensors(path.suffix, arrays, metadata)
+
+
+def open_trace(path: str | Path) -> Result:
+    """A saved trace as the result that it was. No framework is loaded. Raises FileError for any other file."""
+    tensors = read_tensors(Path(path))
+    try:
+        metadata = json.loads(tensors.metadata)
+        if metadata["schema"] != SCHEMA:
+            raise FileError(f"{show(str(path))} has schema {metadata['schema']}, and this version reads schema {SCHEMA}")
+        return _restored(tensors, metadata)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        raise FileError(f"{show(str(path))} holds no trace: expected a file that `rnntrace run --save` has written") from None
+
+
+def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> Result:
+    spec = ModuleSpec(**metadata["spec"])
+    groups: dict[str, dict[str, Array]] = {}
+    for name, array in tensors.arrays.items():
+        group, _, rest = name.partition("/")
+        groups.setdefault(group, {})[rest] = array
+    signals = groups["inputs"]
+    lengths = None if metadata["lengths"] is None else tuple(metadata["lengths"])
+    request = SignalRequest(x=signals["x"], h0=signals["h0"], c0=signals.get("c0", "zeros"), lengths=lengths)
+    inputs = assemble(spec, request, draw=np.zeros)
+    replayed, theirs = _by_key(groups["replay"]), _by_key(groups["framework"])
+    # Some formats sort by name; the order of computation is the cell's.
+    terms = [name for gate in spec.cell.gates for name in (input_term_symbol(gate), recurrent_term_symbol(gate))]
+    trace = Trace(
+        spec,
+        inputs,
+        {(*column, symbol): replayed[*column, symbol] for column in spec.columns for symbol in spec.cell.symbols},
+        {key: replayed[key] for column in spec.columns for symbol in terms if (key := (*column, symbol)) in replayed},
+    )
+    for key, values in (*replayed.items(), *theirs.items()):
+        size = spec.output_size if key[2] == "h" else spec.hidden_size
+        if values.shape != (inputs.steps, inputs.batch, size) or key[:2] not in spec.columns:
+            raise ValueError(key)
+    seen: dict[str, Any] = {
+        name: show(value) if isinstance(value, str) else value for name, value in metadata["environment"].items()
+    }
+    observation = Observation(
+        framework=seen["framework"],
+        version=seen["version"],
+        device=seen["device"],
+        threads=seen["threads"],
+        path=seen["path"],
+        outputs={name: to_time_major(spec, name, array, inputs) for name, array in groups["expected"].items()},
+        hidden=theirs,
+        captured=theirs if seen["captured"] else {},
+        captured_path=seen["captured"] or "",
+        not_captured=seen["not_captured"] or "",
+    )
+    for name, values in trace.outputs.items():
+        if observation.outputs[name].shape != values.shape:
+            raise ValueError(name)
+    return Result(
+        spec,
+        _weights(groups["weights"]),
+        inputs,
+        trace,
+        observation,
+        _comparison(metadata, groups["out_of_tolerance"]),
+        metadata["replay"]["mode"],
+        metadata["seed"],
+        {name: show(word) for name, word in metadata["origin"].items()},
+        tuple(metadata["warnings"]),
+    )
+
+
+def _by_key(arrays: Mapping[str, Array]) -> dict[Key, Array]:
+    """`0/forward/f` as (0, "forward", "f")."""
+    keys = {name: name.split("/") for name in arrays}
+    return {(int(layer), direction, symbol): arrays[name] for name, (layer, direction, symbol) in keys.items()}
+
+
+def _weights(arrays: Mapping[str, Array]) -> Weights:
+    columns: dict[tuple[int, str], dict[str, Array]] = {}
+    for (layer, direction, name), array in _by_key(arrays).items():
+        columns.setdefault((layer, direction), {})[name] = array
+    return Weights({column: LayerWeights(**parts) for column, parts in columns.items()})
+
+
+def _comparison(metadata: Mapping[str, Any], out: Mapping[str, Array]) -> Comparison:
+    places = {name: metadata[name] and Place(**metadata[name]) for name in ("first_failure", "worst")}
+    return Comparison(
+        Verdict(metadata["verdict"]),
+        Tolerance(**metadata["tolerance"]),
+        tuple(Difference(**difference) for difference in metadata["differences"]),
+        places["first_failure"],
+        places["worst"],
+        {key: flags.astype(bool) for key, flags in _by_key(out).items()},
+        metadata["not_finite"],
+    )

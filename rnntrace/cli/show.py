@@ -1,0 +1,36 @@
+"""`rnntrace show`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rnntrace.cli import options
+from rnntrace.cli.options import Format, When
+from rnntrace.errors import ExitCode
+
+
+def show(
+    trace: Annotated[Path, typer.Argument(metavar="TRACE", help="A file that `run --save` has written.", show_default=False)],
+    show: options.Show = "gates,states",
+    layer: options.Layer = None,
+    time: options.Time = None,
+    unit: options.Unit = None,
+    item: options.Item = None,
+    digits: options.Digits = 4,
+    max_rows: options.MaxRows = 40,
+    format: options.FormatOption = Format.TABLE,
+    output: options.OutputFile = None,
+    quiet: options.Quiet = False,
+    color: options.Color = When.AUTO,
+) -> int:
+    """Show a saved trace again, in any format and any view, without torch. The exit code is that of its verdict."""
+    from rnntrace.api.saved import open_trace
+    from rnntrace.cli.output import Look, emit
+    from rnntrace.report.run import run_report
+    from rnntrace.report.select import parse_view
+
+    result = open_trace(trace)
+    view = parse_view(show, result.spec, result.inputs, layer=layer, time=time, unit=unit, item=item)
+    emit(run_report(result, view, "show"), Look(format, quiet, color, digits, max_rows), output)
+    return ExitCode.AGREES if result.passed else ExitCode.DISAGREES
