@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rnntrace.api.load import inspect as inspect
     from rnntrace.api.load import load as load
     from rnntrace.api.saved import open_trace as open_trace
     from rnntrace.api.saved import save as save
@@ -30,6 +31,7 @@ _HOMES = {
     "trace": "rnntrace.api.trace",
     "replay": "rnntrace.api.trace",
     "load": "rnntrace.api.load",
+    "inspect": "rnntrace.api.load",
     "save": "rnntrace.api.saved",
     "open_trace": "rnntrace.api.saved",
     "Result": "rnntrace.report.result",

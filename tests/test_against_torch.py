@@ -287,6 +287,19 @@ def test_tensors_arrays_and_lists_are_the_same() -> None:
             np.testing.assert_array_equal(result.outputs[signal], tensors.outputs[signal])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=["float32", "float16", "bfloat16"])
+def test_wider_inputs_are_rounded_to_the_format_of_the_module(dtype: torch.dtype) -> None:
+    """Signals in float64 reach torch and the replay alike as the module's format holds them."""
+    torch.manual_seed(4)
+    module = nn.LSTM(3, 2, dtype=dtype).eval()
+    x, h0, c0 = (torch.randn(*shape, dtype=torch.float64) for shape in ((4, 2, 3), (1, 2, 2), (1, 2, 2)))
+    result = rnntrace.trace(module, x, (h0, c0))
+    for seen, given_signal in ((result.inputs.x, x), (result.inputs.h0, h0), (result.inputs.c0, c0)):
+        np.testing.assert_array_equal(seen, given_signal.to(dtype).float().numpy())
+    for signal, values in called_alone(module, x.to(dtype), (h0.to(dtype), c0.to(dtype))).items():
+        np.testing.assert_array_equal(result.expected[signal], values.float().numpy())
+
+
 MEMORY = {
     "reversed": lambda x: x[::-1].copy()[::-1],
     "every other step": lambda x: np.repeat(x, 2, axis=0)[::2],
@@ -376,16 +389,15 @@ def hidden_from(own: dict[Key, Array], layer: int, bidirectional: bool) -> Array
     return np.concatenate([own[layer, direction, "h"] for direction in directions], axis=2)
 
 
-@pytest.mark.parametrize("lengths", [None, (2, 5, 4)], ids=["full", "packed"])
-@pytest.mark.parametrize(
-    "spec", [spec for spec in modules() if spec.num_layers == 3 and not spec.batch_first and spec.bias], ids=name
-)
-def test_layers_run_alone_have_the_bits_of_the_stack(spec: ModuleSpec, lengths: tuple[int, ...] | None) -> None:
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("spec", [spec for spec in modules() if spec.num_layers == 3 and spec.bias], ids=name)
+def test_layers_run_alone_have_the_bits_of_the_stack(spec: ModuleSpec, form: str) -> None:
     """Each lower layer's h, from that layer run alone, is what the whole stack was seen to compute, to the last bit."""
-    sources = read_sources(steps=5, batch=3, h0="random", lengths=lengths and ",".join(map(str, lengths)))
+    sources = read_sources(steps=5, h0="random", batch_first=spec.batch_first, **FORMS[form])
     result = run(spec, sources, Judging(capture="on"), seed=7)
     assert result.observation.path == result.observation.captured_path == "native"
-    exists = np.ones((5, 3), bool) if lengths is None else np.arange(5)[:, None] < np.array(lengths)
+    lengths = np.array(result.inputs.lengths or [5])
+    exists = np.broadcast_to(np.arange(5)[:, None] < lengths, (5, result.inputs.batch))
     for layer, direction in spec.columns:
         alone = result.observation.hidden[layer, direction, "h"]
         in_stack = result.observation.captured[layer, direction, "h"]

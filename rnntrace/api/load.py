@@ -1,4 +1,4 @@
-"""`load`: the recurrent modules in a file of weights."""
+"""`load` and `inspect`: the recurrent modules in a file of weights."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,8 +8,9 @@ from rnntrace.files import label, read_source
 from rnntrace.files.tensors import Tensors, show
 from rnntrace.model.dtypes import DTYPES, Array
 from rnntrace.model.layouts import cast, group_by_module, recognise, weights_from_torch
-from rnntrace.model.spec import ModuleSpec, command_name
+from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
+from rnntrace.report.inspect import Inspection
 
 
 def load(path: str | Path) -> dict[str, tuple[ModuleSpec, Weights]]:
@@ -18,10 +19,14 @@ def load(path: str | Path) -> dict[str, tuple[ModuleSpec, Weights]]:
     Kind and sizes are told from shapes alone; what they cannot tell is assumed (tanh, time first, no dropout). Raises
     FileError if the file cannot be read and WeightsError if it holds no recurrent module or an impossible one.
     """
-    found = {}
-    for prefix, (spec, parameters) in _modules(str(path)).items():
-        found[prefix] = (spec, weights_from_torch(spec, parameters))
-    return found
+    return dict(inspect(path).modules)
+
+
+def inspect(path: str | Path) -> Inspection:
+    """What a file of weights holds: its recurrent modules as in `load`, and the number of its other tensors."""
+    modules, others = read_modules(str(path))
+    found = {prefix: (spec, weights_from_torch(spec, parameters)) for prefix, (spec, parameters) in modules.items()}
+    return Inspection(label(str(path)), found, others)
 
 
 def load_parameters(source: str, spec: ModuleSpec) -> dict[str, Array]:
@@ -31,35 +36,26 @@ def load_parameters(source: str, spec: ModuleSpec) -> dict[str, Array]:
     """
     if not source:
         raise WeightsError("--weights needs the name of a file, or JSON, and is empty")
-    modules = _modules(source)
+    modules, _ = read_modules(source)
     fitting = [(prefix, parameters) for prefix, (found, parameters) in modules.items() if _fits(found, spec)]
     if len(fitting) == 1:
         return cast(fitting[0][1], spec.precision.replay)
-    holds = "; ".join(f"{show(prefix) or 'a state_dict'}: run {flags(found)}" for prefix, (found, _) in modules.items())
+    holds = "; ".join(f"{show(prefix) or 'a state_dict'}: run {command_line(found)}" for prefix, (found, _) in modules.items())
     if fitting:
         raise WeightsError(f"{label(source)} holds {len(fitting)} modules that fit these flags, and one was expected: {holds}")
-    raise WeightsError(f"{label(source)} holds no module that fits {flags(spec)}; it holds {holds}")
+    raise WeightsError(f"{label(source)} holds no module that fits {command_line(spec)}; it holds {holds}")
 
 
-def flags(spec: ModuleSpec) -> str:
-    """The arguments of `rnntrace run` that describe a module: `lstm -i 3 -H 2 --layers 2 --bidirectional`."""
-    words = [command_name(spec.kind), f"-i {spec.input_size}", f"-H {spec.hidden_size}"]
-    if spec.num_layers > 1:
-        words.append(f"--layers {spec.num_layers}")
-    if spec.bidirectional:
-        words.append("--bidirectional")
-    if not spec.bias:
-        words.append("--no-bias")
-    if spec.proj_size:
-        words.append(f"--proj-size {spec.proj_size}")
-    return " ".join(words)
+def read_modules(source: str) -> tuple[dict[str, tuple[ModuleSpec, dict[str, Array]]], int]:
+    """The recurrent modules in a file or typed JSON, and how many tensors belong to none.
 
-
-def _modules(source: str) -> dict[str, tuple[ModuleSpec, dict[str, Array]]]:
-    """Every recurrent module in a file or typed JSON: prefix → (spec, parameters under torch's names)."""
+    Each is prefix → (spec, parameters under torch's names). Raises FileError and WeightsError.
+    """
     tensors = read_source(source)
+    all_names = [*tensors.arrays, *tensors.refused]
+    groups = group_by_module(all_names)
     modules = {}
-    for prefix, names in group_by_module([*tensors.arrays, *tensors.refused]).items():
+    for prefix, names in groups.items():
         try:
             modules[prefix.removesuffix(".")] = _module(tensors, prefix, names)
         except WeightsError as error:
@@ -68,7 +64,7 @@ def _modules(source: str) -> dict[str, tuple[ModuleSpec, dict[str, Array]]]:
         raise WeightsError(
             f"{label(source)} holds no recurrent module: expected parameters named like weight_ih_l0 and weight_hh_l0"
         )
-    return modules
+    return modules, len(all_names) - sum(map(len, groups.values()))
 
 
 def _module(tensors: Tensors, prefix: str, names: Sequence[str]) -> tuple[ModuleSpec, dict[str, Array]]:

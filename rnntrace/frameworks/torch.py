@@ -215,7 +215,9 @@ def _hidden_by_layer(
 
 def _one_layer(module: Any, spec: ModuleSpec, layer: int) -> tuple[Any, ModuleSpec]:
     """One layer of a stacked module as a module of its own, with the same parameters."""
-    single = replace(spec, input_size=spec.layer_input_size(layer), num_layers=1)
+    # Inside a stack only the first layer reads batch-first memory, and other strides may take another operator.
+    own_layout = spec.batch_first and layer == 0
+    single = replace(spec, input_size=spec.layer_input_size(layer), num_layers=1, batch_first=own_layout)
     with torch.random.fork_rng(devices=[]):
         built = build(single, str(next(module.parameters()).device))
     own = dict(module.named_parameters())

@@ -75,11 +75,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def native_path(run: Callable[[], object]) -> bool:
     """Whether what is run takes ATen's native path, and not oneDNN's fused layer."""
-    with warnings.catch_warnings():
-        # torch says here that a projected LSTM does not take oneDNN, which is what is being asked.
-        warnings.simplefilter("ignore")
-        with _Recorder() as recorder:
-            run()
+    with _Recorder() as recorder:
+        run()
     return "mkldnn_rnn_layer" not in recorder.seen
 
 

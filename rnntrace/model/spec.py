@@ -157,3 +157,17 @@ class ModuleSpec:
         # All layers above the first are alike.
         above = sum(per_column[len(self.directions) :]) * (self.num_layers - 1)
         return sum(per_column[: len(self.directions)]) + above
+
+
+def command_line(spec: ModuleSpec) -> str:
+    """The arguments of `rnntrace run` that describe a module: `lstm -i 3 -H 2 --layers 2 --bidirectional`."""
+    words = [command_name(spec.kind), f"-i {spec.input_size}", f"-H {spec.hidden_size}"]
+    if spec.num_layers > 1:
+        words.append(f"--layers {spec.num_layers}")
+    if spec.bidirectional:
+        words.append("--bidirectional")
+    if not spec.bias:
+        words.append("--no-bias")
+    if spec.proj_size:
+        words.append(f"--proj-size {spec.proj_size}")
+    return " ".join(words)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
 from itertools import groupby
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -19,6 +20,8 @@ UNLIMITED = 10_000
 WIDE_GAP, NARROW_GAP = 2, 1
 """Blanks in front of a column; the narrow gap is used where the wide one would split the table."""
 SEPARATOR = " │"
+LABELS = (Scale.INDEX, Scale.NAME)
+"""Columns that say which row this is, and stand in every block of a table that is split."""
 WRONG = " ✗"
 """Behind a difference that is out of tolerance, so that the colour does not carry it alone."""
 
@@ -48,7 +51,8 @@ def render(report: Report, style: Style) -> str:
         _print(console, report.tables[number], style)
     console.print()
     verdict = Text("\n".join(flow(report.conclusion, style.width)))
-    verdict.stylize("bold green" if report.passed else "bold red", 0, len(report.conclusion[0].split("  ")[0]))
+    if report.passed is not None:
+        verdict.stylize("bold green" if report.passed else "bold red", 0, len(report.conclusion[0].split("  ")[0]))
     console.print(verdict)
     assert isinstance(console.file, StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().split("\n"))
@@ -63,7 +67,7 @@ def _print(console: Console, table: Table, style: Style) -> None:
         console.print(Text("\n" + "\n".join(flow(title.split(DOT), style.width)), style="bold"))
         console.print(_draw([table.columns[k] for k in block], [texts[k] for k in block], style, left_out, gap))
     if left_out:
-        console.print(Text(f"… {left_out} of {table.rows} rows left out: --max-rows 0 shows all, --time and --unit choose"))
+        console.print(Text(f"… {left_out} of {table.rows} rows left out: --max-rows 0 shows all"))
 
 
 def _texts(column: Column, rows: Sequence[int], style: Style) -> list[str]:
@@ -77,7 +81,7 @@ def _blocks(columns: Sequence[Column], texts: Sequence[Sequence[str]], width: in
 
     Everything in one block if it fits. Else sections stay whole where they fit, then groups; every block has the index.
     """
-    index = [k for k, column in enumerate(columns) if column.scale is Scale.INDEX]
+    index = [k for k, column in enumerate(columns) if column.scale in LABELS]
     values = range(len(index), len(columns))
     sections = [list(found) for _, found in groupby(values, key=lambda k: columns[k].section)]
     gap, room = WIDE_GAP, 0
@@ -125,9 +129,11 @@ def _draw(columns: Sequence[Column], texts: Sequence[Sequence[str]], style: Styl
             fields.append([Text(SEPARATOR)] * len(text))
             previous = column.group
         width = _width(column, text) + gap
-        drawn.add_column(Text(column.heading), justify="right", no_wrap=True, min_width=width, header_style="bold")
-        fields.append([_cell(column, entry, style) for entry in text])
-        if column.scale is not Scale.INDEX:
+        side: Literal["left", "right"] = "left" if column.scale is Scale.NAME else "right"
+        indent = " " * gap if side == "left" else ""
+        drawn.add_column(Text(indent + column.heading), justify=side, no_wrap=True, min_width=width, header_style="bold")
+        fields.append([Text(indent) + _cell(column, entry, style) for entry in text])
+        if column.scale not in LABELS:
             has_values = [before or bool(entry.strip()) for before, entry in zip(has_values, text, strict=True)]
     middle = (len(texts[0]) + 1) // 2
     for number, row in enumerate(zip(*fields, strict=True)):
@@ -139,7 +145,7 @@ def _draw(columns: Sequence[Column], texts: Sequence[Sequence[str]], style: Styl
 
 
 def _cell(column: Column, text: str, style: Style) -> Text:
-    if not style.color or column.scale is Scale.INDEX or not text.strip():
+    if not style.color or column.scale in (*LABELS, Scale.COUNT) or not text.strip():
         return Text(text)
     if column.scale is Scale.DIFFERENCE:
         return Text(text, style="bold red" if text.endswith(WRONG) else "")

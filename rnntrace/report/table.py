@@ -16,17 +16,21 @@ class Scale(Enum):
 
     INDEX = "index"
     """Whole numbers that say which row this is."""
+    COUNT = "count"
+    """Whole numbers."""
     UNIT = "unit"
     """Values from 0 to 1, such as sigmoid gates."""
     SIGNED = "signed"
     """Values around 0."""
     DIFFERENCE = "difference"
     """Absolute differences, shown by their order of magnitude."""
+    NAME = "name"
+    """Words, not numbers: which row this is."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of numbers. Masked values do not exist. `flagged` marks those that are out of tolerance.
+    """A column of numbers, or of names. Masked values do not exist. `flagged` marks those that are out of tolerance.
 
     Columns of one `group` belong closest together, and groups of one `section` next to each other.
     """
@@ -41,7 +45,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of equal length under a title; those of scale INDEX come first."""
+    """Columns of equal length under a title; those of scale INDEX and NAME come first."""
 
     title: str
     columns: tuple[Column, ...]
@@ -57,12 +61,13 @@ class Report:
     """What a command has to tell.
 
     `headline` are lines of parts, with one part for the right margin; `conclusion` are parts of the last line, the verdict
-    first; `document` is the whole result as nested mappings, lists, plain values and arrays, for formats that lose nothing.
+    first if there is one, and then `passed` says which it is; `document` is the whole result as nested mappings, lists,
+    plain values and arrays, for formats that lose nothing.
     """
 
     headline: tuple[tuple[tuple[str, ...], str], ...]
     tables: tuple[Table, ...]
     conclusion: tuple[str, ...]
-    passed: bool
+    passed: bool | None
     document: Mapping[str, Any]
     warnings: tuple[str, ...] = field(default=())

@@ -1,0 +1,35 @@
+"""`rnntrace inspect`."""
+
+from typing import Annotated
+
+import typer
+
+from rnntrace.cli import options
+from rnntrace.cli.options import VIEW, Format, When
+from rnntrace.errors import ExitCode
+
+
+def inspect(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="Weights under torch's names: .pt, .safetensors, .npz or .json.", show_default=False
+        ),
+    ],
+    weights: Annotated[
+        bool, typer.Option("--weights", help="Show how the weights of each gate are spread.", rich_help_panel=VIEW)
+    ] = False,
+    digits: options.Digits = 4,
+    max_rows: options.MaxRows = 40,
+    format: options.FormatOption = Format.TABLE,
+    output: options.OutputFile = None,
+    color: options.Color = When.AUTO,
+) -> int:
+    """List the recurrent modules in a file of weights: kind, sizes and options, told from names and shapes alone."""
+    from rnntrace.api.load import inspect as inspect_file
+    from rnntrace.cli.output import Look, emit
+    from rnntrace.report.inspect import inspect_report
+
+    report = inspect_report(inspect_file(file), weights=weights)
+    emit(report, Look(format, False, color, digits, max_rows), output)
+    return ExitCode.AGREES
