@@ -41,7 +41,7 @@ def table(*, flagged: bool = False) -> Table:
 def report(*tables: Table, passed: bool = True) -> Report:
     """A report with a headline of two lines."""
     return Report(
-        headline=((("LSTM(3, 1)", "1 layer"), "torch 2 · cpu"), (("x: normal",), "")),
+        headline=((("LSTM(3, 1)", "1 layer"), ("torch 2", "cpu")), (("x: normal",), ())),
         tables=tables,
         conclusion=("PASS  every value within rtol 1, atol 2", "worst |Δ| 3.0e-08 (h, t=1, unit 0)"),
         passed=passed,
@@ -229,5 +229,5 @@ def test_flow_keeps_every_part_whole_where_it_fits(parts: list[str], width: int)
 
 def test_margin_moves_to_a_line_of_its_own() -> None:
     """Without room the right part stands below."""
-    assert margin(["left"], "right", 20) == ["left" + "right".rjust(16)]
-    assert margin(["left"], "right", 10) == ["left", "right"]
+    assert margin(["left"], ["on the", "right"], 26) == ["left" + "on the · right".rjust(22)]
+    assert margin(["left"], ["on the", "right"], 10) == ["left", "on the", "  right"]

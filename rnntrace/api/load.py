@@ -7,7 +7,7 @@ from rnntrace.errors import WeightsError
 from rnntrace.files import label, read_source
 from rnntrace.files.tensors import Tensors, show
 from rnntrace.model.dtypes import DTYPES, Array
-from rnntrace.model.layouts import cast, group_by_module, recognise, weights_from_torch
+from rnntrace.model.layouts import group_by_module, recognise, weights_from_torch
 from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
 from rnntrace.report.inspect import Inspection
@@ -39,7 +39,7 @@ def load_parameters(source: str, spec: ModuleSpec) -> dict[str, Array]:
     modules, _ = read_modules(source)
     fitting = [(prefix, parameters) for prefix, (found, parameters) in modules.items() if _fits(found, spec)]
     if len(fitting) == 1:
-        return cast(fitting[0][1], spec.precision.replay)
+        return fitting[0][1]
     holds = "; ".join(f"{show(prefix) or 'a state_dict'}: run {command_line(found)}" for prefix, (found, _) in modules.items())
     if fitting:
         raise WeightsError(f"{label(source)} holds {len(fitting)} modules that fit these flags, and one was expected: {holds}")

@@ -1,11 +1,14 @@
 """`run`: build a module, draw what it needs from a seed, and trace it."""
 
 import secrets
+from collections.abc import Mapping
 
 from rnntrace.api.load import load_parameters
 from rnntrace.api.sources import Sources
 from rnntrace.api.trace import Judging, as_seen_by, result_of
 from rnntrace.errors import UsageError
+from rnntrace.model.dtypes import Array
+from rnntrace.model.layouts import cast
 from rnntrace.model.signals import assemble
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.result import Result
@@ -30,6 +33,21 @@ def run(
     is built (even when `weights` then replaces them, as in torch), x, h0, c0; signals only if they are not given. Without a
     seed one is drawn and returned.
     """
+    parameters = None if weights is None else load_parameters(weights, spec)
+    return build_and_trace(spec, sources, judging, parameters, distribution=distribution, seed=seed, device=device)
+
+
+def build_and_trace(
+    spec: ModuleSpec,
+    sources: Sources | None = None,
+    judging: Judging | None = None,
+    parameters: Mapping[str, Array] | None = None,
+    *,
+    distribution: str = "normal",
+    seed: int | None = None,
+    device: str = "cpu",
+) -> Result:
+    """As `run`, with the parameters themselves under torch's names."""
     from rnntrace.frameworks import torch as framework
 
     sources, judging = sources or Sources(), judging or Judging()
@@ -38,11 +56,10 @@ def run(
     if not 0 <= seed < 2**63:
         raise UsageError(f"a seed is a whole number from 0 to 2**63 - 1, not {seed}")
     draw = framework.drawing(spec, distribution)
-    parameters = None if weights is None else load_parameters(weights, spec)
     framework.seed(seed)
     module = framework.build(spec, device)
     if parameters is not None:
-        framework.load_parameters(module, parameters)
+        framework.load_parameters(module, cast(parameters, spec.precision.replay))
     inputs = as_seen_by(spec, assemble(spec, sources.request, draw))
     drawn = {"x": distribution, "h0": sources.request.h0, "c0": sources.request.c0}
     origin = {name: word for name, word in drawn.items() if isinstance(word, str)} | dict(sources.origin)

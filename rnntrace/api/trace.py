@@ -110,24 +110,39 @@ def result_of(
     """Run a torch module, replay it free and forced, and compare."""
     from rnntrace.frameworks import torch as framework
 
-    _check_mode(judging.replay)
-    allowed = make_tolerance(judging.tolerance, spec.dtype, judging.rtol, judging.atol)
     weights = weights_from_torch(spec, framework.parameters(module))
     observation = framework.observe(module, spec, inputs, judging.capture)
-    dtype = None if judging.replay_dtype is None else np.dtype(judging.replay_dtype)
+    return judged(spec, weights, inputs, observation, judging, seed=seed, origin=origin, warnings=warnings)
 
+
+def judged(
+    spec: ModuleSpec,
+    weights: Weights,
+    inputs: Inputs,
+    observation: Observation,
+    judging: Judging,
+    *,
+    seed: int | None = None,
+    origin: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
+) -> Result:
+    """Replay free and, as far as the other side's states are known, forced; compare with what was observed."""
+    _check_mode(judging.replay)
+    allowed = make_tolerance(judging.tolerance, spec.dtype, judging.rtol, judging.atol)
+    dtype = None if judging.replay_dtype is None else np.dtype(judging.replay_dtype)
     rounding = Format.of(spec.precision, dtype or spec.precision.replay) if allowed.rounding else None
 
     def replayed(known: Mapping[Key, Array] | None) -> Trace:
-        bounded = rounding if known else None
+        bounded = None if known is None else rounding
         terms = judging.keep_terms
         return replay_engine(spec, weights, inputs, known=known, dtype=dtype, keep_terms=terms, rounding=bounded)
 
     own = observation.captured or observation.hidden
-    forced = replayed(own)
+    free = judging.replay == "free"
+    # Where not every layer's h is known, single steps cannot be judged, and the trajectory is.
+    forced = replayed(own if all((*column, "h") in own for column in spec.columns) else None)
     # The gates may come from another path than the outputs: each is forced with the states of its own path.
     forced_outputs = replayed(observation.hidden) if observation.captured_path not in ("", observation.path) else forced
-    free = judging.replay == "free"
     shown = replayed(None) if free else forced
     quantities = [
         *pair_up(shown, forced, own),

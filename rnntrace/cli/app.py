@@ -7,6 +7,7 @@ import typer
 from typer.exceptions import TyperException
 
 from rnntrace import __version__
+from rnntrace.cli.compare import compare
 from rnntrace.cli.inspect import inspect
 from rnntrace.cli.run import run
 from rnntrace.cli.show import show
@@ -20,7 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
 )
-for command in (run, inspect, show):
+for command in (run, compare, inspect, show):
     app.command()(command)
 
 

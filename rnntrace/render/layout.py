@@ -26,13 +26,13 @@ def flow(parts: Sequence[str], width: int | None, indent: str = "  ") -> list[st
     return lines
 
 
-def margin(left: Sequence[str], right: str, width: int | None) -> list[str]:
-    """The left parts with `right` at the right margin, or on a line of its own where there is no room."""
-    lines = flow(left, width)
-    if not right:
+def margin(left: Sequence[str], right: Sequence[str], width: int | None) -> list[str]:
+    """The left parts with the right ones at the right margin, or on lines of their own where there is no room."""
+    lines, beside = flow(left, width), DOT.join(right)
+    if not beside:
         return lines
     if width is None:
-        return [f"{lines[0]}    {right}"]
-    if len(lines) == 1 and len(lines[0]) + 3 + len(right) <= width:
-        return [lines[0] + right.rjust(width - len(lines[0]))]
-    return [*lines, *flow([right], width)]
+        return [f"{lines[0]}    {beside}"]
+    if len(lines) == 1 and len(lines[0]) + 3 + len(beside) <= width:
+        return [lines[0] + beside.rjust(width - len(lines[0]))]
+    return [*lines, *flow(right, width)]

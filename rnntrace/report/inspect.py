@@ -33,7 +33,7 @@ def inspect_report(inspection: Inspection, *, weights: bool = False) -> Report:
     if weights:
         tables += [_spread(prefix, spec, found) for prefix, (spec, found) in inspection.modules.items()]
     return Report(
-        headline=(((inspection.file,), TORCH.framework), ((ASSUMED,), "")),
+        headline=(((inspection.file,), (TORCH.framework,)), ((ASSUMED,), ())),
         tables=tuple(tables),
         conclusion=(
             f"{count} recurrent module" + ("s" if count != 1 else ""),

@@ -11,7 +11,7 @@ from rnntrace.engine.compare import Place, Verdict
 from rnntrace.model.dtypes import Array
 from rnntrace.report.result import Result
 from rnntrace.report.select import View
-from rnntrace.report.table import Report
+from rnntrace.report.table import Line, Report
 from rnntrace.report.trace import output_tables, trace_tables, weight_tables
 
 SCHEMA = 1
@@ -30,7 +30,7 @@ def run_report(result: Result, view: View, command: str = "run") -> Report:
     )
 
 
-def _headline(result: Result) -> tuple[tuple[tuple[str, ...], str], ...]:
+def _headline(result: Result) -> tuple[Line, ...]:
     spec, seen, inputs = result.spec, result.observation, result.inputs
     size = f"{spec.input_size}, {spec.hidden_size}" + (f", proj_size={spec.proj_size}" if spec.proj_size else "")
     module = [f"{spec.kind}({size})"]
@@ -56,14 +56,14 @@ def _headline(result: Result) -> tuple[tuple[tuple[str, ...], str], ...]:
         signals.append("lengths " + ",".join(map(str, inputs.lengths)))
     if result.replay == "forced":
         signals.append(f"replay forced with {seen.framework}'s own states")
-    lines = [
-        (tuple(module), f"{seen.framework} {seen.version} · {seen.device} · {seen.path}"),
-        (tuple(signals), ""),
+    lines: list[Line] = [
+        (tuple(module), tuple(filter(None, (f"{seen.framework} {seen.version}".strip(), seen.device, seen.path)))),
+        (tuple(signals), ()),
     ]
     if seen.captured_path and seen.captured_path != seen.path:
-        lines.append(((f"{seen.framework}'s gates and states in the table: captured on its {seen.captured_path} path",), ""))
+        lines.append(((f"{seen.framework}'s gates and states in the table: captured on its {seen.captured_path} path",), ()))
     elif seen.not_captured:
-        lines.append(((f"{seen.framework}'s own gates: not captured ({seen.not_captured})",), ""))
+        lines.append(((f"{seen.framework}'s own gates: not captured ({seen.not_captured})",), ()))
     return tuple(lines)
 
 

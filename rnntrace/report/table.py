@@ -56,16 +56,20 @@ class Table:
         return len(self.columns[0].values)
 
 
+Line = tuple[tuple[str, ...], tuple[str, ...]]
+"""Parts of a line from the left, and parts for the right margin."""
+
+
 @dataclass(frozen=True)
 class Report:
     """What a command has to tell.
 
-    `headline` are lines of parts, with one part for the right margin; `conclusion` are parts of the last line, the verdict
+    `headline` are lines of parts, some of them for the right margin; `conclusion` are parts of the last line, the verdict
     first if there is one, and then `passed` says which it is; `document` is the whole result as nested mappings, lists,
     plain values and arrays, for formats that lose nothing.
     """
 
-    headline: tuple[tuple[tuple[str, ...], str], ...]
+    headline: tuple[Line, ...]
     tables: tuple[Table, ...]
     conclusion: tuple[str, ...]
     passed: bool | None

@@ -1,0 +1,103 @@
+"""`rnntrace compare`."""
+
+from typing import Annotated
+
+import typer
+
+from rnntrace.cli import options
+from rnntrace.cli.options import JUDGING, MODULE, Capture, Distribution, Format, ReplayMode, ToleranceName, When
+from rnntrace.errors import ExitCode, UsageError
+
+
+def compare(
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="Weights under torch's names, or a saved trace.", show_default=False),
+    ],
+    other: Annotated[str | None, typer.Argument(metavar="[FILE]", help="A second saved trace.", show_default=False)] = None,
+    expected: Annotated[
+        str | None,
+        typer.Option(
+            "--expected",
+            metavar="FILE|JSON",
+            help="Judge the replay by these outputs (output, h_n, c_n) instead of torch's; torch is not loaded.",
+            rich_help_panel=JUDGING,
+        ),
+    ] = None,
+    module: Annotated[
+        str | None,
+        typer.Option("--module", metavar="NAME", help="The module of this prefix.", show_default="all", rich_help_panel=MODULE),
+    ] = None,
+    nonlinearity: options.NonlinearityOption = None,
+    batch_first: options.BatchFirst = False,
+    dropout: options.Dropout = 0.0,
+    device: options.Device = "cpu",
+    steps: options.Steps = None,
+    batch: options.Batch = None,
+    unbatched: options.Unbatched = False,
+    input: options.Input = None,
+    text: options.Text = None,
+    alphabet: options.Alphabet = None,
+    h0: options.H0 = "zeros",
+    c0: options.C0 = "zeros",
+    lengths: options.Lengths = None,
+    dist: options.Dist = Distribution.NORMAL,
+    seed: options.Seed = None,
+    capture: options.CaptureOption = Capture.AUTO,
+    tolerance: options.Tolerance = ToleranceName.TORCH,
+    rtol: options.Rtol = None,
+    atol: options.Atol = None,
+    replay: options.Replay = ReplayMode.FREE,
+    replay_dtype: options.ReplayDtypeOption = None,
+    show: options.Show = "gates,states",
+    layer: options.Layer = None,
+    time: options.Time = None,
+    unit: options.Unit = None,
+    item: options.Item = None,
+    digits: options.Digits = 4,
+    max_rows: options.MaxRows = 40,
+    format: options.FormatOption = Format.TABLE,
+    output: options.OutputFile = None,
+    quiet: options.Quiet = False,
+    color: options.Color = When.AUTO,
+) -> int:
+    """Replay saved weights beside torch, or judge them by given outputs; or find where two saved traces differ.
+
+    Kind and sizes are told from the file. What shapes cannot tell has a flag: --nonlinearity, --batch-first, --dropout.
+    """
+    from rnntrace.api.compare import compare_traces, compare_with_expected, compare_with_torch, read_weights
+    from rnntrace.api.sources import read_sources
+    from rnntrace.api.trace import Judging
+    from rnntrace.cli.output import Look, emit
+    from rnntrace.files import label
+    from rnntrace.report.compare import compare_report
+    from rnntrace.report.select import parse_parts, parse_view
+
+    judging = Judging(capture, tolerance, rtol, atol, replay, replay_dtype, keep_terms="terms" in parse_parts(show))
+    if other is not None:
+        if expected is not None:
+            raise UsageError("--expected judges one file of weights: leave it or the second file out")
+        results = compare_traces(file, other, judging)
+    else:
+        modules = read_weights(file, module=module, nonlinearity=nonlinearity, batch_first=batch_first, dropout=dropout)
+        sources = read_sources(
+            input=input,
+            texts=text or (),
+            alphabet=alphabet,
+            h0=h0,
+            c0=c0,
+            lengths=lengths,
+            steps=steps,
+            batch=batch,
+            unbatched=unbatched,
+            batch_first=batch_first,
+        )
+        if expected is not None:
+            results = compare_with_expected(modules, sources, judging, expected)
+        else:
+            results = compare_with_torch(modules, sources, judging, distribution=dist, seed=seed, device=device)
+    first = next(iter(results.values()))
+    view = parse_view(show, first.spec, first.inputs, layer=layer, time=time, unit=unit, item=item)
+    report = compare_report(label(file), results, view, from_shapes=other is None)
+    emit(report, Look(format, quiet, color, digits, max_rows), output)
+    return ExitCode.AGREES if report.passed else ExitCode.DISAGREES

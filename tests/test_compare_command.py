@@ -1,0 +1,284 @@
+"""`rnntrace compare`: saved weights beside torch, against given outputs without torch, and two saved traces."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import rnntrace
+from rnntrace.cli.app import exit_code
+
+# torch says so when it is called directly.
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")
+
+MODULES = {
+    "RNN relu": lambda: nn.RNN(3, 4, nonlinearity="relu"),
+    "LSTM": lambda: nn.LSTM(3, 4, 2, bidirectional=True),
+    "LSTM projected": lambda: nn.LSTM(3, 4, proj_size=2, bias=False),
+    "GRU": lambda: nn.GRU(3, 4, bidirectional=True),
+    "GRU batch first": lambda: nn.GRU(3, 4, batch_first=True, dtype=torch.float64),
+    "RNNCell": lambda: nn.RNNCell(3, 4),
+    "LSTMCell": lambda: nn.LSTMCell(3, 4),
+    "GRUCell": lambda: nn.GRUCell(3, 4),
+}
+
+
+def called(module: nn.Module, x: torch.Tensor) -> dict[str, np.ndarray]:
+    """What torch returns for x, by the names of `--expected`; cells are called for every t."""
+    with torch.no_grad():
+        if isinstance(module, nn.RNNCellBase):
+            state, steps = None, []
+            for x_t in x:
+                state = module(x_t, state)
+                steps.append(state[0] if isinstance(state, tuple) else state)
+            output = torch.stack(steps)
+        else:
+            output, state = module(x)
+    states = state if isinstance(state, tuple) else (state,)
+    return {name: value.numpy() for name, value in zip(("output", "h_n", "c_n"), (output, *states), strict=False)}
+
+
+@pytest.fixture(params=MODULES)
+def handed_in(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, list[str]]:
+    """A folder with weights.npz, x.npz and y.npz of a module, as a student hands it in, and the flags that it needs."""
+    torch.manual_seed(3)
+    module = MODULES[request.param]()
+    x = torch.randn(2, 5, 3, dtype=next(module.parameters()).dtype)
+    np.savez(tmp_path / "weights.npz", **{name: value.numpy() for name, value in module.state_dict().items()})
+    np.savez(tmp_path / "x.npz", x=x.numpy())
+    np.savez(tmp_path / "y.npz", **called(module, x))
+    flags = {"RNN relu": ["--nonlinearity", "relu"], "GRU batch first": ["--batch-first"]}.get(request.param, [])
+    return tmp_path, flags
+
+
+def compare(folder: Path, *flags: str, expected: str | None = "y.npz") -> int:
+    """Compare the weights in a folder on its x, against its y."""
+    command = ["compare", str(folder / "weights.npz"), "--input", str(folder / "x.npz"), *flags]
+    return exit_code(command if expected is None else [*command, "--expected", str(folder / expected)])
+
+
+def test_right_work_passes(handed_in: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    """Every kind of module agrees with the outputs that torch gave for it, and with torch itself."""
+    folder, flags = handed_in
+    for expected in ("y.npz", None):
+        assert compare(folder, *flags, "--format", "json", expected=expected) == 0
+        assert json.loads(capsys.readouterr().out)["verdict"] in ("IDENTICAL", "PASS")
+
+
+@pytest.mark.parametrize("name", ["output", "h_n"])
+def test_wrong_work_fails(handed_in: tuple[Path, list[str]], name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One value off by a thousandth is a FAIL that names the quantity, item and unit."""
+    folder, flags = handed_in
+    with np.load(folder / "y.npz") as archive:
+        expected = dict(archive)
+    expected[name].flat[-1] += 1e-3
+    np.savez(folder / "y.npz", **expected)
+    assert compare(folder, *flags, "--format", "json") == 1
+    found = json.loads(capsys.readouterr().out)
+    place = found["first_failure"]
+    assert place["symbol"] in ((name, "h") if name == "output" else (name,))
+    assert place["framework"] - place["replay"] == pytest.approx(1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["output", "h_n", "c_n"])
+def test_a_single_quantity_is_enough(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is not handed in is listed and not judged."""
+    torch.manual_seed(0)
+    module, x = nn.LSTM(3, 4), torch.randn(5, 2, 3)
+    np.savez(tmp_path / "weights.npz", **{key: value.numpy() for key, value in module.state_dict().items()})
+    np.savez(tmp_path / "x.npz", x=x.numpy())
+    np.savez(tmp_path / "y.npz", **{name: called(module, x)[name]})
+    assert compare(tmp_path, "--format", "json") == 0
+    captured = capsys.readouterr()
+    names = [entry["name"] for entry in json.loads(captured.out)["differences"]]
+    assert names == [name, *(["h"] if name == "output" else [])]
+    others = ", ".join(other for other in ("output", "h_n", "c_n") if other != name)
+    assert f"not judged, since {tmp_path / 'y.npz'} does not hold it: {others}" in captured.err
+
+
+def test_one_bare_array_is_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A .npy, a CSV or a JSON literal is the output."""
+    torch.manual_seed(0)
+    module, x = nn.RNN(3, 2), torch.randn(4, 3)
+    np.savez(tmp_path / "weights.npz", **{key: value.numpy() for key, value in module.state_dict().items()})
+    np.savez(tmp_path / "x.npz", x=x.numpy())
+    output = called(module, x)["output"]
+    np.save(tmp_path / "y.npy", output)
+    np.savetxt(tmp_path / "y.csv", output, delimiter=",")
+    assert compare(tmp_path, expected="y.npy") == 0
+    assert compare(tmp_path, expected="y.csv") == 0
+    command = ["compare", str(tmp_path / "weights.npz"), "--input", str(tmp_path / "x.npz"), "--expected"]
+    assert exit_code([*command, json.dumps(output.tolist())]) == 0
+
+
+def test_shapes_that_tell_the_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Batch and time exchanged, a missing batch axis and swapped halves are named."""
+    torch.manual_seed(0)
+    module, x = nn.GRU(3, 4, bidirectional=True), torch.randn(5, 1, 3)
+    np.savez(tmp_path / "weights.npz", **{key: value.numpy() for key, value in module.state_dict().items()})
+    np.savez(tmp_path / "x.npz", x=x.numpy())
+    output = called(module, x)["output"]
+    np.save(tmp_path / "turned.npy", output.swapaxes(0, 1))
+    np.save(tmp_path / "flat.npy", output[:, 0])
+    np.save(tmp_path / "swapped.npy", np.roll(output, 4, axis=2))
+    assert compare(tmp_path, expected="turned.npy") == 2
+    assert "should have shape (5, 1, 8), and has shape (1, 5, 8): batch and time are the other way" in capsys.readouterr().err
+    assert compare(tmp_path, expected="flat.npy") == 2
+    assert "has shape (5, 8): the batch axis is missing" in capsys.readouterr().err
+    assert compare(tmp_path, expected="swapped.npy") == 1
+    assert "agrees if its halves are swapped" in capsys.readouterr().err
+
+
+def test_judging_given_outputs_needs_no_torch(tmp_path: Path) -> None:
+    """A grader that calls it hundreds of times does not pay for torch."""
+    torch.manual_seed(0)
+    module, x = nn.LSTM(3, 4), torch.randn(5, 2, 3)
+    np.savez(tmp_path / "weights.npz", **{key: value.numpy() for key, value in module.state_dict().items()})
+    np.savez(tmp_path / "x.npz", x=x.numpy())
+    np.savez(tmp_path / "y.npz", **called(module, x))
+    code = (
+        "import sys; from rnntrace.cli.app import exit_code; code = exit_code(sys.argv[1:])\n"
+        "print('torch' in sys.modules, code, file=sys.stderr)"
+    )
+    command = ["compare", "weights.npz", "--input", "x.npz", "--expected", "y.npz"]
+    finished = subprocess.run(
+        [sys.executable, "-c", code, *command], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert finished.stderr.strip() == "False 0"
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """Two recurrent modules and a linear layer in one file."""
+    torch.manual_seed(0)
+    modules = nn.ModuleDict({"encoder": nn.LSTM(3, 4), "decoder": nn.RNN(3, 2), "head": nn.Linear(2, 2)})
+    torch.save(modules.state_dict(), tmp_path / "model.pt")
+    return tmp_path / "model.pt"
+
+
+def test_all_modules_of_a_file(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each module is compared, by one seed, and JSON stands in a list."""
+    assert exit_code(["compare", str(checkpoint), "--seed", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "PASS  2 of 2 modules agree" in text
+    assert "encoder · layer 0 · forward · item 0" in text
+    assert "not told by shapes, and taken for: tanh, time first" in text
+    assert exit_code(["compare", str(checkpoint), "--seed", "1", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(module["module"], module["verdict"], module["seed"]) for module in found["modules"]] == [
+        ("encoder", "PASS", 1),
+        ("decoder", found["modules"][1]["verdict"], 1),
+    ]
+
+
+def test_one_module_of_a_file(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--module picks one, and a wrong name is answered with those that there are."""
+    assert exit_code(["compare", str(checkpoint), "--module", "decoder", "--nonlinearity", "relu", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["spec"]["nonlinearity"] == "relu"
+    assert exit_code(["compare", str(checkpoint), "--module", "coder"]) == 2
+    assert "no module 'coder': choose one of encoder, decoder" in capsys.readouterr().err
+
+
+def test_one_failing_module_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The worst verdict is the file's: NaN in one module's weights makes all of it undecided."""
+    modules = nn.ModuleDict({"good": nn.RNN(3, 2), "broken": nn.RNN(3, 2)})
+    with torch.no_grad():
+        modules["broken"].weight_hh_l0[0, 0] = float("nan")
+    torch.save(modules.state_dict(), tmp_path / "model.pt")
+    assert exit_code(["compare", str(tmp_path / "model.pt"), "--seed", "1"]) == 1
+    assert "UNDECIDED  1 of 2 modules agree" in capsys.readouterr().out
+
+
+def test_two_traces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Equal traces are identical in any pair of formats; the first difference has its place."""
+    torch.manual_seed(0)
+    module, x = nn.LSTM(3, 2), torch.randn(4, 1, 3)
+    rnntrace.save(rnntrace.trace(module, x), tmp_path / "a.npz")
+    rnntrace.save(rnntrace.trace(module, x), tmp_path / "b.safetensors")
+    assert exit_code(["compare", str(tmp_path / "a.npz"), str(tmp_path / "b.safetensors"), "--quiet"]) == 0
+    assert capsys.readouterr().out.startswith("IDENTICAL")
+    x[2, 0, 1] += 0.1
+    rnntrace.save(rnntrace.trace(module, x), tmp_path / "c.npz")
+    assert exit_code(["compare", str(tmp_path / "a.npz"), str(tmp_path / "c.npz"), "--quiet"]) == 1
+    assert "FAIL  first at i (input gate), layer 0, forward, t=3, item 0, unit 0" in capsys.readouterr().out
+
+
+def test_traces_of_other_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be compared is refused with both shapes."""
+    rnntrace.save(rnntrace.trace(nn.GRU(3, 2), torch.randn(4, 1, 3)), tmp_path / "a.npz")
+    rnntrace.save(rnntrace.trace(nn.GRU(3, 2), torch.randn(5, 1, 3)), tmp_path / "b.npz")
+    assert exit_code(["compare", str(tmp_path / "a.npz"), str(tmp_path / "b.npz")]) == 2
+    line = capsys.readouterr().err
+    assert "gru -i 3 -H 2 with T=4, B=1" in line
+    assert "gru -i 3 -H 2 with T=5, B=1" in line
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--expected", "{}", "--input", "[[1,2,3]]"], "should hold one array, or some of output, h_n, and holds nothing"),
+        (["--expected", "[[1]]"], "--expected needs --input"),
+        (["--expected", "[[1]]", "--input", "[[1,2,3]]", "--replay", "forced"], "leave one of them out"),
+        (["--expected", "[[1]]", "--input", "[[1,2,3]]", "--h0", "random"], "--expected needs --input, and h0"),
+        (["other.npz", "--expected", "[[1]]"], "leave it or the second file out"),
+        (["--nonlinearity", "relu"], "--nonlinearity belongs to RNN"),
+        (["other.npz"], "other.npz: there is no such file"),
+    ],
+)
+def test_requests_that_contradict_themselves(
+    flags: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says what does not go together."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("weights.npz", **{key: value.numpy() for key, value in nn.GRU(3, 2).state_dict().items()})
+    rnntrace.save(rnntrace.trace(nn.GRU(3, 2), torch.randn(4, 1, 3)), "trace.npz")
+    first = "trace.npz" if flags == ["other.npz"] else "weights.npz"
+    assert exit_code(["compare", first, *flags]) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert captured.out == ""
+
+
+VECTORS = Path(os.environ.get("RNNTRACE_VECTORS", Path(__file__).parents[2] / "shared" / "vectors"))
+
+
+@pytest.mark.skipif(not (VECTORS / "cases.json").exists(), reason="the published vectors are not here")
+def test_published_vectors_as_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every published case that torch can express, written as files, passes through the command line at its tolerance."""
+    passed = 0
+    for case in json.loads((VECTORS / "cases.json").read_text())["cases"]:
+        if not case["torch_replayable"]:
+            continue
+        with np.load(VECTORS / case["npz"]) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        groups: dict[str, dict[str, np.ndarray]] = {"sd": {}, "in": {}, "exp": {}}
+        for name, array in arrays.items():
+            group, _, key = name.partition("/")
+            if group in groups and not np.isnan(array).any():
+                groups[group][key] = array
+        if not groups["exp"]:
+            continue
+        if case["config"]["module"].endswith("Cell"):
+            # Published with an axis for layers, which a cell does not have.
+            groups["in"] |= {
+                name: groups["in"][name][0] for name in ("h0", "c0") if groups["in"].get(name, np.zeros(1)).ndim == 3
+            }
+            groups["exp"] |= {
+                name: groups["exp"][name][0] for name in ("h_n", "c_n") if groups["exp"].get(name, np.zeros(1)).ndim == 3
+            }
+        for group, content in groups.items():
+            np.savez(tmp_path / f"{group}.npz", **content)
+        config, tolerance = case["config"], case["tolerance"]
+        flags = ["--batch-first"] if config["batch_first"] else []
+        flags += ["--nonlinearity", "relu"] if config.get("nonlinearity") == "relu" else []
+        command = ["compare", str(tmp_path / "sd.npz"), "--input", str(tmp_path / "in.npz"), "--quiet", *flags]
+        command += ["--expected", str(tmp_path / "exp.npz"), "--rtol", str(tolerance["rtol"]), "--atol", str(tolerance["atol"])]
+        assert exit_code(command) == 0, (case["id"], capsys.readouterr())
+        passed += 1
+    assert passed >= 90
