@@ -1,8 +1,8 @@
 """Write the generated parts of README.md and docs/ anew, or check that they are what the code says today.
 
 Generated are: the output below every `$ rnntrace …` line of a ```console block, the ```text block directly below a
-```python block, and whole pages (the CLI reference, the cells). A check compares words and layout exactly and numbers
-closely: the last digit and tiny differences vary between processors and are not compared.
+```python block (which is run in any case), and whole pages (the CLI reference, the cells). A check compares words and
+layout exactly and numbers closely: the last digit and tiny differences vary between processors and are not compared.
 
     python docs/generate.py            write
     python docs/generate.py --check    compare, exit 1 if anything is stale
@@ -57,17 +57,17 @@ def pages() -> Iterator[tuple[Path, str]]:
 
 
 def with_outputs(text: str) -> str:
-    """The page with the output of every command and script run again, in one scratch folder for the whole page."""
-    result, position, script = [], 0, None
+    """The page with every command and script run again, in order, in one scratch folder, and what they print today."""
+    result, position, printed = [], 0, None
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for block in FENCE.finditer(text):
             between = text[position : block.start()]
             language, body = block["language"], block["body"]
             if language == "console":
                 body = console(body)
-            elif language == "text" and script is not None and not between.strip():
-                body = run_script(script)
-            script = body if language == "python" else None
+            elif language == "text" and printed is not None and not between.strip():
+                body = printed
+            printed = run_script(body) if language == "python" else None
             result += [between, f"```{language}\n{body}```"]
             position = block.end()
     return "".join([*result, text[position:]])
