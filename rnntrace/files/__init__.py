@@ -20,6 +20,8 @@ READERS = {
     "json": "rnntrace.files.text",
     "csv": "rnntrace.files.text",
 }
+EXTRAS = {"safetensors": "reading and writing .safetensors"}
+"""Optional packages, by the name of the pip extra, and what each is for."""
 WRITERS = {".npz": "rnntrace.files.npz", ".safetensors": "rnntrace.files.safetensors"}
 
 

@@ -27,6 +27,19 @@ DEVICES = ("cpu", "cuda", "mps", "xpu")
 """Devices on which torch computes; it knows others, such as meta, on which it does not."""
 
 
+def facts() -> dict[str, str]:
+    """What matters of torch's set-up here: threads, the processor's vector instructions, the path of nn.LSTM in float32."""
+    spec = ModuleSpec(kind="LSTM", input_size=2, hidden_size=2)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        module = build(spec)
+        path = _path(module, spec, Inputs(np.zeros((1, 1, 2)), np.zeros((1, 1, 2)), np.zeros((1, 1, 2))))
+    return {
+        "threads of torch": str(torch.get_num_threads()),
+        "vector instructions": torch.backends.cpu.get_cpu_capability(),
+        "path of nn.LSTM in float32": path,
+    }
+
+
 def seed(value: int) -> None:
     """Set torch's generator: everything that is drawn afterwards follows from it."""
     torch.manual_seed(value)

@@ -13,7 +13,7 @@ LARGEST_FIXED = 1e6
 def cells(column: Column, digits: int) -> list[str]:
     """Every value of a column as text; empty where it does not exist."""
     values = np.ma.asarray(column.values)
-    if column.scale in (Scale.INDEX, Scale.NAME, Scale.COUNT):
+    if column.scale in (Scale.INDEX, Scale.COUNT, Scale.NAME, Scale.WORD):
         return [str(value) for value in values.tolist()]
     if column.scale is Scale.DIFFERENCE:
         return [_difference(value) for value in values.tolist()]

@@ -129,7 +129,7 @@ def _draw(columns: Sequence[Column], texts: Sequence[Sequence[str]], style: Styl
             fields.append([Text(SEPARATOR)] * len(text))
             previous = column.group
         width = _width(column, text) + gap
-        side: Literal["left", "right"] = "left" if column.scale is Scale.NAME else "right"
+        side: Literal["left", "right"] = "left" if column.scale in (Scale.NAME, Scale.WORD) else "right"
         indent = " " * gap if side == "left" else ""
         drawn.add_column(Text(indent + column.heading), justify=side, no_wrap=True, min_width=width, header_style="bold")
         fields.append([Text(indent) + _cell(column, entry, style) for entry in text])
@@ -145,7 +145,7 @@ def _draw(columns: Sequence[Column], texts: Sequence[Sequence[str]], style: Styl
 
 
 def _cell(column: Column, text: str, style: Style) -> Text:
-    if not style.color or column.scale in (*LABELS, Scale.COUNT) or not text.strip():
+    if not style.color or column.scale in (*LABELS, Scale.COUNT, Scale.WORD) or not text.strip():
         return Text(text)
     if column.scale is Scale.DIFFERENCE:
         return Text(text, style="bold red" if text.endswith(WRONG) else "")

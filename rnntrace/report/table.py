@@ -26,6 +26,8 @@ class Scale(Enum):
     """Absolute differences, shown by their order of magnitude."""
     NAME = "name"
     """Words, not numbers: which row this is."""
+    WORD = "word"
+    """Words, not numbers."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,30 @@
+"""`check_up`: what there is on this machine for rnntrace to work with."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from rnntrace import __version__
+from rnntrace.files import EXTRAS
+from rnntrace.report.doctor import Checkup, Extra
+
+NEEDED = ("numpy", "torch", "rich", "typer")
+
+
+def check_up() -> Checkup:
+    """Versions, the processor as torch sees it, the path that nn.LSTM takes here, and the optional packages."""
+    from rnntrace.frameworks import torch as framework
+
+    versions = {"rnntrace": __version__, "python": platform.python_version()}
+    versions |= {name: _version(name) or "not installed" for name in NEEDED}
+    extras = (
+        Extra(name, _version(name), gives, f"pip install -c constraints.txt 'rnntrace[{name}]'")
+        for name, gives in EXTRAS.items()
+    )
+    return Checkup(versions, framework.facts(), tuple(extras))
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
