@@ -23,12 +23,12 @@ sys.path.insert(0, str(ROOT / "docs"))
 WIDTH = 100
 FENCE = re.compile(r"```(?P<language>\w+)\n(?P<body>.*?)```", re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(?:e[-+]?\d+)?")
-TINY = 1e-5
 
 
 def main() -> int:
     """Write or check every page; the exit code is 1 if a check finds a stale one."""
-    os.environ.update(COLUMNS=str(WIDTH), NO_COLOR="1")
+    # One thread, so that every machine says the same.
+    os.environ.update(COLUMNS=str(WIDTH), NO_COLOR="1", OMP_NUM_THREADS="1")
     check = "--check" in sys.argv[1:]
     stale = []
     for path, text in pages():
@@ -121,7 +121,7 @@ def first_difference(old: str, new: str) -> str:
 
 
 def same_line(mine: str, fresh: str) -> bool:
-    """Whether two lines have the same words, and numbers that are equal but for the last digit or both tiny."""
+    """Whether two lines have the same words, and numbers that are equal but for the last digit."""
     if mine == fresh:
         return True
     if words(mine) != words(fresh):
@@ -138,10 +138,11 @@ def words(line: str) -> list[str]:
 
 
 def close(first: str, second: str) -> bool:
-    """Equal but for one unit of the last printed digit, or both too small to matter."""
-    digits = len(first.partition(".")[2].partition("e")[0])
+    """Equal but for one unit of the last printed digit."""
+    mantissa, _, exponent = first.partition("e")
+    last_digit = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
     a, b = float(first), float(second)
-    return abs(a - b) <= 1.01 * 10.0**-digits or (abs(a) < TINY and abs(b) < TINY)
+    return abs(a - b) <= 1.01 * last_digit
 
 
 if __name__ == "__main__":

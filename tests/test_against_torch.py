@@ -15,9 +15,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import rnntrace
+from rnntrace.api.judging import Judging
 from rnntrace.api.run import run
 from rnntrace.api.sources import Sources, read_sources
-from rnntrace.api.trace import Judging
 from rnntrace.engine.compare import Verdict
 from rnntrace.engine.replay import replay
 from rnntrace.engine.trace import Key

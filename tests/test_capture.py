@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 import rnntrace
+from rnntrace.api.judging import Judging
 from rnntrace.api.run import run
 from rnntrace.api.sources import Sources
-from rnntrace.api.trace import Judging
 from rnntrace.engine.compare import Verdict
 from rnntrace.frameworks import torch as framework
 from rnntrace.frameworks import torch_capture

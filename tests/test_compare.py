@@ -151,12 +151,15 @@ def test_the_pairs_are_those_of_torch_testing() -> None:
 
 
 def test_rounding_bound_counts_where_asked() -> None:
-    """A difference within the bound of that very value agrees under rounding, and one beyond does not."""
+    """A difference within the bound of that very value agrees and is counted, and one beyond does not."""
     near = quantity([1.1, 2.1], [1, 2], bound=np.array([0.2, 0.2]).reshape(2, 1, 1))
     far = quantity([1.1, 2.3], [1, 2], bound=np.array([0.2, 0.2]).reshape(2, 1, 1))
     assert verdict(near, kind="rounding").verdict is Verdict.PASS
     assert verdict(far, kind="rounding").verdict is Verdict.FAIL
-    assert verdict(near).verdict is Verdict.FAIL
+    assert verdict(near).verdict is Verdict.PASS
+    assert verdict(near).by_rounding == 2
+    assert verdict(far).verdict is Verdict.FAIL
+    assert verdict(near, kind="exact").verdict is Verdict.FAIL
 
 
 def test_overflow_of_the_narrower_format_is_infinite_on_both_sides() -> None:
@@ -182,6 +185,6 @@ def test_tolerances_that_make_no_sense(kind: str, rtol: float | None, atol: floa
 
 
 def test_given_tolerances_replace_single_values() -> None:
-    """--rtol alone keeps the format's atol."""
+    """--rtol alone keeps the format's atol, and what rounding can explain counts as before."""
     tolerance = make_tolerance("torch", "float32", rtol=0.1)
-    assert (tolerance.rtol, tolerance.atol, tolerance.rounding) == (0.1, 1e-5, False)
+    assert (tolerance.rtol, tolerance.atol, tolerance.rounding) == (0.1, 1e-5, True)

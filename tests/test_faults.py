@@ -10,9 +10,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from rnntrace.api.judging import Judging
 from rnntrace.api.run import run
 from rnntrace.api.sources import Sources
-from rnntrace.api.trace import Judging
 from rnntrace.engine.compare import Comparison, Verdict, judge
 from rnntrace.engine.quantities import pair_outputs, pair_up
 from rnntrace.engine.replay import _Column, replay

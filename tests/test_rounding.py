@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnntrace.engine.replay import replay
-from rnntrace.engine.rounding import ACTIVATION_ERROR, LAMBDA, Format, error_bounds
+from rnntrace.engine.rounding import ACTIVATION_ERROR, LAMBDA, Bounded, Format, error_bounds
 from rnntrace.equations import cells
 from rnntrace.model.dtypes import DTYPES
 from rnntrace.model.signals import Inputs
@@ -41,9 +41,9 @@ def test_one_unit_by_hand() -> None:
     weights = LayerWeights(
         *(np.array(part).reshape(shape) for part, shape in ((w, (1, 1, 1)), (v, (1, 1, 1)), (b, (1, 1)), (d, (1, 1))))
     )
-    bound = error_bounds(cells.RNN_TANH, weights, np.full((1, 1, 1), x), {"h": np.full((1, 1, 1), h0)}, ("h",), Format(u, 0.0))[
-        "h"
-    ].item()
+    one, exact = np.ones((1, 1, 1)), np.zeros((1, 1, 1))
+    bounds = error_bounds(cells.RNN_TANH, weights, Bounded(x * one, exact), {"h": h0 * one}, ("h",), None, Format(u, 0.0))
+    bound = bounds["h"].item()
     gamma = LAMBDA * math.sqrt(2) * u
     before = gamma * (abs(w * x) + abs(b)) + gamma * (abs(v * h0) + abs(d))
     total = w * x + b + v * h0 + d

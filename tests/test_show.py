@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import rnntrace
+from rnntrace.api.judging import Judging
 from rnntrace.api.run import run
 from rnntrace.api.sources import read_sources
-from rnntrace.api.trace import Judging
 from rnntrace.cli.app import exit_code
 from rnntrace.errors import FileError
 from rnntrace.model.spec import ModuleSpec

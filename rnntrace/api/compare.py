@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from rnntrace.api.judging import Judging, judged
 from rnntrace.api.load import read_modules
 from rnntrace.api.run import build_and_trace
 from rnntrace.api.saved import open_trace
 from rnntrace.api.sources import Sources
-from rnntrace.api.trace import Judging, as_seen_by, judged
+from rnntrace.api.trace import as_seen_by
 from rnntrace.engine.compare import judge
 from rnntrace.engine.quantities import OUTPUTS, pair_outputs, pair_up
 from rnntrace.engine.tolerance import make_tolerance
@@ -172,6 +173,7 @@ def compare_traces(first: str, second: str, judging: Judging) -> dict[str, Resul
     return {
         "": replace(
             mine,
+            replayed_outputs=trace.outputs,
             observation=Observation("other", "", "", 0, label(second), other.outputs, {}, other.columns),
             comparison=judge(quantities, allowed, mine.spec.precision),
         )

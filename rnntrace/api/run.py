@@ -3,11 +3,14 @@
 import secrets
 from collections.abc import Mapping
 
+import numpy as np
+
+from rnntrace.api.judging import Judging
 from rnntrace.api.load import load_parameters
 from rnntrace.api.sources import Sources
-from rnntrace.api.trace import Judging, as_seen_by, result_of
+from rnntrace.api.trace import as_seen_by, result_of
 from rnntrace.errors import UsageError
-from rnntrace.model.dtypes import Array
+from rnntrace.model.dtypes import Array, rounded
 from rnntrace.model.layouts import cast
 from rnntrace.model.signals import assemble
 from rnntrace.model.spec import ModuleSpec
@@ -31,7 +34,7 @@ def run(
 
     `weights` is a file or typed JSON with torch's names. From `seed` are drawn, in this order: the parameters as the module
     is built (even when `weights` then replaces them, as in torch), x, h0, c0; signals only if they are not given. Without a
-    seed one is drawn and returned.
+    seed one is drawn; the result names it unless nothing was drawn at all.
     """
     parameters = None if weights is None else load_parameters(weights, spec)
     return build_and_trace(spec, sources, judging, parameters, distribution=distribution, seed=seed, device=device)
@@ -63,4 +66,13 @@ def build_and_trace(
     inputs = as_seen_by(spec, assemble(spec, sources.request, draw))
     drawn = {"x": distribution, "h0": sources.request.h0, "c0": sources.request.c0}
     origin = {name: word for name, word in drawn.items() if isinstance(word, str)} | dict(sources.origin)
-    return result_of(module, spec, inputs, judging, seed=seed, origin=origin, warnings=sources.warnings)
+    if parameters is not None and sources.request.x is not None and "random" not in origin.values():
+        seed = None
+    warnings = [*sources.warnings, *_loses(spec, parameters or {})]
+    return result_of(module, spec, inputs, judging, seed=seed, origin=origin, warnings=warnings)
+
+
+def _loses(spec: ModuleSpec, parameters: Mapping[str, Array]) -> list[str]:
+    """A warning if the module's format does not hold the weights as they are."""
+    exact = all(np.array_equal(rounded(array, spec.precision), array, equal_nan=True) for array in parameters.values())
+    return [] if exact else [f"the weights have more digits than {spec.dtype} holds and were rounded: see --dtype"]

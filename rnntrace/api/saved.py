@@ -117,6 +117,7 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> Result:
         _weights(groups["weights"]),
         inputs,
         trace,
+        {name: to_time_major(spec, name, groups["outputs"][name], inputs) for name in trace.outputs},
         observation,
         _comparison(metadata, groups["out_of_tolerance"]),
         metadata["replay"]["mode"],
@@ -149,4 +150,5 @@ def _comparison(metadata: Mapping[str, Any], out: Mapping[str, Array]) -> Compar
         places["worst"],
         {key: flags.astype(bool) for key, flags in _by_key(out).items()},
         metadata["not_finite"],
+        metadata["by_rounding"],
     )

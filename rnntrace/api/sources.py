@@ -18,7 +18,10 @@ SIGNALS = ("x", "h0", "c0", "lengths")
 
 @dataclass(frozen=True)
 class Sources:
-    """The signals asked for; `origin` says in a word where each came from, `input_size` is that of x if x is given."""
+    """The signals asked for.
+
+    `origin` says in a word where each came from; `input_size` is that of a text, the number of letters of its alphabet.
+    """
 
     request: SignalRequest = field(default_factory=SignalRequest)
     origin: Mapping[str, str] = field(default_factory=dict)
@@ -58,7 +61,8 @@ def read_sources(
     warnings: list[str] = []
     if input is not None:
         given = _signals(input)
-        origin["x"] = "from JSON" if is_json(input) else show(Path(input).name)
+        if "x" in given:
+            origin["x"] = "from JSON" if is_json(input) else show(Path(input).name)
     elif texts:
         texts = _split(texts, alphabet)
         encoded, text_lengths = one_hot(texts, alphabet)
@@ -67,7 +71,9 @@ def read_sources(
         if not same_length:
             given["lengths"] = np.array(text_lengths, float)
     for name, wanted in (("h0", h0), ("c0", c0)):
-        if wanted not in ("zeros", "random"):
+        if wanted == "random":
+            given.pop(name, None)
+        elif wanted != "zeros":
             given[name], origin[name] = _single(wanted, name), "given"
     if lengths is not None:
         given["lengths"] = np.array(_numbers(lengths), float)
@@ -82,7 +88,7 @@ def read_sources(
         batch=1 if batch is None else batch,
         unbatched=unbatched,
         x=given.get("x"),
-        lengths=_whole(given["lengths"]) if "lengths" in given else None,
+        lengths=whole_numbers(given["lengths"]) if "lengths" in given else None,
         **state,
     )
     width = given["x"].shape[-1] if texts else None
@@ -172,7 +178,8 @@ def _numbers(text: str) -> list[float]:
         raise UsageError(f"--lengths should be whole numbers such as 5,3,2, not {text!r}") from None
 
 
-def _whole(lengths: Array) -> tuple[int, ...]:
+def whole_numbers(lengths: Array) -> tuple[int, ...]:
+    """Lengths from an array. Raises SignalError for anything but whole numbers in one dimension."""
     flat = np.atleast_1d(lengths)
     if flat.ndim != 1 or not np.isfinite(flat).all() or not np.all(flat == np.floor(flat)):
         found = str(lengths.tolist())[:40]

@@ -1,38 +1,21 @@
-"""`trace` and `replay`: a module's every gate and state, beside the framework's, with a verdict."""
+"""`trace` and `replay`: a module's every gate and state, beside torch's own or alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from rnntrace.engine.compare import judge
-from rnntrace.engine.quantities import pair_outputs, pair_up
+from rnntrace.api.judging import Judging, check_mode, judged
+from rnntrace.api.sources import whole_numbers
 from rnntrace.engine.replay import replay as replay_engine
-from rnntrace.engine.rounding import Format
-from rnntrace.engine.tolerance import make_tolerance
 from rnntrace.engine.trace import Key, Trace
-from rnntrace.errors import SignalError, UsageError
-from rnntrace.frameworks import Observation
+from rnntrace.errors import SignalError, UsageError, WeightsError
 from rnntrace.model.dtypes import Array, rounded
 from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.signals import Inputs, SignalRequest, State, assemble
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.report.result import Result
-
-
-@dataclass(frozen=True)
-class Judging:
-    """How a replay is run and judged; see the flags of the same names."""
-
-    capture: str = "auto"
-    tolerance: str = "torch"
-    rtol: float | None = None
-    atol: float | None = None
-    replay: str = "free"
-    replay_dtype: str | None = None
-    keep_terms: bool = False
 
 
 def trace(
@@ -56,16 +39,12 @@ def trace(
     from rnntrace.frameworks import torch as framework
 
     spec = framework.spec_of(module)
-    wanted = 2 if spec.has_cell_state else 1
-    states = (hx if isinstance(hx, (tuple, list)) else (hx,)) if hx is not None else ()
-    if hx is not None and len(states) != wanted:
-        raise SignalError(f"hx of {spec.kind} should be {'(h0, c0)' if wanted == 2 else 'h0 alone'}")
+    states: Sequence[Any] = () if hx is None else hx if spec.has_cell_state else (hx,)
+    if spec.has_cell_state and hx is not None and (not isinstance(hx, (tuple, list)) or len(hx) != 2):
+        raise SignalError(f"hx of {spec.kind} should be (h0, c0), and is {type(hx).__name__}")
     initial: list[State] = [*map(_array, states), "zeros", "zeros"]
     request = SignalRequest(
-        x=_array(x),
-        h0=initial[0],
-        c0=initial[1],
-        lengths=None if lengths is None else tuple(int(length) for length in lengths),
+        x=_array(x), h0=initial[0], c0=initial[1], lengths=None if lengths is None else whole_numbers(_array(lengths))
     )
     inputs = as_seen_by(spec, assemble(spec, request, framework.drawing(spec, "normal")))
     judging = Judging(replay=replay, tolerance=tolerance, capture=capture, keep_terms=terms)
@@ -76,18 +55,58 @@ def replay(
     spec: ModuleSpec,
     weights: Weights,
     inputs: Inputs,
-    *,
     replay: Literal["free", "forced"] = "free",
+    *,
     known: Mapping[Key, Array] | None = None,
 ) -> Trace:
-    """Replay a module with numpy alone, no framework.
+    """Replay a module with numpy alone, no framework. Everything is time-major: see `Inputs`.
 
-    Forced, the state before each step is taken from `known`: (layer, direction, "h") → (T, B, R), and "c" where it is known.
+    Forced, the state before each step is taken from `known`: (layer, direction, "h") → (T, B, R) for every layer and
+    direction, and "c" where it is known. Raises RnnTraceError where weights, inputs or known states do not fit the spec.
     """
-    _check_mode(replay)
-    if replay == "forced" and not known:
-        raise UsageError("a forced replay needs the hidden states to force it with: pass known={(layer, direction, 'h'): …}")
-    return replay_engine(spec, weights, inputs, known=known if replay == "forced" else None)
+    check_mode(replay)
+    _check_weights(spec, weights)
+    _check_inputs(spec, inputs)
+    if replay == "free":
+        return replay_engine(spec, weights, inputs)
+    shape = (inputs.steps, inputs.batch, spec.output_size)
+    for column in spec.columns:
+        found = (known or {}).get((*column, "h"))
+        if found is None or found.shape != shape:
+            given = "none" if found is None else f"one of shape {found.shape}"
+            raise UsageError(f"a forced replay needs known[{(*column, 'h')}] of shape {shape}, and there is {given}")
+    return replay_engine(spec, weights, inputs, known=known)
+
+
+def _check_weights(spec: ModuleSpec, weights: Weights) -> None:
+    gates, hidden = len(spec.cell.gates), spec.hidden_size
+    for layer, direction in spec.columns:
+        expected: dict[str, tuple[int, ...]] = {
+            "W_ih": (gates, hidden, spec.layer_input_size(layer)),
+            "W_hh": (gates, hidden, spec.output_size),
+        }
+        if spec.bias:
+            expected |= {"b_ih": (gates, hidden), "b_hh": (gates, hidden)}
+        if spec.proj_size:
+            expected["W_hr"] = (spec.proj_size, hidden)
+        column = weights.columns.get((layer, direction))
+        found = {} if column is None else {name: array.shape for name, array in column.arrays.items()}
+        if found != expected:
+            raise WeightsError(f"the weights of layer {layer}, {direction}, should have shapes {expected}, and have {found}")
+
+
+def _check_inputs(spec: ModuleSpec, inputs: Inputs) -> None:
+    rows, states = len(spec.columns), {"h0": inputs.h0, "c0": inputs.c0}
+    if inputs.x.ndim != 3 or inputs.x.shape[2] != spec.input_size or 0 in inputs.x.shape:
+        raise SignalError(f"x should have shape (T, B, {spec.input_size}), and has shape {inputs.x.shape}")
+    for name, size in (("h0", spec.output_size), ("c0", spec.hidden_size)):
+        expected = (rows, inputs.batch, size) if name == "h0" or spec.has_cell_state else None
+        found = None if states[name] is None else np.shape(states[name])  # type: ignore[arg-type]
+        if found != expected:
+            raise SignalError(f"{name} should have shape {expected}, and has shape {found}")
+    lengths = inputs.lengths
+    if lengths is not None and (len(lengths) != inputs.batch or not all(1 <= n <= inputs.steps for n in lengths)):
+        raise SignalError(f"lengths should be {inputs.batch} numbers from 1 to {inputs.steps}, and are {lengths}")
 
 
 def as_seen_by(spec: ModuleSpec, inputs: Inputs) -> Inputs:
@@ -107,7 +126,7 @@ def result_of(
     origin: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
 ) -> Result:
-    """Run a torch module, replay it free and forced, and compare."""
+    """Run a torch module and judge the replay by it."""
     from rnntrace.frameworks import torch as framework
 
     weights = weights_from_torch(spec, framework.parameters(module))
@@ -115,76 +134,16 @@ def result_of(
     return judged(spec, weights, inputs, observation, judging, seed=seed, origin=origin, warnings=warnings)
 
 
-def judged(
-    spec: ModuleSpec,
-    weights: Weights,
-    inputs: Inputs,
-    observation: Observation,
-    judging: Judging,
-    *,
-    seed: int | None = None,
-    origin: Mapping[str, str] | None = None,
-    warnings: Sequence[str] = (),
-) -> Result:
-    """Replay free and, as far as the other side's states are known, forced; compare with what was observed."""
-    _check_mode(judging.replay)
-    allowed = make_tolerance(judging.tolerance, spec.dtype, judging.rtol, judging.atol)
-    dtype = None if judging.replay_dtype is None else np.dtype(judging.replay_dtype)
-    rounding = Format.of(spec.precision, dtype or spec.precision.replay) if allowed.rounding else None
-
-    def replayed(known: Mapping[Key, Array] | None) -> Trace:
-        bounded = None if known is None else rounding
-        terms = judging.keep_terms
-        return replay_engine(spec, weights, inputs, known=known, dtype=dtype, keep_terms=terms, rounding=bounded)
-
-    own = observation.captured or observation.hidden
-    free = judging.replay == "free"
-    # Where not every layer's h is known, single steps cannot be judged, and the trajectory is.
-    forced = replayed(own if all((*column, "h") in own for column in spec.columns) else None)
-    # The gates may come from another path than the outputs: each is forced with the states of its own path.
-    forced_outputs = replayed(observation.hidden) if observation.captured_path not in ("", observation.path) else forced
-    shown = replayed(None) if free else forced
-    quantities = [
-        *pair_up(shown, forced, own),
-        *pair_outputs(shown if free else forced_outputs, forced_outputs, observation.outputs),
-    ]
-    unsound = _not_finite(inputs, weights)
-    comparison = judge(quantities, allowed, spec.precision, sound=not unsound)
-    notes = [*warnings, *unsound, *_notes(spec, judging, observation)]
-    return Result(spec, weights, inputs, shown, observation, comparison, judging.replay, seed, dict(origin or {}), tuple(notes))
-
-
-def _not_finite(inputs: Inputs, weights: Weights) -> list[str]:
-    """What holds NaN or infinity, in sentences."""
-    arrays = [array for column in weights.columns.values() for array in column.arrays.values()]
-    names = [*inputs.not_finite, *([] if all(np.isfinite(array).all() for array in arrays) else ["a weight"])]
-    return [f"{name} holds NaN or infinity" for name in names]
-
-
-def _notes(spec: ModuleSpec, judging: Judging, observation: Observation) -> list[str]:
-    notes = []
-    if spec.dropout and spec.num_layers > 1:
-        notes.append(f"dropout {spec.dropout:g} acts between layers in training only: this is eval mode, where it does nothing")
-    elif spec.dropout:
-        notes.append(f"dropout {spec.dropout:g} acts between layers, and there is one layer: it does nothing")
-    if judging.capture == "on" and observation.not_captured:
-        notes.append(f"torch's gates could not be captured: {observation.not_captured}")
-    return notes
-
-
-def _check_mode(mode: str) -> None:
-    if mode not in ("free", "forced"):
-        raise UsageError(f"unknown replay {mode!r}: choose free or forced")
-
-
 def _array(values: Any) -> Array:
-    """A tensor, array or nested list as a numpy float array."""
+    """A tensor, array or nested list as a numpy float array of its own."""
+    if hasattr(values, "batch_sizes"):
+        raise SignalError("a PackedSequence hides its lengths: pass the padded x and lengths= instead")
     if hasattr(values, "detach"):
         from rnntrace.frameworks.torch import to_numpy
 
         values = to_numpy(values)
     try:
-        array = np.asarray(values, dtype=None if getattr(values, "dtype", None) is not None else np.float64)
+        array = np.array(values, dtype=None if getattr(values, "dtype", None) is not None else np.float64)
     except (ValueError, TypeError):
         raise SignalError("expected numbers in an array, tensor or lists of equal length") from None
     if array.dtype.kind not in "fiub":

@@ -55,7 +55,8 @@ def exit_code(arguments: list[str] | None = None) -> int:
     except TyperException as error:
         # Without arguments the help has been printed, and there is nothing to add.
         message = error.format_message().replace("Value error, ", "").rstrip(".")
-        return _refuse(f"{message}{_found(error)}. See rnntrace --help.") if message else ExitCode.REFUSED
+        command = getattr(getattr(error, "ctx", None), "command_path", "rnntrace")
+        return _refuse(f"{message}{_found(error)}. See {command} --help.") if message else ExitCode.REFUSED
     except (KeyboardInterrupt, typer.Abort):
         code = ExitCode.INTERRUPTED
     # Typer makes an interrupt this code and says nothing.

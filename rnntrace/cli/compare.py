@@ -66,8 +66,8 @@ def compare(
     Kind and sizes are told from the file. What shapes cannot tell has a flag: --nonlinearity, --batch-first, --dropout.
     """
     from rnntrace.api.compare import compare_traces, compare_with_expected, compare_with_torch, read_weights
+    from rnntrace.api.judging import Judging
     from rnntrace.api.sources import read_sources
-    from rnntrace.api.trace import Judging
     from rnntrace.cli.output import Look, emit
     from rnntrace.files import label
     from rnntrace.report.compare import compare_report

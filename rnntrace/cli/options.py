@@ -205,7 +205,12 @@ Replay = Annotated[
 ]
 ReplayDtypeOption = Annotated[
     ReplayDtype | None,
-    typer.Option("--replay-dtype", help="Number format of the replay.", show_default="the module's", rich_help_panel=JUDGING),
+    typer.Option(
+        "--replay-dtype",
+        help="Number format of the replay.",
+        show_default="the module's, float32 for half types",
+        rich_help_panel=JUDGING,
+    ),
 ]
 
 Show = Annotated[
@@ -236,5 +241,7 @@ Save = Annotated[
     Path | None,
     typer.Option("--save", metavar="FILE", help="Save the trace as .npz or .safetensors.", rich_help_panel=OUTPUT),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict alone.", rich_help_panel=OUTPUT)]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print the verdict alone; JSON stays whole.", rich_help_panel=OUTPUT)
+]
 Color = Annotated[When, typer.Option("--color", help="When to colour.", rich_help_panel=OUTPUT)]

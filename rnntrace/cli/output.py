@@ -31,6 +31,9 @@ def emit(report: Report, look: Look, output: Path | None, others: Sequence[tuple
     """Write the report to stdout or a file, its warnings to stderr, and other files; all files or none of them."""
     if output and not output.name:
         raise UsageError(f"--output needs the name of a file, not {str(output)!r}")
+    for path, _ in others:
+        if output and path.resolve() == output.resolve():
+            raise UsageError(f"--save and --output both name {show(str(path))}: give them different files")
     to_terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
     style = Style(
         width=_width(to_terminal) if output is None else None,
@@ -41,9 +44,8 @@ def emit(report: Report, look: Look, output: Path | None, others: Sequence[tuple
     verdict_alone = look.quiet and look.format != "json"
     text = DOT.join(report.conclusion) + "\n" if verdict_alone else render(report, look.format, style)
     replace_files([*others, *([(output, text.encode())] if output else [])])
-    if not look.quiet:
-        for warning in report.warnings:
-            print(f"rnntrace: warning: {show(warning)}", file=sys.stderr)
+    for warning in report.warnings:
+        print(f"rnntrace: warning: {show(warning)}", file=sys.stderr)
     if output is None and sys.stdout is not None:
         _write(text)
 

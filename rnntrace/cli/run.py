@@ -64,10 +64,10 @@ def run(
     color: options.Color = When.AUTO,
 ) -> int:
     """Build a module, feed it, replay it by hand, and print every gate and state beside torch's own, with a verdict."""
+    from rnntrace.api.judging import Judging
     from rnntrace.api.run import run as run_module
     from rnntrace.api.saved import dump
     from rnntrace.api.sources import read_sources
-    from rnntrace.api.trace import Judging
     from rnntrace.cli.output import Look, emit
     from rnntrace.files import check_writable
     from rnntrace.model.spec import ModuleSpec, parse_kind

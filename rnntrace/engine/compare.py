@@ -74,7 +74,8 @@ class Comparison:
     """The verdict and what it rests on.
 
     `worst` is the place of the largest difference on the trajectory, `out_of_tolerance` says by (layer, direction, name)
-    which values (T, B, H) of the trajectory are out, and `not_finite` counts values that are NaN or infinite on both sides.
+    which values (T, B, H) of the trajectory are out, `not_finite` counts values that are NaN or infinite on both sides, and
+    `by_rounding` those that agree because rounding can explain the difference, and not by rtol and atol.
     """
 
     verdict: Verdict
@@ -84,6 +85,7 @@ class Comparison:
     worst: Place | None
     out_of_tolerance: Mapping[Key, Flags]
     not_finite: int
+    by_rounding: int = 0
 
 
 def judge(quantities: Sequence[Quantity], tolerance: Tolerance, dtype: Dtype, *, sound: bool = True) -> Comparison:
@@ -111,7 +113,8 @@ def judge(quantities: Sequence[Quantity], tolerance: Tolerance, dtype: Dtype, *,
     worst = max(sides, key=lambda side: side.largest, default=None)
     place = worst.place_of_largest() if worst else None
     out = {(q.layer, q.direction, q.name): side.bad for side in sides for q in [side.quantity]}
-    return Comparison(verdict, tolerance, differences, first, place, out, not_finite)
+    by_rounding = sum(side.by_rounding for side in sides)
+    return Comparison(verdict, tolerance, differences, first, place, out, not_finite, by_rounding)
 
 
 class _Sides:
@@ -133,6 +136,8 @@ class _Sides:
         allowed = tolerance.allowed(self.framework, quantity.bound)
         self.delta, self.bad = self._part(self.replay, allowed)
         self.one_step_delta, self.one_step_bad = self._part(one_step, allowed)
+        _, beyond_pair = self._part(one_step, tolerance.allowed(self.framework))
+        self.by_rounding = int((beyond_pair & ~self.one_step_bad).sum())
         self.eps = dtype.eps
 
     def _part(self, replay: NDArray[np.float64], allowed: NDArray[np.float64]) -> tuple[NDArray[np.float64], Flags]:

@@ -4,13 +4,13 @@ Free-running, every step starts from the replay's own state before. Teacher-forc
 given in `known`, so the difference at each step is that step's own. Both are one loop: see `evaluate.schedule`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from rnntrace.engine.evaluate import Scope, evaluate, schedule
-from rnntrace.engine.rounding import Format, error_bounds
+from rnntrace.engine.rounding import Bounded, Format, error_bounds
 from rnntrace.engine.trace import Key, Trace, input_term_symbol, recurrent_term_symbol, side_by_side
 from rnntrace.equations.cells import Cell, Step
 from rnntrace.equations.expression import Op
@@ -18,6 +18,9 @@ from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
+
+TRAJECTORY = 4.0
+"""A free trajectory that cannot be judged step by step may be off by this many times what a single step may be."""
 
 
 def replay(
@@ -34,7 +37,8 @@ def replay(
 
     `known` gives state sequences (layer, direction, "h" or "c") → (T, B, ·) to force the replay with: it then needs an "h"
     for every layer and direction. `dtype` is the numpy format to compute in, by default the one of `spec`. With `rounding`
-    the trace also holds bounds on what rounding in these formats can do in a single step.
+    the trace also holds bounds on what rounding in these formats can do: in a single step where h is known, and otherwise
+    since the first step, but at most TRAJECTORY times that.
     """
     dtype = np.dtype(dtype or spec.precision.replay)
     known = known or {}
@@ -58,7 +62,9 @@ def replay(
             if keep_terms:
                 terms |= {(layer, direction, symbol): array for symbol, array in column.terms().items()}
             if rounding is not None:
-                bounds |= {(layer, direction, symbol): array for symbol, array in column.bounds(rounding).items()}
+                inherited = None if layer == 0 or known else side_by_side(bounds, layer - 1, spec, inputs.valid)
+                found = column.bounds(rounding, inherited)
+                bounds |= {(layer, direction, symbol): array for symbol, array in found.items()}
     return Trace(spec, inputs, columns, terms, Trace(spec, inputs, bounds) if bounds else None)
 
 
@@ -128,9 +134,18 @@ class _Column:
             if leaf.op in names
         }
 
-    def bounds(self, rounding: Format) -> dict[str, Array]:
-        """What rounding can do to every gate and state in a single step, likewise."""
-        found = error_bounds(self.cell, self.scope.weights, self.x, self.before, self.known, rounding)
+    def bounds(self, rounding: Format, inherited: Array | None) -> dict[str, Array]:
+        """What rounding can do to every gate and state, likewise; `inherited` is what it can have done to x."""
+
+        def bounded(known: Collection[str], x_error: Array | None) -> dict[str, Array]:
+            x = Bounded(self.x, np.zeros_like(self.x) if x_error is None else self._in_order(x_error))
+            return error_bounds(self.cell, self.scope.weights, x, self.before, known, self.valid, rounding)
+
+        found = bounded(self.known, inherited)
+        if "h" not in self.known:
+            # Through h such a bound can grow from step to step until it allows anything, and honest errors do not.
+            single = bounded(self.cell.states, None)
+            found = {symbol: np.minimum(bound, TRAJECTORY * single[symbol]) for symbol, bound in found.items()}
         return {symbol: self._in_input_order(array) for symbol, array in found.items()}
 
     def _a_step_before(self, state: str, sequence: Array) -> Array:

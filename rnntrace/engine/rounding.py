@@ -17,7 +17,7 @@ import numpy as np
 from rnntrace.engine.evaluate import schedule
 from rnntrace.equations.cells import Cell, Step
 from rnntrace.equations.expression import Expr, Op
-from rnntrace.model.dtypes import Array, Dtype
+from rnntrace.model.dtypes import Array, Dtype, Flags
 from rnntrace.model.weights import LayerWeights
 
 LAMBDA = 2.0
@@ -86,9 +86,9 @@ def _rules(format: Format) -> dict[Op, Callable[..., Bounded]]:
 class _Bounds:
     """The bounds of one layer in one direction; leaves are looked up here, as in `evaluate.Scope`."""
 
-    def __init__(self, cell: Cell, weights: LayerWeights, x: Array, format: Format) -> None:
+    def __init__(self, cell: Cell, weights: LayerWeights, x: Bounded, format: Format) -> None:
         self.cell, self.weights, self.format, self.rules = cell, weights, format, _rules(format)
-        self.x = Bounded(x, np.zeros_like(x))
+        self.x = x
         self.now: dict[str, Bounded] = {}
         self.before: dict[str, Bounded] = {}
 
@@ -129,27 +129,28 @@ def _gate(biases: Array | None, gate: int) -> Array | None:
 def error_bounds(
     cell: Cell,
     weights: LayerWeights,
-    x: Array,
+    x: Bounded,
     before: Mapping[str, Array],
     known: Collection[str],
+    valid: Flags | None,
     format: Format,
 ) -> dict[str, Array]:
     """A bound on the rounding error of each gate and state of one layer and direction, (T, B, ·), in the order of computation.
 
     `x` (T, B, I) is what the layer reads and `before` each state a step before; those in `known` are given and exact, the
-    others carry the error of the steps before.
+    others carry the error of the steps before, as far as these exist by `valid` (T, B).
     """
     bounds = _Bounds(cell, weights, x, format)
     bounds.before = {state: Bounded(before[state], np.zeros_like(before[state])) for state in known}
     plan = schedule(cell, known)
     bounds.at_once(plan.ahead)
     if plan.scan:
-        _scan(bounds, plan.scan, {state: before[state] for state in cell.states if state not in known})
+        _scan(bounds, plan.scan, {state: before[state] for state in cell.states if state not in known}, valid)
     bounds.at_once(plan.behind)
     return {symbol: bounded.error for symbol, bounded in bounds.now.items()}
 
 
-def _scan(bounds: _Bounds, steps: tuple[Step, ...], carried: Mapping[str, Array]) -> None:
+def _scan(bounds: _Bounds, steps: tuple[Step, ...], carried: Mapping[str, Array], valid: Flags | None) -> None:
     """Step by step, each starting from the values that are known and the errors of the step before."""
     ready, given, x = bounds.now, bounds.before, bounds.x
     found: dict[str, list[Bounded]] = {step.symbol: [] for step in steps}
@@ -160,7 +161,9 @@ def _scan(bounds: _Bounds, steps: tuple[Step, ...], carried: Mapping[str, Array]
         bounds.before = {state: bounded[t] for state, bounded in given.items()}
         bounds.before |= {state: Bounded(values[t], errors[state]) for state, values in carried.items()}
         bounds.at_once(steps)
-        errors = {state: bounds.now[state].error for state in carried}
+        for state, previous in errors.items():
+            error = bounds.now[state].error
+            errors[state] = error if valid is None else np.where(valid[t, :, None], error, previous)
         for symbol, entries in found.items():
             entries.append(bounds.now[symbol])
     bounds.x, bounds.before = x, given

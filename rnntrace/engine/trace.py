@@ -23,7 +23,7 @@ def recurrent_term_symbol(gate: str) -> str:
     return f"{gate}.recurrent"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trace:
     """A replay, quantity by quantity: (layer, direction, symbol) → array (T, B, H) for t = 1 … T in input-time order.
 

@@ -87,7 +87,9 @@ def capture_gates(
 
     `run` runs the module on `inputs` and returns its outputs. Raises CaptureFailed.
     """
-    expected = STEP_OPERATORS[spec.cell.title]
+    expected = STEP_OPERATORS.get(spec.cell.title)
+    if expected is None:
+        raise CaptureFailed(f"the order of torch's operators is not known for {spec.cell.title}")
     with warnings.catch_warnings():
         # Entering and leaving the context warns about TF32, which has no part in this.
         warnings.simplefilter("ignore")
@@ -108,8 +110,11 @@ def _by_step(
     last_step = int(lengths.max())
     if [name for name, _ in operators] != [name for name, _ in expected] * (len(spec.columns) * last_step):
         raise CaptureFailed(_unexpected(spec))
-    # A packed batch is sorted by falling length; at step t its first rows are the items that are still running.
-    order = np.argsort(-lengths, kind="stable") if inputs.lengths else np.arange(inputs.batch)
+    # A packed batch is sorted by falling length, ties as torch's sort leaves them; at step t its first rows are the items
+    # that are still running.
+    order = np.arange(inputs.batch)
+    if inputs.lengths:
+        order = torch.sort(torch.tensor(inputs.lengths), descending=True).indices.numpy()
     captured: dict[tuple[int, str, str], Array] = {}
     log = iter(operators)
     for layer, direction in spec.columns:
@@ -124,7 +129,7 @@ def _by_step(
                     target = captured[layer, direction, symbol]
                     if value.shape != (len(running), target.shape[2]):
                         raise CaptureFailed(_unexpected(spec))
-                    target[t, running] = value.to(torch.float64).numpy()
+                    target[t, running] = value.cpu().to(torch.float64).numpy()
     return captured
 
 

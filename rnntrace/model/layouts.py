@@ -98,7 +98,8 @@ def _column(spec: ModuleSpec, parameters: Mapping[str, Array], layer: int, direc
 
     names = {"W_ih": "weight_ih", "W_hh": "weight_hh", "b_ih": "bias_ih", "b_hh": "bias_hh"}
     gates = {name: array for name, part in names.items() if (array := blocks(part)) is not None}
-    return LayerWeights(**gates, W_hr=parameters.get(parameter_name(spec, "weight_hr", layer, direction)))
+    projection = parameters.get(parameter_name(spec, "weight_hr", layer, direction))
+    return LayerWeights(**gates, W_hr=None if projection is None else projection.copy())
 
 
 def group_by_module(names: Iterable[str]) -> dict[str, list[str]]:

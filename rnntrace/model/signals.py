@@ -60,8 +60,8 @@ class Inputs:
 
     @property
     def not_finite(self) -> tuple[str, ...]:
-        """Names of the signals that hold NaN or infinity."""
-        signals = {"x": self.x, "h0": self.h0, "c0": self.c0}
+        """Names of the signals that hold NaN or infinity, at steps that exist."""
+        signals = {"x": self.x if self.valid is None else self.x[self.valid], "h0": self.h0, "c0": self.c0}
         return tuple(name for name, array in signals.items() if array is not None and not np.isfinite(array).all())
 
 

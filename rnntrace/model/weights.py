@@ -1,6 +1,6 @@
 """Weights in one canonical shape, whatever file or framework they came from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,10 +35,9 @@ class LayerWeights:
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of a module by (layer, direction); `notes` say what was done to bring them to canonical shape."""
+    """The weights of a module by (layer, direction)."""
 
     columns: dict[tuple[int, str], LayerWeights]
-    notes: tuple[str, ...] = field(default=())
 
     def __getitem__(self, column: tuple[int, str]) -> LayerWeights:
         return self.columns[column]

@@ -8,28 +8,34 @@ from rnntrace.engine.trace import Key, Trace
 from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs, to_own_layout
-from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """A replay beside the framework.
 
-    `trace` is the replay that is shown, free-running or forced; `comparison` the verdict with its reasons; `observation` the
-    framework's side. `seed` is None where nothing was drawn; `origin` says in a word where x, h0 and c0 came from.
+    `trace` is the replay that is shown, free-running or forced, and `replayed_outputs` its output, h_n and c_n, time-major
+    (forced, those of the path that the framework's outputs came from); `comparison` the verdict with its reasons;
+    `observation` the framework's side. `seed` is None where nothing was drawn; `origin` says in a word where x, h0 and c0
+    came from.
     """
 
     spec: ModuleSpec
     weights: Weights
     inputs: Inputs
     trace: Trace
+    replayed_outputs: Mapping[str, Array]
     observation: Observation
     comparison: Comparison
     replay: str = "free"
     seed: int | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Result {self.verdict}: {command_line(self.spec)}, T={self.inputs.steps}, B={self.inputs.batch}>"
 
     @property
     def verdict(self) -> Verdict:
@@ -49,7 +55,7 @@ class Result:
     @property
     def outputs(self) -> dict[str, Array]:
         """The replay's output, h_n and c_n in the module's own layout."""
-        return self.in_own_layout(self.trace.outputs)
+        return self.in_own_layout(self.replayed_outputs)
 
     @property
     def expected(self) -> dict[str, Array]:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 import rnntrace
-from rnntrace.engine.compare import Place, Verdict
+from rnntrace.engine.compare import Comparison, Place, Verdict
+from rnntrace.engine.quantities import OUTPUTS
+from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
 from rnntrace.report.result import Result
 from rnntrace.report.select import View
@@ -57,7 +59,7 @@ def _headline(result: Result) -> tuple[Line, ...]:
     if result.replay == "forced":
         signals.append(f"replay forced with {seen.framework}'s own states")
     lines: list[Line] = [
-        (tuple(module), tuple(filter(None, (f"{seen.framework} {seen.version}".strip(), seen.device, seen.path)))),
+        (tuple(module), _other_side(seen)),
         (tuple(signals), ()),
     ]
     if seen.captured_path and seen.captured_path != seen.path:
@@ -67,21 +69,33 @@ def _headline(result: Result) -> tuple[Line, ...]:
     return tuple(lines)
 
 
+def _other_side(seen: Observation) -> tuple[str, ...]:
+    """The framework with what decides its bits, or where else the other side's values come from."""
+    if not seen.version:
+        return (seen.framework, seen.path)
+    threads = f"{seen.threads} thread" + ("s" if seen.threads != 1 else "")
+    return (f"{seen.framework} {seen.version}", seen.device, seen.path, threads)
+
+
 def conclusion(result: Result) -> tuple[str, ...]:
     """The verdict and its reasons, in parts."""
     compared, verdict = result.comparison, result.verdict
     tolerance = compared.tolerance
     bounds = str(tolerance)
     worst = _worst(result)
+    name = result.observation.framework
+    gates = () if result.observation.captured or set(result.spec.cell.symbols) <= {"h"} else ("gates not compared",)
     if verdict is Verdict.IDENTICAL:
-        return (f"{verdict}  the same bits in every value",)
+        return (f"{verdict}  the same bits in every value", *gates)
     if verdict is Verdict.PASS:
-        return (f"{verdict}  every value within {bounds}", *worst)
+        return (f"{verdict}  every value within {bounds}", *_by_rounding(compared), *worst, *gates)
     if verdict is Verdict.DRIFT:
         return (
             f"{verdict}  every single step within {bounds}",
+            *_by_rounding(compared),
             "the trajectory is not: rounding, amplified from step to step",
             *worst,
+            *gates,
         )
     if verdict is Verdict.UNDECIDED:
         reason = "inputs or weights hold NaN or infinity: agreement proves nothing"
@@ -90,18 +104,25 @@ def conclusion(result: Result) -> tuple[str, ...]:
         return (f"{verdict}  {reason}", *worst)
     place = compared.first_failure
     assert place is not None
-    name = result.observation.framework
-    bad = sum(difference.bad for difference in compared.differences)
-    total = sum(difference.of for difference in compared.differences)
+    # Outputs are hidden states once more: they are counted only where nothing else was compared.
+    inside = [difference for difference in compared.differences if difference.name not in OUTPUTS] or compared.differences
+    bad, total = sum(difference.one_step_bad for difference in inside), sum(difference.of for difference in inside)
     role = result.spec.cell.roles.get(place.symbol)
     # As many digits as tell any two values of the format apart.
     digits = 17 if result.spec.dtype == "float64" else 9
     return (
         f"{verdict}  first at {place.symbol}{f' ({role})' if role else ''}, {_where(result, place)}: "
         f"replay {place.replay:.{digits}g}, {name} {place.framework:.{digits}g}",
-        f"{bad} of {total} values out of tolerance ({bounds})",
+        *([f"{bad} of {total} single steps out of tolerance ({bounds})"] if bad else []),
         *worst,
     )
+
+
+def _by_rounding(compared: Comparison) -> tuple[str, ...]:
+    """How many values agree by what rounding can explain alone."""
+    if not compared.by_rounding or compared.tolerance.kind != "torch":
+        return ()
+    return (f"{compared.by_rounding} of them by what rounding can explain",)
 
 
 def _worst(result: Result) -> tuple[str, ...]:
@@ -167,6 +188,7 @@ def document(result: Result, command: str, *, weights: bool = False) -> dict[str
         "expected": {"output": None, "h_n": None, "c_n": None} | result.expected,
         "differences": [asdict(difference) for difference in compared.differences],
         "not_finite": compared.not_finite,
+        "by_rounding": compared.by_rounding,
         "first_failure": asdict(compared.first_failure) if compared.first_failure else None,
         "worst": asdict(compared.worst) if compared.worst else None,
         "tolerance": asdict(compared.tolerance),

@@ -1,0 +1,133 @@
+"""From what a framework did to a verdict: replay free, replay forced, compare."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rnntrace.engine.compare import Comparison, Place, Verdict, judge
+from rnntrace.engine.quantities import pair_outputs, pair_up
+from rnntrace.engine.replay import replay
+from rnntrace.engine.rounding import Format
+from rnntrace.engine.tolerance import Tolerance, make_tolerance
+from rnntrace.engine.trace import Key, Trace
+from rnntrace.errors import UsageError
+from rnntrace.frameworks import Observation
+from rnntrace.model.dtypes import Array
+from rnntrace.model.signals import Inputs
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.weights import Weights
+from rnntrace.report.result import Result
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How a replay is run and judged; see the flags of the same names."""
+
+    capture: str = "auto"
+    tolerance: str = "torch"
+    rtol: float | None = None
+    atol: float | None = None
+    replay: str = "free"
+    replay_dtype: str | None = None
+    keep_terms: bool = False
+
+
+def judged(
+    spec: ModuleSpec,
+    weights: Weights,
+    inputs: Inputs,
+    observation: Observation,
+    judging: Judging,
+    *,
+    seed: int | None = None,
+    origin: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
+) -> Result:
+    """Replay free and, as far as the other side's states are known, forced; compare with what was observed.
+
+    What rounding can explain costs as much as the replay, so it is worked out only where rtol and atol do not settle it.
+    """
+    check_mode(judging.replay)
+    tolerance = make_tolerance(judging.tolerance, spec.dtype, judging.rtol, judging.atol)
+    dtype = np.dtype(judging.replay_dtype or spec.precision.replay)
+    own = observation.captured or observation.hidden
+    # Where not every layer's h is known, single steps cannot be judged, and the trajectory is.
+    known = own if all((*column, "h") in own for column in spec.columns) else None
+
+    def replayed(known: Mapping[Key, Array] | None, rounding: Format | None = None) -> Trace:
+        terms = judging.keep_terms
+        return replay(spec, weights, inputs, known=known, dtype=dtype, keep_terms=terms, rounding=rounding)
+
+    free = replayed(None) if judging.replay == "free" else None
+    unsound = _not_finite(inputs, weights)
+
+    def compared(rounding: Format | None) -> tuple[Comparison, Trace, Trace]:
+        """The comparison, and the forced replays of the states and of the outputs."""
+        forced = replayed(known, rounding)
+        # The gates may come from another path than the outputs: each is forced with the states of its own path.
+        other_path = observation.captured_path not in ("", observation.path)
+        forced_outputs = replayed(observation.hidden, rounding) if other_path else forced
+        quantities = [
+            *pair_up(free or forced, forced, own),
+            *pair_outputs(free or forced_outputs, forced_outputs, observation.outputs),
+        ]
+        return judge(quantities, tolerance, spec.precision, sound=not unsound), forced, forced_outputs
+
+    comparison, forced, forced_outputs = compared(None)
+    if tolerance.rounding and comparison.verdict in (Verdict.FAIL, Verdict.DRIFT):
+        rounding = Format.of(spec.precision, dtype)
+        comparison, forced, forced_outputs = compared(rounding)
+        if comparison.verdict is Verdict.DRIFT and free and known:
+            states = {key: values for key, values in free.columns.items() if key[2] in spec.cell.states}
+            comparison = _if_drift(comparison, free, replayed(states, rounding), tolerance)
+    return Result(
+        spec,
+        weights,
+        inputs,
+        free or forced,
+        (free or forced_outputs).outputs,
+        observation,
+        comparison,
+        judging.replay,
+        seed,
+        dict(origin or {}),
+        (*warnings, *unsound, *_notes(spec, judging, observation)),
+    )
+
+
+def _if_drift(comparison: Comparison, free: Trace, again: Trace, tolerance: Tolerance) -> Comparison:
+    """Drift is rounding that the dynamics amplify, and nothing else: `again` is forced with the free replay's own states.
+
+    If a step of the free replay does not follow from its own state before, the trajectory went wrong by itself: FAIL.
+    """
+    steps = judge(pair_up(again, again, free.columns), tolerance, free.spec.precision)
+    if steps.first_failure is None:
+        return comparison
+    place = steps.first_failure
+    swapped = Place(**{**vars(place), "replay": place.framework, "framework": place.replay})
+    return replace(comparison, verdict=Verdict.FAIL, first_failure=swapped)
+
+
+def check_mode(mode: str) -> None:
+    """Raises UsageError unless the mode of a replay is free or forced."""
+    if mode not in ("free", "forced"):
+        raise UsageError(f"unknown replay {mode!r}: choose free or forced")
+
+
+def _not_finite(inputs: Inputs, weights: Weights) -> list[str]:
+    """What holds NaN or infinity, in sentences."""
+    arrays = [array for column in weights.columns.values() for array in column.arrays.values()]
+    names = [*inputs.not_finite, *([] if all(np.isfinite(array).all() for array in arrays) else ["a weight"])]
+    return [f"{name} holds NaN or infinity" for name in names]
+
+
+def _notes(spec: ModuleSpec, judging: Judging, observation: Observation) -> list[str]:
+    notes = []
+    if spec.dropout and spec.num_layers > 1:
+        notes.append(f"dropout {spec.dropout:g} acts between layers in training only: this is eval mode, where it does nothing")
+    elif spec.dropout:
+        notes.append(f"dropout {spec.dropout:g} acts between layers, and there is one layer: it does nothing")
+    if judging.capture == "on" and observation.not_captured:
+        notes.append(f"torch's gates could not be captured: {observation.not_captured}")
+    return notes
