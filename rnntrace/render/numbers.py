@@ -10,28 +10,24 @@ LARGEST_FIXED = 1e6
 """From this absolute value on, a column is written in scientific notation."""
 
 
-def cells(column: Column, digits: int) -> list[str]:
-    """Every value of a column as text; empty where it does not exist."""
-    values = np.ma.asarray(column.values)
+def cells(column: Column, digits: int, rows: Sequence[int] | None = None) -> list[str]:
+    """The values of a column as text, of all rows or of some; empty where a value does not exist."""
+    every = np.ma.asarray(column.values)
+    values = (every if rows is None else every[list(rows)]).tolist()
     if column.scale in (Scale.INDEX, Scale.COUNT, Scale.NAME, Scale.WORD):
-        return [str(value) for value in values.tolist()]
+        return [str(value) for value in values]
     if column.scale is Scale.DIFFERENCE:
-        return [_difference(value) for value in values.tolist()]
-    finite = np.abs(values.compressed())
+        return [_difference(value) for value in values]
+    finite = np.abs(every.compressed())
     finite = finite[np.isfinite(finite)]
     kind = "e" if finite.size and finite.max() >= LARGEST_FIXED else "f"
-    return ["" if value is None else f"{value:.{digits}{kind}}" for value in values.tolist()]
+    return ["" if value is None else f"{value:.{digits}{kind}}" for value in values]
 
 
 def _difference(value: float | None) -> str:
     if value is None:
         return ""
     return "0" if value == 0 else f"{value:.1e}"
-
-
-def flags(column: Column) -> list[bool]:
-    """Which values of a column are out of tolerance."""
-    return [False] * len(column.values) if column.flagged is None else column.flagged.tolist()
 
 
 def head_and_tail(count: int, most: int) -> tuple[Sequence[int], int]:

@@ -1,8 +1,10 @@
 """Plain text for grep and awk: the same tables, every row, columns between spaces, no lines and no colour."""
 
+import numpy as np
+
 from rnntrace.render import Style
 from rnntrace.render.layout import DOT, margin
-from rnntrace.render.numbers import cells, flags
+from rnntrace.render.numbers import cells
 from rnntrace.report.table import Report, Table
 
 MISSING = "-"
@@ -21,7 +23,8 @@ def _rows(table: Table, digits: int) -> list[str]:
     columns = []
     for column in table.columns:
         texts = [text or MISSING for text in cells(column, digits)]
-        wrong = ["!" if flag else "" for flag in flags(column)]
+        flagged = np.zeros(table.rows, bool) if column.flagged is None else column.flagged
+        wrong = ["!" if flag else "" for flag in flagged]
         fields = [column.heading.replace(" ", "_"), *map("".join, zip(texts, wrong, strict=True))]
         width = max(map(len, fields))
         columns.append([field.rjust(width) for field in fields])

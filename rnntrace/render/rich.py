@@ -5,13 +5,14 @@ from io import StringIO
 from itertools import groupby
 from typing import Literal
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from rnntrace.render import Style
 from rnntrace.render.layout import DOT, flow, margin
-from rnntrace.render.numbers import cells, flags, head_and_tail
+from rnntrace.render.numbers import cells, head_and_tail
 from rnntrace.report.table import Column, Report, Scale, Table
 
 MAX_TABLES = 12
@@ -59,21 +60,36 @@ def render(report: Report, style: Style) -> str:
 
 
 def _print(console: Console, table: Table, style: Style) -> None:
-    rows, left_out = head_and_tail(table.rows, style.max_rows)
-    texts = [_texts(column, rows, style) for column in table.columns]
-    blocks, gap = _blocks(table.columns, texts, style.width)
+    sections = [list(found) for _, found in groupby(table.columns, key=lambda column: column.section)]
+    measured = sorted({row for part in (*sections, table.columns) for row in _rows(part, style.max_rows)[0]})
+    blocks, gap = _blocks(table.columns, [_texts(column, measured, style) for column in table.columns], style.width)
     for number, block in enumerate(blocks):
         title = table.title + (" (continued)" if number else "")
         console.print(Text("\n" + "\n".join(flow(title.split(DOT), style.width)), style="bold"))
-        console.print(_draw([table.columns[k] for k in block], [texts[k] for k in block], style, left_out, gap))
-    if left_out:
-        console.print(Text(f"… {left_out} of {table.rows} rows left out: --max-rows 0 shows all"))
+        columns = [table.columns[k] for k in block]
+        rows, left_out = _rows(columns, style.max_rows)
+        console.print(_draw(columns, [_texts(column, rows, style) for column in columns], style, left_out, gap))
+        if left_out:
+            console.print(Text(f"… {left_out} of {len(rows) + left_out} rows left out: --max-rows 0 shows all"))
+
+
+def _rows(columns: Sequence[Column], most: int) -> tuple[list[int], int]:
+    """The rows in which some value exists, as far as at most `most` are shown, and how many are left out."""
+    exists = np.zeros(len(columns[0].values), bool)
+    for column in columns:
+        if column.scale not in LABELS:
+            exists |= ~np.ma.getmaskarray(column.values)
+    found = np.flatnonzero(exists)
+    shown, left_out = head_and_tail(len(found), most)
+    return [int(found[k]) for k in shown], left_out
 
 
 def _texts(column: Column, rows: Sequence[int], style: Style) -> list[str]:
-    texts, wrong = cells(column, style.digits), flags(column)
-    any_wrong = any(wrong)
-    return [texts[row] + ((WRONG if wrong[row] else " " * len(WRONG)) if any_wrong else "") for row in rows]
+    """The cells of these rows; behind a difference that is out of tolerance stands a mark."""
+    texts = cells(column, style.digits, rows)
+    if column.flagged is None or not column.flagged.any():
+        return texts
+    return [text + (WRONG if column.flagged[row] else " " * len(WRONG)) for text, row in zip(texts, rows, strict=True)]
 
 
 def _blocks(columns: Sequence[Column], texts: Sequence[Sequence[str]], width: int | None) -> tuple[list[list[int]], int]:
@@ -121,7 +137,6 @@ def _draw(columns: Sequence[Column], texts: Sequence[Sequence[str]], style: Styl
     """One block of columns, with a line between groups and a row of dots where rows were left out."""
     drawn = RichTable(box=None, padding=0, pad_edge=False, show_edge=False)
     fields: list[list[Text]] = []
-    has_values = [False] * len(texts[0])
     previous = columns[0].group
     for column, text in zip(columns, texts, strict=True):
         if column.group != previous:
@@ -133,14 +148,11 @@ def _draw(columns: Sequence[Column], texts: Sequence[Sequence[str]], style: Styl
         indent = " " * gap if side == "left" else ""
         drawn.add_column(Text(indent + column.heading), justify=side, no_wrap=True, min_width=width, header_style="bold")
         fields.append([Text(indent) + _cell(column, entry, style) for entry in text])
-        if column.scale not in LABELS:
-            has_values = [before or bool(entry.strip()) for before, entry in zip(has_values, text, strict=True)]
     middle = (len(texts[0]) + 1) // 2
     for number, row in enumerate(zip(*fields, strict=True)):
         if left_out and number == middle:
             drawn.add_row(*[Text(SEPARATOR if field[0].plain == SEPARATOR else "…") for field in fields])
-        if has_values[number]:
-            drawn.add_row(*row)
+        drawn.add_row(*row)
     return drawn
 
 
