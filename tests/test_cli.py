@@ -195,7 +195,10 @@ def run_process(*arguments: str, **variables: str) -> subprocess.CompletedProces
     )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+HELP = [["--help"], ["--version"], *([command, "--help"] for command in ("run", "compare", "inspect", "show", "doctor"))]
+
+
+@pytest.mark.parametrize("arguments", HELP, ids=" ".join)
 def test_help_loads_neither_torch_nor_numpy(arguments: list[str]) -> None:
     """Help is quick: the heavy packages stay where they are."""
     code = (
