@@ -219,6 +219,59 @@ def test_traces_of_other_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "gru -i 3 -H 2 with T=5, B=1" in line
 
 
+@pytest.fixture
+def two_files(tmp_path: Path) -> Path:
+    """The same weights under two prefixes and in two formats, and a third file with one weight changed."""
+    torch.manual_seed(0)
+    module = nn.LSTM(3, 4, bidirectional=True)
+    state = {name: value.clone() for name, value in module.state_dict().items()}
+    torch.save(state, tmp_path / "a.pt")
+    np.savez(tmp_path / "b.npz", **{f"encoder.{name}": value.numpy() for name, value in state.items()})
+    state["weight_hh_l0_reverse"][5, 2] += 1e-3
+    torch.save(state, tmp_path / "changed.pt")
+    return tmp_path
+
+
+def test_two_files_of_the_same_weights(two_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Equal weights are identical whatever their format and prefix."""
+    assert exit_code(["compare", str(two_files / "a.pt"), str(two_files / "b.npz"), "--seed", "1", "-q"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("IDENTICAL")
+    assert captured.err == ""
+
+
+def test_two_files_of_weights_that_differ(two_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The block that differs is named, and the first gate, step and unit that it changes."""
+    assert exit_code(["compare", str(two_files / "b.npz"), str(two_files / "changed.pt"), "--seed", "1", "-q"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == "rnntrace: warning: layer 0, reverse: W_hf differs by up to 0.001\n"
+    # From h0 = 0 a recurrent weight cannot show at the first step, which in the reverse direction is t = 4.
+    assert "FAIL  first at f (forget gate), layer 0, reverse, t=3, item 0, unit 1" in captured.out
+
+
+def test_two_files_on_a_given_input_need_no_torch(two_files: Path) -> None:
+    """Only random signals are torch's."""
+    code = (
+        "import sys; from rnntrace.cli.app import exit_code; code = exit_code(sys.argv[1:])\n"
+        "print('torch' in sys.modules, code, file=sys.stderr)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code, "compare", "b.npz", "b.npz", "--input", "[[1,2,3]]"],
+        cwd=two_files, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert finished.stderr.strip() == "False 0"
+
+
+def test_two_files_of_other_shapes(two_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Modules of other kinds or sizes are refused with both."""
+    torch.save(nn.GRU(3, 4).state_dict(), two_files / "gru.pt")
+    assert exit_code(["compare", str(two_files / "a.pt"), str(two_files / "gru.pt")]) == 2
+    assert "lstm -i 3 -H 4 --bidirectional, and" in capsys.readouterr().err
+    torch.save(nn.ModuleDict({"x": nn.GRU(3, 4), "y": nn.GRU(3, 4)}).state_dict(), two_files / "two.pt")
+    assert exit_code(["compare", str(two_files / "a.pt"), str(two_files / "two.pt")]) == 2
+    assert "holds (no prefix), and" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

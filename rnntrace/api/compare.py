@@ -1,4 +1,4 @@
-"""`compare`: saved weights beside torch, saved weights against given outputs, and two saved traces."""
+"""`compare` with one file: saved weights beside torch, and saved weights against given outputs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,12 +8,9 @@ import numpy as np
 from rnntrace.api.judging import Judging, judged
 from rnntrace.api.load import read_modules
 from rnntrace.api.run import build_and_trace
-from rnntrace.api.saved import open_trace
 from rnntrace.api.sources import Sources
 from rnntrace.api.trace import as_seen_by
-from rnntrace.engine.compare import judge
-from rnntrace.engine.quantities import OUTPUTS, pair_outputs, pair_up
-from rnntrace.engine.tolerance import make_tolerance
+from rnntrace.engine.quantities import OUTPUTS
 from rnntrace.engine.trace import Key
 from rnntrace.errors import FileError, SignalError, UsageError
 from rnntrace.files import label, read_source
@@ -22,7 +19,7 @@ from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import cast, weights_from_torch
 from rnntrace.model.signals import Inputs, assemble, to_own_layout, to_time_major
-from rnntrace.model.spec import ModuleSpec, command_line
+from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.result import Result
 
 Modules = dict[str, tuple[ModuleSpec, dict[str, Array]]]
@@ -158,28 +155,3 @@ def _hint(array: Array, shape: tuple[int, ...]) -> str:
 
 def _no_draw(shape: tuple[int, ...]) -> Array:
     raise UsageError("--expected needs --input, and h0 and c0 that are zeros or given: random signals would be other ones")
-
-
-def compare_traces(first: str, second: str, judging: Judging) -> dict[str, Result]:
-    """Two saved traces of the same shape: where the first differs from the second. Raises UsageError and FileError."""
-    mine, theirs = open_trace(first), open_trace(second)
-    if {key: array.shape for key, array in mine.trace.columns.items()} != {
-        key: array.shape for key, array in theirs.trace.columns.items()
-    }:
-        raise UsageError(f"{label(first)} is a trace of {_shape(mine)}, and {label(second)} one of {_shape(theirs)}")
-    allowed = make_tolerance(judging.tolerance, mine.spec.dtype, judging.rtol, judging.atol)
-    trace, other = mine.trace, theirs.trace
-    quantities = [*pair_up(trace, trace, other.columns), *pair_outputs(trace, trace, other.outputs)]
-    return {
-        "": replace(
-            mine,
-            replayed_outputs=trace.outputs,
-            observation=Observation("other", "", "", 0, label(second), other.outputs, {}, other.columns),
-            comparison=judge(quantities, allowed, mine.spec.precision),
-        )
-    }
-
-
-def _shape(result: Result) -> str:
-    spec, inputs = result.spec, result.inputs
-    return f"{command_line(spec)} with T={inputs.steps}, B={inputs.batch}"

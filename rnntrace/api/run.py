@@ -54,11 +54,8 @@ def build_and_trace(
     from rnntrace.frameworks import torch as framework
 
     sources, judging = sources or Sources(), judging or Judging()
-    if seed is None:
-        seed = secrets.randbelow(SEEDS)
-    if not 0 <= seed < 2**63:
-        raise UsageError(f"a seed is a whole number from 0 to 2**63 - 1, not {seed}")
     draw = framework.drawing(spec, distribution)
+    seed = checked_seed(seed)
     framework.seed(seed)
     module = framework.build(spec, device)
     if parameters is not None:
@@ -66,10 +63,19 @@ def build_and_trace(
     inputs = as_seen_by(spec, assemble(spec, sources.request, draw))
     drawn = {"x": distribution, "h0": sources.request.h0, "c0": sources.request.c0}
     origin = {name: word for name, word in drawn.items() if isinstance(word, str)} | dict(sources.origin)
-    if parameters is not None and sources.request.x is not None and "random" not in origin.values():
+    if parameters is not None and not sources.request.draws:
         seed = None
     warnings = [*sources.warnings, *_loses(spec, parameters or {})]
     return result_of(module, spec, inputs, judging, seed=seed, origin=origin, warnings=warnings)
+
+
+def checked_seed(seed: int | None) -> int:
+    """The seed, or one that is drawn. Raises UsageError if torch could not take it."""
+    if seed is None:
+        return secrets.randbelow(SEEDS)
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"a seed is a whole number from 0 to 2**63 - 1, not {seed}")
+    return seed
 
 
 def _loses(spec: ModuleSpec, parameters: Mapping[str, Array]) -> list[str]:

@@ -1,6 +1,6 @@
 """`rnntrace compare`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +14,9 @@ def compare(
         str,
         typer.Argument(metavar="FILE", help="Weights under torch's names, or a saved trace.", show_default=False),
     ],
-    other: Annotated[str | None, typer.Argument(metavar="[FILE]", help="A second saved trace.", show_default=False)] = None,
+    other: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="A second file of the same sort.", show_default=False)
+    ] = None,
     expected: Annotated[
         str | None,
         typer.Option(
@@ -61,11 +63,14 @@ def compare(
     quiet: options.Quiet = False,
     color: options.Color = When.AUTO,
 ) -> int:
-    """Replay saved weights beside torch, or judge them by given outputs; or find where two saved traces differ.
+    """Replay saved weights beside torch, or judge them by given outputs; or find where two files differ.
+
+    Two files are saved traces, or weights that are replayed on the same input.
 
     Kind and sizes are told from the file. What shapes cannot tell has a flag: --nonlinearity, --batch-first, --dropout.
     """
-    from rnntrace.api.compare import compare_traces, compare_with_expected, compare_with_torch, read_weights
+    from rnntrace.api.compare import compare_with_expected, compare_with_torch, read_weights
+    from rnntrace.api.compare_two import compare_traces, compare_weights, is_trace
     from rnntrace.api.judging import Judging
     from rnntrace.api.sources import read_sources
     from rnntrace.cli.output import Look, emit
@@ -74,12 +79,16 @@ def compare(
     from rnntrace.report.select import parse_parts, parse_view
 
     judging = Judging(capture, tolerance, rtol, atol, replay, replay_dtype, keep_terms="terms" in parse_parts(show))
-    if other is not None:
-        if expected is not None:
-            raise UsageError("--expected judges one file of weights: leave it or the second file out")
+    told: dict[str, Any] = {
+        "module": module, "nonlinearity": nonlinearity, "batch_first": batch_first, "dropout": dropout
+    }  # fmt: skip
+    if other is not None and expected is not None:
+        raise UsageError("--expected judges one file of weights: leave it or the second file out")
+    traces = other is not None and is_trace(file)
+    if other is not None and traces:
         results = compare_traces(file, other, judging)
     else:
-        modules = read_weights(file, module=module, nonlinearity=nonlinearity, batch_first=batch_first, dropout=dropout)
+        modules = read_weights(file, **told)
         sources = read_sources(
             input=input,
             texts=text or (),
@@ -92,12 +101,16 @@ def compare(
             unbatched=unbatched,
             batch_first=batch_first,
         )
-        if expected is not None:
+        if other is not None:
+            both = (label(file), label(other))
+            second = read_weights(other, **told)
+            results = compare_weights(modules, second, sources, judging, both, distribution=dist, seed=seed)
+        elif expected is not None:
             results = compare_with_expected(modules, sources, judging, expected)
         else:
             results = compare_with_torch(modules, sources, judging, distribution=dist, seed=seed, device=device)
     first = next(iter(results.values()))
     view = parse_view(show, first.spec, first.inputs, layer=layer, time=time, unit=unit, item=item)
-    report = compare_report(label(file), results, view, from_shapes=other is None)
+    report = compare_report(label(file), results, view, from_shapes=not traces)
     emit(report, Look(format, quiet, color, digits, max_rows), output)
     return ExitCode.AGREES if report.passed else ExitCode.DISAGREES

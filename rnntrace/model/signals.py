@@ -77,6 +77,11 @@ class SignalRequest:
     c0: State = "zeros"
     lengths: tuple[int, ...] | None = None
 
+    @property
+    def draws(self) -> bool:
+        """Whether anything of it has to be drawn."""
+        return self.x is None or any(isinstance(state, str) and state == "random" for state in (self.h0, self.c0))
+
 
 def assemble(spec: ModuleSpec, request: SignalRequest, draw: Draw) -> Inputs:
     """The signals of a run. Draws x, then h0, then c0, each only if it is to be random. Raises SignalError."""

@@ -1,5 +1,6 @@
 """Weights in one canonical shape, whatever file or framework they came from."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,15 @@ class LayerWeights:
     def arrays(self) -> dict[str, Array]:
         """Those that there are, by name."""
         return {name: array for name in _PARTS if (array := getattr(self, name)) is not None}
+
+    def by_gate(self, gates: Sequence[str]) -> Iterator[tuple[str, Array]]:
+        """The block of each gate by its name in formulas: `W_if`, `W_hf`, `b_if`, `b_hf`, …, and last `W_hr`."""
+        for position, gate in enumerate(gates):
+            for name, blocks in self.arrays.items():
+                if name != "W_hr":
+                    yield name[:-1] + gate, blocks[position]
+        if self.W_hr is not None:
+            yield "W_hr", self.W_hr
 
 
 @dataclass(frozen=True)

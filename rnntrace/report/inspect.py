@@ -1,6 +1,6 @@
 """The report of a file of weights: which recurrent modules it holds."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from rnntrace.files.tensors import show
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import TORCH
 from rnntrace.model.spec import ModuleSpec, command_line
-from rnntrace.model.weights import LayerWeights, Weights
+from rnntrace.model.weights import Weights
 from rnntrace.report.table import Column, Report, Scale, Table
 
 SCHEMA = 1
@@ -80,7 +80,7 @@ def _statistics(spec: ModuleSpec, weights: Weights) -> list[dict[str, Any]]:
         {"layer": layer, "direction": direction, "weights": name}
         | {measure: float(function(values)) for measure, function in MEASURES.items()}
         for (layer, direction), found in weights.columns.items()
-        for name, values in _by_gate(spec, found)
+        for name, values in found.by_gate(spec.cell.gates)
     ]
 
 
@@ -98,16 +98,6 @@ def _spread(prefix: str, spec: ModuleSpec, weights: Weights) -> Table:
             ),
         ),
     )
-
-
-def _by_gate(spec: ModuleSpec, weights: LayerWeights) -> Iterator[tuple[str, Array]]:
-    """`W_if`, `W_hf`, `b_if`, … of one layer and direction."""
-    for position, gate in enumerate(spec.cell.gates):
-        for name, blocks in weights.arrays.items():
-            if name != "W_hr":
-                yield name[:-1] + gate, blocks[position]
-    if weights.W_hr is not None:
-        yield "W_hr", weights.W_hr
 
 
 def _names(heading: str, words: list[str]) -> Column:

@@ -1,0 +1,135 @@
+"""`compare` with two files: two saved traces, or two files of weights on the same input."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from rnntrace.api.compare import Modules
+from rnntrace.api.judging import Judging, judged
+from rnntrace.api.run import checked_seed
+from rnntrace.api.saved import open_trace
+from rnntrace.api.sources import Sources
+from rnntrace.api.trace import as_seen_by
+from rnntrace.engine.compare import judge
+from rnntrace.engine.quantities import pair_outputs, pair_up
+from rnntrace.engine.replay import replay
+from rnntrace.engine.tolerance import make_tolerance
+from rnntrace.errors import UsageError
+from rnntrace.files import label, read_tensors
+from rnntrace.files.tensors import show
+from rnntrace.frameworks import Observation
+from rnntrace.model.dtypes import DTYPES
+from rnntrace.model.layouts import cast, weights_from_torch
+from rnntrace.model.signals import Draw, Inputs, assemble
+from rnntrace.model.spec import ModuleSpec, command_line
+from rnntrace.model.weights import Weights
+from rnntrace.report.result import Result
+
+OTHER = "other"
+"""What the second file's values are called."""
+
+
+def is_trace(path: str) -> bool:
+    """Whether a file is a saved trace, and not weights. Raises FileError if it cannot be read."""
+    return bool(read_tensors(Path(path)).metadata)
+
+
+def compare_traces(first: str, second: str, judging: Judging) -> dict[str, Result]:
+    """Two saved traces of the same shape: where the first differs from the second. Raises UsageError and FileError."""
+    mine, theirs = open_trace(first), open_trace(second)
+    if {key: array.shape for key, array in mine.trace.columns.items()} != {
+        key: array.shape for key, array in theirs.trace.columns.items()
+    }:
+        raise UsageError(f"{label(first)} is a trace of {_shape(mine)}, and {label(second)} one of {_shape(theirs)}")
+    dtype = _coarser(mine.spec, theirs.spec)
+    trace, other = mine.trace, theirs.trace
+    quantities = [*pair_up(trace, trace, other.columns), *pair_outputs(trace, trace, other.outputs)]
+    tolerance = make_tolerance(judging.tolerance, dtype, judging.rtol, judging.atol)
+    return {
+        "": replace(
+            mine,
+            replayed_outputs=trace.outputs,
+            observation=Observation(OTHER, "", "", 0, label(second), other.outputs, {}, other.columns),
+            comparison=judge(quantities, tolerance, DTYPES[dtype]),
+        )
+    }
+
+
+def compare_weights(
+    first: Modules,
+    second: Modules,
+    sources: Sources,
+    judging: Judging,
+    names: tuple[str, str],
+    *,
+    distribution: str = "normal",
+    seed: int | None = None,
+) -> dict[str, Result]:
+    """Modules of two files, by prefix or one of each: every gate and state on the same input, and which weights differ.
+
+    Both are replayed with numpy; torch is loaded only to draw signals that are not given. Raises UsageError.
+    """
+    if len(first) == len(second) == 1:
+        pairs = list(zip(first, second, strict=True))
+    else:
+        pairs = [(prefix, prefix) for prefix in first if prefix in second]
+        if len(pairs) < max(len(first), len(second)):
+            mine, theirs = (", ".join(show(prefix) or "(no prefix)" for prefix in modules) for modules in (first, second))
+            raise UsageError(f"{names[0]} holds {mine}, and {names[1]} holds {theirs}: choose with --module")
+    results = {}
+    seed = checked_seed(seed)
+    for mine, theirs in pairs:
+        (spec, parameters), (other, others) = first[mine], second[theirs]
+        if command_line(spec) != command_line(other):
+            raise UsageError(
+                f"{names[0]} holds {command_line(spec)}, and {names[1]} {command_line(other)}: their shapes differ"
+            )
+        spec = replace(spec, dtype=_coarser(spec, other))
+        inputs = _inputs(spec, sources, distribution, seed)
+        weights, changed = (weights_from_torch(spec, cast(found, spec.precision.replay)) for found in (parameters, others))
+        trace = replay(spec, changed, inputs)
+        observation = Observation(OTHER, "", "", 0, names[1], trace.outputs, {}, trace.columns)
+        results[mine] = judged(
+            spec,
+            weights,
+            inputs,
+            observation,
+            judging,
+            seed=seed if sources.request.draws else None,
+            origin={"x": distribution, "h0": "zeros", "c0": "zeros", **sources.origin},
+            warnings=[*sources.warnings, *_differences(spec, weights, changed)],
+        )
+    return results
+
+
+def _inputs(spec: ModuleSpec, sources: Sources, distribution: str, seed: int) -> Inputs:
+    """The signals of both sides; torch is loaded only if some are drawn."""
+    draw: Draw = np.zeros
+    if sources.request.draws:
+        from rnntrace.frameworks import torch as framework
+
+        draw = framework.drawing(spec, distribution)
+        framework.seed(seed)
+    return as_seen_by(spec, assemble(spec, sources.request, draw))
+
+
+def _differences(spec: ModuleSpec, mine: Weights, theirs: Weights) -> Iterator[str]:
+    """A sentence for each gate's block of weights that is not the same."""
+    gates = spec.cell.gates
+    for (layer, direction), found in mine.columns.items():
+        blocks = zip(found.by_gate(gates), theirs[layer, direction].by_gate(gates), strict=True)
+        for (name, block), (_, other) in blocks:
+            if not np.array_equal(block, other, equal_nan=True):
+                yield f"layer {layer}, {direction}: {name} differs by up to {np.abs(block - other).max():.2g}"
+
+
+def _coarser(first: ModuleSpec, second: ModuleSpec) -> str:
+    """The dtype with fewer digits."""
+    return max((first, second), key=lambda spec: spec.precision.eps).dtype
+
+
+def _shape(result: Result) -> str:
+    spec, inputs = result.spec, result.inputs
+    return f"{command_line(spec)} with T={inputs.steps}, B={inputs.batch}"
