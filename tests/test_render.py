@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rnntrace.render import Style, render
 from rnntrace.render.json import plain
 from rnntrace.render.layout import flow, margin
-from rnntrace.render.numbers import cells, head_and_tail
+from rnntrace.render.numbers import cells, head_and_tail, notation
 from rnntrace.report.table import Column, Report, Scale, Table
 
 GATES = np.ma.array([0.0, 0.25, 0.5], mask=[True, False, False])
@@ -195,15 +195,17 @@ def test_no_number_is_lost_and_no_line_too_wide(
     text = render(report(Table("table", tuple(columns))), "table", Style(width=width))
     assert max(map(len, text.splitlines())) <= width
     for column in columns[1:]:
-        for number in cells(column, 4):
+        for number in cells(column, 4, notation(columns)):
             assert number in text.split()
 
 
-def test_numbers_in_one_column_have_one_notation() -> None:
-    """From a million on, the whole column is scientific."""
-    assert cells(Column("h", np.array([0.5, 1e6])), 2) == ["5.00e-01", "1.00e+06"]
-    assert cells(Column("h", np.array([0.5, np.inf])), 2) == ["0.50", "inf"]
-    assert cells(Column("d", np.array([0.0, 1e-9]), Scale.DIFFERENCE), 2) == ["0", "1.0e-09"]
+def test_numbers_in_one_table_have_one_notation() -> None:
+    """From a million on, the whole table is scientific, so that both sides can be compared by eye."""
+    small, large = Column("h", np.array([0.5, np.inf])), Column("torch h", np.array([0.5, 1e6]))
+    assert (notation([small]), notation([small, large])) == ("f", "e")
+    assert cells(small, 2, "e") == ["5.00e-01", "inf"]
+    assert cells(small, 2, "f") == ["0.50", "inf"]
+    assert cells(Column("d", np.array([0.0, 1e-9]), Scale.DIFFERENCE), 2, "f") == ["0", "1.0e-09"]
 
 
 @given(st.integers(0, 50), st.integers(0, 60))

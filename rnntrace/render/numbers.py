@@ -7,10 +7,20 @@ import numpy as np
 from rnntrace.report.table import Column, Scale
 
 LARGEST_FIXED = 1e6
-"""From this absolute value on, a column is written in scientific notation."""
+"""From this absolute value on, a table is written in scientific notation."""
 
 
-def cells(column: Column, digits: int, rows: Sequence[int] | None = None) -> list[str]:
+def notation(columns: Sequence[Column]) -> str:
+    """How the values of a table are written, so that both sides look alike: "e" for scientific, "f" for fixed."""
+    for column in columns:
+        if column.scale in (Scale.UNIT, Scale.SIGNED):
+            sizes = np.abs(np.ma.asarray(column.values).compressed())
+            if (sizes[np.isfinite(sizes)] >= LARGEST_FIXED).any():
+                return "e"
+    return "f"
+
+
+def cells(column: Column, digits: int, kind: str, rows: Sequence[int] | None = None) -> list[str]:
     """The values of a column as text, of all rows or of some; empty where a value does not exist."""
     every = np.ma.asarray(column.values)
     values = (every if rows is None else every[list(rows)]).tolist()
@@ -18,9 +28,6 @@ def cells(column: Column, digits: int, rows: Sequence[int] | None = None) -> lis
         return [str(value) for value in values]
     if column.scale is Scale.DIFFERENCE:
         return [_difference(value) for value in values]
-    finite = np.abs(every.compressed())
-    finite = finite[np.isfinite(finite)]
-    kind = "e" if finite.size and finite.max() >= LARGEST_FIXED else "f"
     return ["" if value is None else f"{value:.{digits}{kind}}" for value in values]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from rnntrace.render import Style
 from rnntrace.render.layout import DOT, margin
-from rnntrace.render.numbers import cells
+from rnntrace.render.numbers import cells, notation
 from rnntrace.report.table import Report, Table
 
 MISSING = "-"
@@ -20,9 +20,9 @@ def render(report: Report, style: Style) -> str:
 
 
 def _rows(table: Table, digits: int) -> list[str]:
-    columns = []
+    columns, kind = [], notation(table.columns)
     for column in table.columns:
-        texts = [text or MISSING for text in cells(column, digits)]
+        texts = [text or MISSING for text in cells(column, digits, kind)]
         flagged = np.zeros(table.rows, bool) if column.flagged is None else column.flagged
         wrong = ["!" if flag else "" for flag in flagged]
         fields = [column.heading.replace(" ", "_"), *map("".join, zip(texts, wrong, strict=True))]

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from rnntrace.render import Style
 from rnntrace.render.layout import DOT, flow, margin
-from rnntrace.render.numbers import cells, head_and_tail
+from rnntrace.render.numbers import cells, head_and_tail, notation
 from rnntrace.report.table import Column, Report, Scale, Table
 
 MAX_TABLES = 12
@@ -61,14 +61,15 @@ def render(report: Report, style: Style) -> str:
 
 def _print(console: Console, table: Table, style: Style) -> None:
     sections = [list(found) for _, found in groupby(table.columns, key=lambda column: column.section)]
+    kind = notation(table.columns)
     measured = sorted({row for part in (*sections, table.columns) for row in _rows(part, style.max_rows)[0]})
-    blocks, gap = _blocks(table.columns, [_texts(column, measured, style) for column in table.columns], style.width)
+    blocks, gap = _blocks(table.columns, [_texts(column, measured, style, kind) for column in table.columns], style.width)
     for number, block in enumerate(blocks):
         title = table.title + (" (continued)" if number else "")
         console.print(Text("\n" + "\n".join(flow(title.split(DOT), style.width)), style="bold"))
         columns = [table.columns[k] for k in block]
         rows, left_out = _rows(columns, style.max_rows)
-        console.print(_draw(columns, [_texts(column, rows, style) for column in columns], style, left_out, gap))
+        console.print(_draw(columns, [_texts(column, rows, style, kind) for column in columns], style, left_out, gap))
         if left_out:
             console.print(Text(f"… {left_out} of {len(rows) + left_out} rows left out: --max-rows 0 shows all"))
 
@@ -84,9 +85,9 @@ def _rows(columns: Sequence[Column], most: int) -> tuple[list[int], int]:
     return [int(found[k]) for k in shown], left_out
 
 
-def _texts(column: Column, rows: Sequence[int], style: Style) -> list[str]:
+def _texts(column: Column, rows: Sequence[int], style: Style, kind: str) -> list[str]:
     """The cells of these rows; behind a difference that is out of tolerance stands a mark."""
-    texts = cells(column, style.digits, rows)
+    texts = cells(column, style.digits, kind, rows)
     if column.flagged is None or not column.flagged.any():
         return texts
     return [text + (WRONG if column.flagged[row] else " " * len(WRONG)) for text, row in zip(texts, rows, strict=True)]
