@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnntrace.api.compare import Modules
+from rnntrace.api.compare_one import Modules
 from rnntrace.api.judging import Judging, judged
 from rnntrace.api.run import checked_seed
 from rnntrace.api.saved import open_trace

@@ -1,12 +1,12 @@
 """`rnntrace compare`."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from rnntrace.cli import options
 from rnntrace.cli.options import JUDGING, MODULE, Capture, Distribution, Format, ReplayMode, ToleranceName, When
-from rnntrace.errors import ExitCode, UsageError
+from rnntrace.errors import ExitCode
 
 
 def compare(
@@ -69,8 +69,8 @@ def compare(
 
     Kind and sizes are told from the file. What shapes cannot tell has a flag: --nonlinearity, --batch-first, --dropout.
     """
-    from rnntrace.api.compare import compare_with_expected, compare_with_torch, read_weights
-    from rnntrace.api.compare_two import compare_traces, compare_weights, is_trace
+    from rnntrace.api.compare import compare as compare_files
+    from rnntrace.api.compare_one import Told
     from rnntrace.api.judging import Judging
     from rnntrace.api.sources import read_sources
     from rnntrace.cli.output import Look, emit
@@ -78,39 +78,31 @@ def compare(
     from rnntrace.report.compare import compare_report
     from rnntrace.report.select import parse_parts, parse_view
 
-    judging = Judging(capture, tolerance, rtol, atol, replay, replay_dtype, keep_terms="terms" in parse_parts(show))
-    told: dict[str, Any] = {
-        "module": module, "nonlinearity": nonlinearity, "batch_first": batch_first, "dropout": dropout
-    }  # fmt: skip
-    if other is not None and expected is not None:
-        raise UsageError("--expected judges one file of weights: leave it or the second file out")
-    traces = other is not None and is_trace(file)
-    if other is not None and traces:
-        results = compare_traces(file, other, judging)
-    else:
-        modules = read_weights(file, **told)
-        sources = read_sources(
-            input=input,
-            texts=text or (),
-            alphabet=alphabet,
-            h0=h0,
-            c0=c0,
-            lengths=lengths,
-            steps=steps,
-            batch=batch,
-            unbatched=unbatched,
-            batch_first=batch_first,
-        )
-        if other is not None:
-            both = (label(file), label(other))
-            second = read_weights(other, **told)
-            results = compare_weights(modules, second, sources, judging, both, distribution=dist, seed=seed)
-        elif expected is not None:
-            results = compare_with_expected(modules, sources, judging, expected)
-        else:
-            results = compare_with_torch(modules, sources, judging, distribution=dist, seed=seed, device=device)
-    first = next(iter(results.values()))
+    sources = read_sources(
+        input=input,
+        texts=text or (),
+        alphabet=alphabet,
+        h0=h0,
+        c0=c0,
+        lengths=lengths,
+        steps=steps,
+        batch=batch,
+        unbatched=unbatched,
+        batch_first=batch_first,
+    )
+    compared = compare_files(
+        file,
+        other,
+        told=Told(module, nonlinearity, batch_first, dropout),
+        sources=sources,
+        judging=Judging(capture, tolerance, rtol, atol, replay, replay_dtype, keep_terms="terms" in parse_parts(show)),
+        expected=expected,
+        distribution=dist,
+        seed=seed,
+        device=device,
+    )
+    first = next(iter(compared.results.values()))
     view = parse_view(show, first.spec, first.inputs, layer=layer, time=time, unit=unit, item=item)
-    report = compare_report(label(file), results, view, from_shapes=not traces)
+    report = compare_report(label(file), compared.results, view, from_shapes=compared.from_shapes)
     emit(report, Look(format, quiet, color, digits, max_rows), output)
     return ExitCode.AGREES if report.passed else ExitCode.DISAGREES
