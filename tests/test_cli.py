@@ -195,7 +195,11 @@ def run_process(*arguments: str, **variables: str) -> subprocess.CompletedProces
     )
 
 
-HELP = [["--help"], ["--version"], *([command, "--help"] for command in ("run", "compare", "inspect", "show", "doctor"))]
+HELP = [
+    ["--help"],
+    ["--version"],
+    *([command, "--help"] for command in ("run", "compare", "inspect", "show", "layouts", "doctor")),
+]
 
 
 @pytest.mark.parametrize("arguments", HELP, ids=" ".join)

@@ -10,6 +10,7 @@ from rnntrace import __version__
 from rnntrace.cli.compare import compare
 from rnntrace.cli.doctor import doctor
 from rnntrace.cli.inspect import inspect
+from rnntrace.cli.layouts import layouts
 from rnntrace.cli.run import run
 from rnntrace.cli.show import show
 from rnntrace.errors import ExitCode, RnnTraceError
@@ -22,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
 )
-for command in (run, compare, inspect, show, doctor):
+for command in (run, compare, inspect, show, layouts, doctor):
     app.command()(command)
 
 

@@ -147,7 +147,11 @@ def _draw(columns: Sequence[Column], texts: Sequence[Sequence[str]], style: Styl
         width = _width(column, text) + gap
         side: Literal["left", "right"] = "left" if column.scale in (Scale.NAME, Scale.WORD) else "right"
         indent = " " * gap if side == "left" else ""
-        drawn.add_column(Text(indent + column.heading), justify=side, no_wrap=True, min_width=width, header_style="bold")
+        # Numbers are never broken; a sentence that is wider than the terminal is.
+        sentence = column.scale is Scale.WORD and style.width is not None and width > style.width // 2
+        least = None if sentence else width
+        heading = Text(indent + column.heading)
+        drawn.add_column(heading, justify=side, no_wrap=not sentence, min_width=least, header_style="bold")
         fields.append([Text(indent) + _cell(column, entry, style) for entry in text])
     middle = (len(texts[0]) + 1) // 2
     for number, row in enumerate(zip(*fields, strict=True)):

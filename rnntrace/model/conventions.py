@@ -1,0 +1,215 @@
+"""How frameworks arrange the weights of an LSTM and a GRU, as data, each row read where `source` says.
+
+Gates are written in torch's letters, from the first block to the last, whatever a framework calls them: i, f, o are the
+input, forget and output gate and g the candidate of an LSTM; r, z are the reset and update gate and n the candidate of a GRU.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rnntrace.equations import cells
+
+LSTM, GRU = "".join(cells.LSTM.gates), "".join(cells.GRU.gates)
+"""torch's own orders, ifgo and rzn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convention:
+    """One framework.
+
+    `lstm` and `gru` are gate orders, empty where it has none; biases are 1 or 2 vectors a layer. `reset` is where a GRU's
+    reset gate acts: after or before the matrix product. `keeps` is what multiplies the state before: z, as in torch, or 1 - z.
+    `transposed` matrices are (input, gates · hidden). `remarks` say what no other field can.
+    """
+
+    framework: str
+    lstm: str = ""
+    lstm_biases: int = 2
+    gru: str = ""
+    gru_biases: int = 2
+    reset: str = "after"
+    keeps: str = "z"
+    transposed: bool = False
+    remarks: tuple[str, ...] = ()
+    source: str
+
+
+CONVENTIONS = (
+    Convention(framework="PyTorch", lstm="ifgo", gru="rzn", source="torch/nn/modules/rnn.py"),
+    Convention(
+        framework="Keras 3",
+        lstm="ifgo",
+        lstm_biases=1,
+        gru="zrn",
+        transposed=True,
+        remarks=(
+            "the forget gate's bias starts at 1 and is stored so",
+            "with reset_after=False the GRU resets before the product and has one bias of 3H",
+            "Bidirectional flips the backward output back, go_backwards alone does not",
+        ),
+        source="keras/src/layers/rnn/{lstm,gru,bidirectional}.py",
+    ),
+    Convention(
+        framework="ONNX",
+        lstm="iofg",
+        gru="zrn",
+        reset="before",
+        remarks=("with linear_before_reset=1 the GRU resets after the product", "matrices are (directions, gates · H, ·)"),
+        source="onnx/defs/rnn/defs.cc",
+    ),
+    Convention(
+        framework="cuDNN",
+        lstm="ifgo",
+        gru="rzn",
+        remarks=("one matrix a gate, forward and backward as pseudo-layers",),
+        source="its bindings in CUDA.jl",
+    ),
+    Convention(
+        framework="oneDNN",
+        lstm="ifgo",
+        lstm_biases=1,
+        gru="zrn",
+        gru_biases=1,
+        reset="before",
+        remarks=("lbr_gru resets after the product and has a fourth bias block, b_hn",),
+        source="doc/primitives/rnn.md",
+    ),
+    Convention(
+        framework="TF1 BasicLSTMCell",
+        lstm="igfo",
+        lstm_biases=1,
+        gru="rzn",
+        gru_biases=1,
+        reset="before",
+        transposed=True,
+        remarks=("forget_bias, 1 by default, is added at run time", "one kernel on [x; h]", "the state is (c, h)"),
+        source="tf2onnx/rewriter/lstm_rewriter.py",
+    ),
+    Convention(
+        framework="flax linen",
+        lstm="ifgo",
+        lstm_biases=1,
+        gru="rzn",
+        transposed=True,
+        remarks=(
+            "a kernel a gate, ii to io and hi to ho; the LSTM's biases are on the h side",
+            "the GRU has biases on the input side and b_hn",
+            "the carry is (c, h)",
+        ),
+        source="flax/linen/recurrent.py",
+    ),
+    Convention(
+        framework="haiku",
+        lstm="igfo",
+        lstm_biases=1,
+        gru="zrn",
+        gru_biases=1,
+        reset="before",
+        keeps="1 - z",
+        transposed=True,
+        remarks=("1 is added to the forget gate at run time", "one matrix on [x; h] in the LSTM"),
+        source="haiku/_src/recurrent.py",
+    ),
+    Convention(
+        framework="equinox",
+        lstm="ifgo",
+        lstm_biases=1,
+        gru="rzn",
+        gru_biases=1,
+        remarks=("the GRU has b_hn beside its bias of 3H",),
+        source="equinox/nn/_rnn.py",
+    ),
+    Convention(
+        framework="Sonnet 2",
+        lstm="igfo",
+        lstm_biases=1,
+        transposed=True,
+        remarks=("the forget bias is part of the stored bias",),
+        source="sonnet/src/recurrent.py",
+    ),
+    Convention(framework="MXNet Gluon", lstm="ifgo", gru="rzn", source="gluon/rnn/rnn_cell.py"),
+    Convention(
+        framework="CNTK",
+        lstm="igfo",
+        lstm_biases=1,
+        gru="zrn",
+        gru_biases=1,
+        reset="before",
+        transposed=True,
+        remarks=("the candidate's recurrent matrix is stored on its own",),
+        source="cntk/layers/blocks.py",
+    ),
+    Convention(
+        framework="TFLite",
+        lstm="ifgo",
+        lstm_biases=1,
+        remarks=("a tensor a gate; without the input gate's, i = 1 - f",),
+        source="tflite/kernels/lstm_shared.h",
+    ),
+    Convention(
+        framework="Core ML",
+        lstm="ifog",
+        lstm_biases=1,
+        gru="rnz",
+        gru_biases=1,
+        remarks=("biases are summed", "the GRU's b_hn is outside the reset gate, which torch cannot express"),
+        source="coremltools/converters/mil/mil/ops/defs/iOS15/recurrent.py",
+    ),
+    Convention(
+        framework="OpenVINO",
+        lstm="figo",
+        lstm_biases=1,
+        remarks=("matrices are (directions, 4H, ·), x is batch first",),
+        source="its operation set: LSTMSequence",
+    ),
+    Convention(
+        framework="WebNN",
+        lstm="iofg",
+        gru="zrn",
+        remarks=("the layout option ifgo or rzn gives torch's order", "resetAfter is true by default"),
+        source="webnn-baseline",
+    ),
+    Convention(
+        framework="MLX",
+        lstm="ifgo",
+        lstm_biases=1,
+        gru="rzn",
+        gru_biases=1,
+        remarks=("the GRU has b_hn beside its bias of 3H",),
+        source="mlx/nn/layers/recurrent.py",
+    ),
+    Convention(framework="candle", lstm="ifgo", gru="rzn", remarks=("torch's names",), source="candle-nn/src/rnn.rs"),
+    Convention(framework="tinygrad", lstm="ifgo", remarks=("torch's names",), source="tinygrad/nn/__init__.py"),
+    Convention(
+        framework="Chainer",
+        lstm="gifo",
+        lstm_biases=1,
+        remarks=("gates are interleaved unit by unit: take every fourth row",),
+        source="chainer/functions/rnn/lstm.py",
+    ),
+)
+
+
+def recipe(convention: Convention) -> Iterator[tuple[str, str]]:
+    """How to make torch's arrays of this framework's: (LSTM or GRU, a step in words)."""
+    for kind, torchs, order, biases in (
+        ("LSTM", LSTM, convention.lstm, convention.lstm_biases),
+        ("GRU", GRU, convention.gru, convention.gru_biases),
+    ):
+        if not order:
+            continue
+        if convention.transposed:
+            yield kind, "transpose both matrices: (input, gates · H) to (gates · H, input)"
+        if order != torchs:
+            blocks = ", ".join(str(order.index(gate)) for gate in torchs)
+            yield kind, f"reorder the blocks of H rows from {' '.join(order)} to {' '.join(torchs)}: blocks [{blocks}]"
+        if biases == 1:
+            yield kind, "the bias is bias_ih, and bias_hh is zero"
+        else:
+            yield kind, "the biases are bias_ih and bias_hh, blocks reordered alike"
+        if kind == "GRU" and convention.keeps != "z":
+            yield kind, "negate the weights and biases of z: what keeps the state here is 1 - z, and 1 - σ(a) = σ(-a)"
+        if kind == "GRU" and convention.reset == "before":
+            yield kind, "torch cannot run it: its GRU resets after the matrix product"
+    for remark in convention.remarks:
+        yield "note", remark
