@@ -102,6 +102,35 @@ def test_a_single_quantity_is_enough(name: str, tmp_path: Path, capsys: pytest.C
     assert f"not judged, since {tmp_path / 'y.npz'} does not hold it: {others}" in captured.err
 
 
+def test_outputs_that_were_not_given_are_shown_without_a_partner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every output of the replay can be shown, also where nothing stands beside it."""
+    torch.manual_seed(0)
+    module, x = nn.LSTM(3, 4), torch.randn(5, 2, 3)
+    np.savez(tmp_path / "weights.npz", **{key: value.numpy() for key, value in module.state_dict().items()})
+    np.savez(tmp_path / "x.npz", x=x.numpy())
+    np.savez(tmp_path / "y.npz", h_n=called(module, x)["h_n"])
+    assert compare(tmp_path, "--show", "outputs", "--max-rows", "0") == 0
+    text = capsys.readouterr().out
+    tables = text.split("· shape ")
+    assert ["expected" in table.splitlines()[1] for table in tables[1:]] == [False, True, False]
+
+
+def test_the_headline_tells_where_states_come_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Random and given states do not pass for zeros, in any form of the comparison."""
+    torch.manual_seed(0)
+    module, x, h0 = nn.GRU(3, 4), torch.randn(5, 2, 3), torch.randn(1, 2, 4)
+    np.savez(tmp_path / "weights.npz", **{key: value.numpy() for key, value in module.state_dict().items()})
+    np.savez(tmp_path / "x.npz", x=x.numpy(), h0=h0.numpy())
+    with torch.no_grad():
+        np.savez(tmp_path / "y.npz", output=module(x, h0)[0].numpy())
+    assert compare(tmp_path) == 0
+    assert "x: x.npz, T=5, B=2 · h0: given" in capsys.readouterr().out
+    weights = str(tmp_path / "weights.npz")
+    for files in ([weights], [weights, weights]):
+        assert exit_code(["compare", *files, "--h0", "random", "--seed", "1"]) == 0
+        assert "x: normal, T=4, B=1 · h0: random" in capsys.readouterr().out
+
+
 def test_one_bare_array_is_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A .npy, a CSV or a JSON literal is the output."""
     torch.manual_seed(0)

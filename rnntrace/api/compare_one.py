@@ -1,6 +1,6 @@
 """`compare` with one file: saved weights beside torch, and saved weights against given outputs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -96,20 +96,21 @@ def compare_with_expected(modules: Modules, sources: Sources, judging: Judging, 
     inputs = as_seen_by(spec, assemble(spec, sources.request, _no_draw))
     outputs, missing = _read_expected(spec, inputs, expected)
     weights = weights_from_torch(spec, cast(parameters, spec.precision.replay))
-    origin = {"h0": "zeros", "c0": "zeros", **sources.origin}
     notes = [*sources.warnings]
     if missing:
         notes.append(f"not judged, since {label(expected)} does not hold it: {', '.join(missing)}")
 
-    def against(outputs: Mapping[str, Array], notes: Sequence[str]) -> Result:
+    def against(outputs: Mapping[str, Array]) -> Result:
         observation = Observation("expected", "", "", 0, label(expected), outputs, _known(spec, outputs))
+        origin = sources.described("given")
         return judged(spec, weights, inputs, observation, judging, origin=origin, warnings=notes)
 
-    result = against(outputs, notes)
+    result = against(outputs)
     if not result.passed and spec.bidirectional and "output" in outputs:
         swapped = np.roll(outputs["output"], spec.output_size, axis=2)
-        if against({"output": swapped}, ()).passed:
-            result = against(outputs, [*notes, "the output agrees if its halves are swapped: forward comes first in torch"])
+        if against({"output": swapped}).passed:
+            hint = "the output agrees if its halves are swapped: forward comes first in torch"
+            result = replace(result, warnings=(*result.warnings, hint))
     return {prefix: result}
 
 

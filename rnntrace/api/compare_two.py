@@ -98,7 +98,7 @@ def compare_weights(
             observation,
             judging,
             seed=seed if sources.request.draws else None,
-            origin={"x": distribution, "h0": "zeros", "c0": "zeros", **sources.origin},
+            origin=sources.described(distribution),
             warnings=[*sources.warnings, *_differences(spec, weights, changed)],
         )
     return results

@@ -61,12 +61,10 @@ def build_and_trace(
     if parameters is not None:
         framework.load_parameters(module, cast(parameters, spec.precision.replay))
     inputs = as_seen_by(spec, assemble(spec, sources.request, draw))
-    drawn = {"x": distribution, "h0": sources.request.h0, "c0": sources.request.c0}
-    origin = {name: word for name, word in drawn.items() if isinstance(word, str)} | dict(sources.origin)
     if parameters is not None and not sources.request.draws:
         seed = None
     warnings = [*sources.warnings, *_loses(spec, parameters or {})]
-    return result_of(module, spec, inputs, judging, seed=seed, origin=origin, warnings=warnings)
+    return result_of(module, spec, inputs, judging, seed=seed, origin=sources.described(distribution), warnings=warnings)
 
 
 def checked_seed(seed: int | None) -> int:

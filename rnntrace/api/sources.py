@@ -28,6 +28,11 @@ class Sources:
     warnings: tuple[str, ...] = ()
     input_size: int | None = None
 
+    def described(self, distribution: str) -> dict[str, str]:
+        """A word for where each of x, h0 and c0 comes from, as far as it is not an array that was given."""
+        words = {"x": distribution if self.request.x is None else None, "h0": self.request.h0, "c0": self.request.c0}
+        return {name: word for name, word in words.items() if isinstance(word, str)} | dict(self.origin)
+
 
 def read_sources(
     *,

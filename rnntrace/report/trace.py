@@ -120,21 +120,23 @@ def _selected(number: int, chosen: Sequence[int] | None) -> bool:
 
 
 def output_tables(result: Result, view: View) -> Iterator[Table]:
-    """output, h_n and c_n beside the framework's, a row a value, with the axes of the module's own layout."""
+    """output, h_n and c_n, a row a value, with the axes of the module's own layout; the framework's beside, as far as known."""
     if "outputs" not in view.parts:
         return
     expected = result.expected
     for name, values in result.outputs.items():
         axes = _axes(result, name)
         index = np.indices(values.shape).reshape(values.ndim, -1)
-        mine, theirs = values.ravel().astype(np.float64), expected[name].ravel().astype(np.float64)
+        mine = values.ravel().astype(np.float64)
         columns = [Column(axis, positions + (axis == "t"), Scale.INDEX) for axis, positions in zip(axes, index, strict=True)]
-        out = _out_of_tolerance(result, name).ravel()
-        columns += [
-            Column("replay", mine, Scale.SIGNED, "values", "values"),
-            Column(result.observation.framework, theirs, Scale.SIGNED, "values", "values"),
-            Column("|Δ|", np.abs(mine - theirs), Scale.DIFFERENCE, "values", "difference", out),
-        ]
+        columns.append(Column("replay", mine, Scale.SIGNED, "values", "values"))
+        if name in expected:
+            theirs = expected[name].ravel().astype(np.float64)
+            out = _out_of_tolerance(result, name).ravel()
+            columns += [
+                Column(result.observation.framework, theirs, Scale.SIGNED, "values", "values"),
+                Column("|Δ|", np.abs(mine - theirs), Scale.DIFFERENCE, "values", "difference", out),
+            ]
         yield Table(f"{name} · shape {values.shape}", tuple(columns))
 
 
