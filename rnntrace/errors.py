@@ -2,6 +2,7 @@
 
 Every exception here is also the built-in that a caller would already catch. Its message is one sentence that
 says what was expected, what was found and what to do; the command line prints it and ends with `ExitCode.REFUSED`.
+Foreign strings go into a message through `show`.
 """
 
 from enum import IntEnum
@@ -46,3 +47,8 @@ class FrameworkError(RnnTraceError, RuntimeError):
 
 class MissingExtraError(RnnTraceError, ImportError):
     """A file format or picture that needs an optional package which is not installed."""
+
+
+def show(text: str) -> str:
+    """A foreign string made fit to print: control and bidirectional characters become escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -12,9 +12,8 @@ from rnntrace.api.sources import Sources
 from rnntrace.api.trace import as_seen_by
 from rnntrace.engine.quantities import OUTPUTS
 from rnntrace.engine.trace import Key
-from rnntrace.errors import FileError, SignalError, UsageError
+from rnntrace.errors import FileError, SignalError, UsageError, show
 from rnntrace.files import label, read_source
-from rnntrace.files.tensors import show
 from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import cast, weights_from_torch
@@ -145,7 +144,7 @@ def _read_expected(spec: ModuleSpec, inputs: Inputs, source: str) -> tuple[dict[
             raise SignalError(
                 f"{label(source)}: {name} should have shape {shape}, and has shape {array.shape}{_hint(array, shape)}"
             )
-    outputs = {name: to_time_major(spec, name, array, inputs) for name, array in found.items()}
+    outputs = {name: to_time_major(spec, name, array, inputs.unbatched) for name, array in found.items()}
     return outputs, [name for name in names if name not in found]
 
 

@@ -16,9 +16,8 @@ from rnntrace.engine.compare import judge
 from rnntrace.engine.quantities import pair_outputs, pair_up
 from rnntrace.engine.replay import replay
 from rnntrace.engine.tolerance import make_tolerance
-from rnntrace.errors import UsageError
+from rnntrace.errors import UsageError, show
 from rnntrace.files import label, read_tensors
-from rnntrace.files.tensors import show
 from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import DTYPES
 from rnntrace.model.layouts import cast, weights_from_torch

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnntrace.errors import WeightsError
+from rnntrace.errors import WeightsError, show
 from rnntrace.files import label, read_source
-from rnntrace.files.tensors import Tensors, show
+from rnntrace.files.tensors import Tensors
 from rnntrace.model.dtypes import DTYPES, Array
 from rnntrace.model.layouts import group_by_module, recognise, weights_from_torch
 from rnntrace.model.spec import ModuleSpec, command_line

@@ -10,17 +10,18 @@ import numpy as np
 from rnntrace.engine.compare import Comparison, Difference, Place, Verdict
 from rnntrace.engine.tolerance import Tolerance
 from rnntrace.engine.trace import Key, Trace, input_term_symbol, recurrent_term_symbol
-from rnntrace.errors import FileError
+from rnntrace.errors import FileError, show
 from rnntrace.files import check_writable, dump_tensors, read_tensors
 from rnntrace.files.atomic import replace_files
-from rnntrace.files.tensors import Tensors, show
+from rnntrace.files.tensors import Tensors
 from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import SignalRequest, assemble, to_time_major
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 from rnntrace.report.result import Result
-from rnntrace.report.run import SCHEMA, document
+from rnntrace.report.run import document
+from rnntrace.report.table import SCHEMA
 
 
 def save(result: Result, path: str | Path) -> None:
@@ -103,7 +104,7 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> Result:
         device=seen["device"],
         threads=seen["threads"],
         path=seen["path"],
-        outputs={name: to_time_major(spec, name, array, inputs) for name, array in groups["expected"].items()},
+        outputs={name: to_time_major(spec, name, array, inputs.unbatched) for name, array in groups["expected"].items()},
         hidden=theirs,
         captured=theirs if seen["captured"] else {},
         captured_path=seen["captured"] or "",
@@ -117,7 +118,7 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> Result:
         _weights(groups["weights"]),
         inputs,
         trace,
-        {name: to_time_major(spec, name, groups["outputs"][name], inputs) for name in trace.outputs},
+        {name: to_time_major(spec, name, groups["outputs"][name], inputs.unbatched) for name in trace.outputs},
         observation,
         _comparison(metadata, groups["out_of_tolerance"]),
         metadata["replay"]["mode"],

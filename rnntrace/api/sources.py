@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rnntrace.errors import FileError, SignalError, UsageError
+from rnntrace.errors import FileError, SignalError, UsageError, show
 from rnntrace.files import is_json, label, read_source
-from rnntrace.files.tensors import Tensors, show
+from rnntrace.files.tensors import Tensors
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import SignalRequest, State
 from rnntrace.model.text import one_hot

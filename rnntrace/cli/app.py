@@ -14,6 +14,7 @@ from rnntrace.cli.layouts import layouts
 from rnntrace.cli.run import run
 from rnntrace.cli.show import show
 from rnntrace.errors import ExitCode, RnnTraceError
+from rnntrace.errors import show as printable
 
 app = typer.Typer(
     name="rnntrace",
@@ -75,6 +76,5 @@ def _found(error: TyperException) -> str:
 
 def _refuse(message: str) -> int:
     """One line, fit to print whatever it quotes."""
-    line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in " ".join(message.split()))
-    print(f"rnntrace: error: {line}", file=sys.stderr)
+    print(f"rnntrace: error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return ExitCode.REFUSED

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnntrace.errors import FileError, UsageError
+from rnntrace.errors import FileError, UsageError, show
 from rnntrace.files.atomic import replace_files
-from rnntrace.files.tensors import show
 from rnntrace.render import Style, render
 from rnntrace.render.layout import DOT
 from rnntrace.report.table import Report

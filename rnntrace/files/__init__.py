@@ -7,9 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from rnntrace.errors import FileError, MissingExtraError, UsageError
+from rnntrace.errors import FileError, MissingExtraError, UsageError, show
 from rnntrace.files.sniff import recognise
-from rnntrace.files.tensors import MAX_BYTES, Tensors, show
+from rnntrace.files.tensors import MAX_BYTES, Tensors
 from rnntrace.model.dtypes import Array
 
 READERS = {

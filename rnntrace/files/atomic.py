@@ -6,8 +6,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from rnntrace.errors import FileError
-from rnntrace.files.tensors import show
+from rnntrace.errors import FileError, show
 
 
 def replace_files(contents: Iterable[tuple[Path, bytes]]) -> None:

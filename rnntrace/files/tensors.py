@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rnntrace.errors import FileError
+from rnntrace.errors import FileError, show
 from rnntrace.model.dtypes import Array
 
 MAX_BYTES = 2**30
@@ -32,11 +32,6 @@ class Tensors:
     dtypes: Mapping[str, str]
     refused: Mapping[str, str] = field(default_factory=dict)
     metadata: str = ""
-
-
-def show(text: str) -> str:
-    """A foreign string made fit to print: control and bidirectional characters become escapes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 @contextmanager

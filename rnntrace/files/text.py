@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rnntrace.errors import FileError
-from rnntrace.files.tensors import Tensors, show
+from rnntrace.errors import FileError, show
+from rnntrace.files.tensors import Tensors
 from rnntrace.model.dtypes import Array
 
 

@@ -14,7 +14,7 @@ from rnntrace.errors import FrameworkError, SpecError, UsageError
 from rnntrace.frameworks import Observation
 from rnntrace.frameworks.torch_capture import CaptureFailed, capture_gates, native_path
 from rnntrace.model.dtypes import Array
-from rnntrace.model.layouts import parameter_name
+from rnntrace.model.layouts import parameter_name, part_shapes
 from rnntrace.model.signals import Draw, Inputs, to_own_layout, to_time_major
 from rnntrace.model.spec import KINDS, ModuleSpec
 
@@ -179,7 +179,7 @@ def _run(module: Any, spec: ModuleSpec, inputs: Inputs) -> dict[str, Array]:
         output, hx = module(x, hx)
     finals = hx if isinstance(hx, tuple) else (hx,)
     outputs = {"output": output, **dict(zip(("h_n", "c_n"), finals, strict=False))}
-    return {name: to_time_major(spec, name, to_numpy(tensor), inputs) for name, tensor in outputs.items()}
+    return {name: to_time_major(spec, name, to_numpy(tensor), inputs.unbatched) for name, tensor in outputs.items()}
 
 
 def _run_cell(module: Any, x: torch.Tensor, hx: Any) -> tuple[torch.Tensor, Any]:
@@ -235,9 +235,9 @@ def _one_layer(module: Any, spec: ModuleSpec, layer: int) -> tuple[Any, ModuleSp
         built = build(single, str(next(module.parameters()).device))
     own = dict(module.named_parameters())
     for _, direction in single.columns:
-        for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"):
-            if (source := parameter_name(spec, part, layer, direction)) in own:
-                getattr(built, parameter_name(single, part, 0, direction)).copy_(own[source])
+        for part in part_shapes(spec, layer):
+            source = own[parameter_name(spec, part, layer, direction)]
+            getattr(built, parameter_name(single, part, 0, direction)).copy_(source)
     return built, single
 
 

@@ -1,51 +1,33 @@
-"""How a framework arranges the weights of a recurrent module, as data, and the way from there to `Weights`."""
+"""How torch names and stacks the weights of a recurrent module, and the way from there to `Weights`."""
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
+from rnntrace.equations.cells import CELLS
 from rnntrace.errors import SpecError, WeightsError
 from rnntrace.model.dtypes import Array
 from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 
-
-@dataclass(frozen=True)
-class Layout:
-    """One framework's conventions: the order of the gate blocks in a matrix, and the names of the parameters."""
-
-    framework: str
-    gate_order: Mapping[str, str]
-    parts: tuple[str, ...]
-    layer_suffix: str
-    reverse_suffix: str
-    source: str
-
-
-TORCH = Layout(
-    framework="PyTorch",
-    gate_order={"RNN": "h", "LSTM": "ifgo", "GRU": "rzn"},
-    parts=("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"),
-    layer_suffix="_l{layer}",
-    reverse_suffix="_reverse",
-    source="torch/nn/modules/rnn.py",
-)
+FRAMEWORK = "PyTorch"
+"""Whose names and stacking these are; `Cell.gates` is its order of the blocks."""
+_REVERSE_SUFFIX = "_reverse"
 
 _TORCH_NAME = re.compile(
     r"(?P<prefix>(?:.*\.)?)(?P<part>weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)"
     r"(?:_l(?P<layer>\d{1,4})(?P<reverse>_reverse)?)?",
     re.DOTALL,
 )
-_GATES = {len(order): family for family, order in TORCH.gate_order.items()}
+_GATES = {len(cell.gates): cell.kind for cell in CELLS}
 
 
 def parameter_name(spec: ModuleSpec, part: str, layer: int, direction: str) -> str:
     """Torch's name of a parameter: `weight_ih_l0_reverse`, or `weight_ih` in a cell."""
     if spec.is_cell:
         return part
-    return part + TORCH.layer_suffix.format(layer=layer) + (TORCH.reverse_suffix if direction == REVERSE else "")
+    return f"{part}_l{layer}" + (_REVERSE_SUFFIX if direction == REVERSE else "")
 
 
 def part_shapes(spec: ModuleSpec, layer: int) -> dict[str, tuple[int, ...]]:
@@ -88,13 +70,12 @@ def weights_from_torch(spec: ModuleSpec, parameters: Mapping[str, Array]) -> Wei
 
 def _column(spec: ModuleSpec, parameters: Mapping[str, Array], layer: int, direction: str) -> LayerWeights:
     """Gate blocks of one layer and direction; parameters that torch stacks (G·H, …) become (G, H, …)."""
-    order = [TORCH.gate_order[spec.family].index(gate) for gate in spec.cell.gates]
 
     def blocks(part: str) -> Array | None:
         stacked = parameters.get(parameter_name(spec, part, layer, direction))
         if stacked is None:
             return None
-        return stacked.reshape(len(order), spec.hidden_size, *stacked.shape[1:])[order]
+        return stacked.reshape(len(spec.cell.gates), spec.hidden_size, *stacked.shape[1:]).copy()
 
     names = {"W_ih": "weight_ih", "W_hh": "weight_hh", "b_ih": "bias_ih", "b_hh": "bias_hh"}
     gates = {name: array for name, part in names.items() if (array := blocks(part)) is not None}
@@ -142,7 +123,7 @@ def recognise(parameters: Mapping[str, Array], dtype: str) -> ModuleSpec:
             input_size=W_ih.shape[1],
             hidden_size=hidden_size,
             num_layers=max(layers) + 1,
-            bidirectional=any(name.endswith(TORCH.reverse_suffix) for name in parameters),
+            bidirectional=any(name.endswith(_REVERSE_SUFFIX) for name in parameters),
             bias="bias_ih" + suffix in parameters,
             proj_size=0 if projection is None else output_size,
             dtype=dtype,

@@ -117,14 +117,9 @@ def assemble(spec: ModuleSpec, request: SignalRequest, draw: Draw) -> Inputs:
 def arrange(spec: ModuleSpec, x: Array, h0: Array, c0: Array | None, lengths: tuple[int, ...] | None) -> Inputs:
     """Signals in the module's own layout, brought to the time-major form. Shapes were checked before."""
     unbatched = x.ndim == 2
-    if unbatched:
-        x = x[:, None]
-    elif spec.batch_first:
-        x = x.swapaxes(0, 1)
-    rows = len(spec.columns)
-    h0 = h0.reshape(rows, x.shape[1], spec.output_size)
-    c0 = None if c0 is None else c0.reshape(rows, x.shape[1], spec.hidden_size)
-    return Inputs(x, h0, c0, lengths, unbatched)
+    signals = {"x": x, "h0": h0, **({} if c0 is None else {"c0": c0})}
+    inside = {name: to_time_major(spec, name, array, unbatched) for name, array in signals.items()}
+    return Inputs(**inside, lengths=lengths, unbatched=unbatched)
 
 
 def x_shape(spec: ModuleSpec, steps: int, batch: int, unbatched: bool) -> tuple[int, ...]:
@@ -149,13 +144,13 @@ def to_own_layout(spec: ModuleSpec, name: str, array: NDArray[Any], unbatched: b
     return array.reshape(state_shape(spec, array.shape[1], array.shape[2], unbatched))
 
 
-def to_time_major(spec: ModuleSpec, name: str, array: Array, inputs: Inputs) -> Array:
-    """The way back from `to_own_layout`, for a module that was fed `inputs`."""
+def to_time_major(spec: ModuleSpec, name: str, array: Array, unbatched: bool) -> Array:
+    """The way back from `to_own_layout`."""
     if name in ("x", "output"):
-        if inputs.unbatched:
+        if unbatched:
             return array[:, None]
         return array.swapaxes(0, 1) if spec.batch_first else array
-    return array.reshape(len(spec.columns), inputs.batch, -1)
+    return array.reshape(len(spec.columns), -1, array.shape[-1])
 
 
 def _sizes_of(spec: ModuleSpec, x: Array) -> tuple[int, int, bool]:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from rnntrace.engine.compare import Verdict
-from rnntrace.files.tensors import show
+from rnntrace.errors import show
 from rnntrace.report.result import Result
-from rnntrace.report.run import SCHEMA, run_report
+from rnntrace.report.run import run_report
 from rnntrace.report.select import View
-from rnntrace.report.table import Line, Report
+from rnntrace.report.table import SCHEMA, Line, Report
 
 
 def compare_report(file: str, results: Mapping[str, Result], view: View, *, from_shapes: bool = True) -> Report:

@@ -5,9 +5,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from rnntrace.report.table import Column, Report, Scale, Table
-
-SCHEMA = 1
+from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from rnntrace.files.tensors import show
+from rnntrace.errors import show
 from rnntrace.model.dtypes import Array
-from rnntrace.model.layouts import TORCH
+from rnntrace.model.layouts import FRAMEWORK
 from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
-from rnntrace.report.table import Column, Report, Scale, Table
+from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
 
-SCHEMA = 1
 ASSUMED = "shapes do not tell tanh from relu, time first from batch first, or dropout: assumed are tanh, time first and none"
 
 
@@ -33,7 +32,7 @@ def inspect_report(inspection: Inspection, *, weights: bool = False) -> Report:
     if weights:
         tables += [_spread(prefix, spec, found) for prefix, (spec, found) in inspection.modules.items()]
     return Report(
-        headline=(((inspection.file,), (TORCH.framework,)), ((ASSUMED,), ())),
+        headline=(((inspection.file,), (FRAMEWORK,)), ((ASSUMED,), ())),
         tables=tuple(tables),
         conclusion=(
             f"{count} recurrent module" + ("s" if count != 1 else ""),
@@ -109,7 +108,7 @@ def _document(inspection: Inspection, weights: bool) -> dict[str, Any]:
     for prefix, (spec, found) in inspection.modules.items():
         entry = {
             "prefix": prefix,
-            "layout": TORCH.framework,
+            "layout": FRAMEWORK,
             "spec": asdict(spec),
             "parameters": spec.parameters,
             "run": command_line(spec),

@@ -7,9 +7,7 @@ import numpy as np
 
 from rnntrace.errors import UsageError
 from rnntrace.model.conventions import CONVENTIONS, Convention, recipe
-from rnntrace.report.table import Column, Report, Scale, Table
-
-SCHEMA = 1
+from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
 
 
 def layouts_report(framework: str | None) -> Report:

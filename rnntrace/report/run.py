@@ -13,11 +13,8 @@ from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
 from rnntrace.report.result import Result
 from rnntrace.report.select import View
-from rnntrace.report.table import Line, Report
+from rnntrace.report.table import SCHEMA, Line, Report
 from rnntrace.report.trace import output_tables, trace_tables, weight_tables
-
-SCHEMA = 1
-"""Version of the JSON document."""
 
 
 def run_report(result: Result, view: View, command: str = "run") -> Report:

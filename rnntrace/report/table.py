@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from rnntrace.model.dtypes import Flags
 
+SCHEMA = 1
+"""Version of every command's JSON document; it changes when a key changes its meaning."""
+
 
 class Scale(Enum):
     """What a column's numbers are, for whoever shows them."""
