@@ -61,6 +61,23 @@ class Table:
         return len(self.columns[0].values)
 
 
+@dataclass(frozen=True)
+class Formula:
+    """An equation or a line of a derivation: as it reads in a terminal, and as it is typeset. `label` says what it is."""
+
+    label: str
+    text: str
+    latex: str
+
+
+@dataclass(frozen=True)
+class Formulas:
+    """Formulas under a title, one a line."""
+
+    title: str
+    lines: tuple[Formula, ...]
+
+
 Line = tuple[tuple[str, ...], tuple[str, ...]]
 """Parts of a line from the left, and parts for the right margin."""
 
@@ -71,7 +88,7 @@ class Report:
 
     `headline` are lines of parts, some of them for the right margin; `conclusion` are parts of the last line, the verdict
     first if there is one, and then `passed` says which it is; `document` is the whole result as nested mappings, lists,
-    plain values and arrays, for formats that lose nothing.
+    plain values and arrays, for formats that lose nothing. Formulas stand above the tables.
     """
 
     headline: tuple[Line, ...]
@@ -80,3 +97,4 @@ class Report:
     passed: bool | None
     document: Mapping[str, Any]
     warnings: tuple[str, ...] = field(default=())
+    formulas: tuple[Formulas, ...] = ()
