@@ -27,11 +27,11 @@ def test_what_is_missing_has_its_pip_line(capsys: pytest.CaptureFixture[str], mo
     """An extra that is not installed is named, with the line that installs it."""
     assert exit_code(["doctor"]) == 0
     assert "nothing is missing" in capsys.readouterr().out
-    monkeypatch.setattr(api, "EXTRAS", {"no-such-package": "something"})
+    monkeypatch.setattr(api, "EXTRAS", {"no-such-extra": ("no-such-package", "something")})
     assert exit_code(["doctor"]) == 0
     text = capsys.readouterr().out
     assert "not installed" in text
-    assert "pip install -c constraints.txt 'rnntrace[no-such-package]'" in text
+    assert "pip install -c constraints.txt 'rnntrace[no-such-extra]'" in text
 
 
 def test_a_checkup_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

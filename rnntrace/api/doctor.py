@@ -17,8 +17,8 @@ def check_up() -> Checkup:
     versions = {"rnntrace": __version__, "python": platform.python_version()}
     versions |= {name: _version(name) or "not installed" for name in NEEDED}
     extras = (
-        Extra(name, _version(name), gives, f"pip install -c constraints.txt 'rnntrace[{name}]'")
-        for name, gives in EXTRAS.items()
+        Extra(name, _version(package), gives, f"pip install -c constraints.txt 'rnntrace[{name}]'")
+        for name, (package, gives) in EXTRAS.items()
     )
     return Checkup(versions, framework.facts(), tuple(extras))
 

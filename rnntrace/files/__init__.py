@@ -20,8 +20,11 @@ READERS = {
     "json": "rnntrace.files.text",
     "csv": "rnntrace.files.text",
 }
-EXTRAS = {"safetensors": "reading and writing .safetensors"}
-"""Optional packages, by the name of the pip extra, and what each is for."""
+EXTRAS = {
+    "safetensors": ("safetensors", "reading and writing .safetensors"),
+    "plot": ("matplotlib", "pictures as .png, .svg and .pdf"),
+}
+"""By the name of the pip extra: the optional package that it brings, and what that is for."""
 WRITERS = {".npz": "rnntrace.files.npz", ".safetensors": "rnntrace.files.safetensors"}
 
 
@@ -30,7 +33,7 @@ def read_tensors(path: Path) -> Tensors:
     try:
         _check_readable(path)
         kind = recognise(path)
-        tensors: Tensors = _module(READERS[kind]).read(path, kind)
+        tensors: Tensors = optional(READERS[kind]).read(path, kind)
     except FileError as error:
         raise FileError(f"{show(str(path))}: {error}") from None
     except OSError as error:
@@ -67,7 +70,7 @@ def check_writable(path: Path) -> None:
 
 def dump_tensors(suffix: str, arrays: Mapping[str, Array], metadata: Mapping[str, object]) -> bytes:
     """The content of a file of arrays and metadata, which JSON can hold; `suffix` says the format."""
-    content: bytes = _module(WRITERS[suffix]).dump(arrays, json.dumps(metadata))
+    content: bytes = optional(WRITERS[suffix]).dump(arrays, json.dumps(metadata))
     return content
 
 
@@ -83,11 +86,13 @@ def _check_readable(path: Path) -> None:
         raise FileError(f"{found.st_size:,} bytes are over the limit of {MAX_BYTES:,}")
 
 
-def _module(name: str) -> Any:
+def optional(name: str) -> Any:
+    """A module of rnntrace that may need an optional package. Raises MissingExtraError with the way to get it."""
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        extra = error.name or name
+        missing = error.name or name
+        extra = next((extra for extra, (package, _) in EXTRAS.items() if package == missing), missing)
         raise MissingExtraError(
-            f"this needs the package {extra}, which is not installed: pip install 'rnntrace[{extra}]'"
+            f"this needs the package {missing}, which is not installed: pip install 'rnntrace[{extra}]'"
         ) from None
