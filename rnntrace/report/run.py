@@ -20,7 +20,7 @@ from rnntrace.report.trace import output_tables, trace_tables, weight_tables
 def run_report(result: Result, view: View, command: str = "run") -> Report:
     """Everything that `rnntrace run` has to tell of a result."""
     return Report(
-        headline=_headline(result),
+        headline=headline(result),
         tables=(*weight_tables(result, view), *trace_tables(result, view), *output_tables(result, view)),
         conclusion=conclusion(result),
         passed=result.passed,
@@ -29,7 +29,8 @@ def run_report(result: Result, view: View, command: str = "run") -> Report:
     )
 
 
-def _headline(result: Result) -> tuple[Line, ...]:
+def headline(result: Result) -> tuple[Line, ...]:
+    """The module and the framework's side; the signals; what there is to know of the framework's values."""
     spec, seen, inputs = result.spec, result.observation, result.inputs
     size = f"{spec.input_size}, {spec.hidden_size}" + (f", proj_size={spec.proj_size}" if spec.proj_size else "")
     module = [f"{spec.kind}({size})"]

@@ -62,6 +62,30 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Panel:
+    """One symbol of one layer, direction and item as a grid of numbers, to be drawn.
+
+    `values` (rows, x) belong to the labels `rows`, which `row_name` names together, and to the positions `x` on an axis of
+    that name: times, or for a histogram the edges of the bins, one more than there are values. Masked values do not exist.
+    The colours or the axis of a value end at `limit`; `flagged` marks what is out of tolerance, and `note` says in words
+    what the numbers do not.
+    """
+
+    where: str
+    symbol: str
+    role: str
+    scale: Scale
+    rows: tuple[str, ...]
+    x: tuple[float, ...]
+    values: np.ma.MaskedArray[Any, np.dtype[Any]]
+    limit: float = 1.0
+    row_name: str = "unit"
+    x_name: str = "t"
+    flagged: Flags | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Formula:
     """An equation or a line of a derivation: as it reads in a terminal, and as it is typeset. `label` says what it is."""
 
@@ -88,7 +112,8 @@ class Report:
 
     `headline` are lines of parts, some of them for the right margin; `conclusion` are parts of the last line, the verdict
     first if there is one, and then `passed` says which it is; `document` is the whole result as nested mappings, lists,
-    plain values and arrays, for formats that lose nothing. Formulas stand above the tables.
+    plain values and arrays, for formats that lose nothing. Formulas stand above the tables, and `panels` below them are to
+    be drawn as coloured cells.
     """
 
     headline: tuple[Line, ...]
@@ -98,3 +123,4 @@ class Report:
     document: Mapping[str, Any]
     warnings: tuple[str, ...] = field(default=())
     formulas: tuple[Formulas, ...] = ()
+    panels: tuple[Panel, ...] = ()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from rnntrace.engine.trace import input_term_symbol, recurrent_term_symbol
+from rnntrace.engine.trace import Key, input_term_symbol, recurrent_term_symbol
 from rnntrace.equations.cells import Cell
 from rnntrace.equations.expression import Op
 from rnntrace.equations.notation import UNICODE, spell
@@ -25,7 +25,7 @@ def trace_tables(result: Result, view: View) -> Iterator[Table]:
         return
     for layer, direction in result.spec.columns:
         for item in range(result.inputs.batch):
-            if _selected(layer, view.layers) and _selected(item, view.items):
+            if selected(layer, view.layers) and selected(item, view.items):
                 yield _steps(result, view, symbols, layer, direction, item)
 
 
@@ -43,18 +43,12 @@ def _steps(result: Result, view: View, symbols: Sequence[tuple[str, str]], layer
     length = result.inputs.lengths[item] if result.inputs.lengths else result.inputs.steps
     # The initial state stands where its direction starts: above t = 1, or below the last step.
     times = [*range(1, length + 1), 0] if direction == REVERSE else list(range(length + 1))
-    times = [t for t in times if _selected(t, view.times)]
-    units = [unit for unit in range(spec.hidden_size) if _selected(unit, view.units)]
+    times = [t for t in times if selected(t, view.times)]
+    units = [unit for unit in range(spec.hidden_size) if selected(unit, view.units)]
 
     def column(values: Array | Flags, symbol: str) -> Masked:
-        """The values of this item, a row per step and unit; masked where the quantity has no such step or unit."""
-        shape = (result.inputs.steps + 1, spec.hidden_size)
-        grid: Masked = np.ma.array(np.zeros(shape), mask=np.ones(shape, bool))
-        grid[1:, : values.shape[2]] = values[:, item]
-        if symbol in spec.cell.states:
-            initial = trace.initial(symbol, layer, direction)[item]
-            grid[0, : len(initial)] = initial
-        chosen: Masked = grid[np.ix_(times, units)].ravel()
+        """The values of this item, a row per step and unit."""
+        chosen: Masked = item_values(result, values, (layer, direction, symbol), item)[np.ix_(times, units)].ravel()
         return chosen
 
     given = np.repeat(times, len(units)) == 0
@@ -69,11 +63,11 @@ def _steps(result: Result, view: View, symbols: Sequence[tuple[str, str]], layer
         for symbol in (symbol for other, symbol in symbols if other == group):
             key = (layer, direction, symbol)
             mine = column(trace[symbol, layer, direction], symbol)
-            columns.append(Column(_heading(result, symbol), mine, _scale(spec.cell, symbol), group, group))
+            columns.append(Column(_heading(result, symbol), mine, scale_of(spec.cell, symbol), group, group))
             if key in result.framework_values:
                 theirs = column(result.framework_values[key], symbol)
                 name = f"{result.observation.framework} {symbol}"
-                beside.append(Column(name, theirs, _scale(spec.cell, symbol), group, f"framework {group}"))
+                beside.append(Column(name, theirs, scale_of(spec.cell, symbol), group, f"framework {group}"))
                 # At t = 0 there is nothing to compare: both sides are given the same state.
                 differences.append(np.ma.masked_where(given, np.ma.abs(mine - theirs)))
                 flags.append(column(result.comparison.out_of_tolerance[key], ""))
@@ -92,11 +86,29 @@ def _steps(result: Result, view: View, symbols: Sequence[tuple[str, str]], layer
     return Table(_title(result, layer, direction, item, length), tuple(columns))
 
 
+def item_values(result: Result, values: Array | Flags, key: Key, item: int) -> Masked:
+    """One item of `values` (T, B, ·) as (T + 1, H), a state from t = 0 on; masked where there is no such step or unit."""
+    layer, direction, symbol = key
+    length = result.inputs.lengths[item] if result.inputs.lengths else result.inputs.steps
+    shape = (result.inputs.steps + 1, result.spec.hidden_size)
+    grid: Masked = np.ma.array(np.zeros(shape), mask=np.ones(shape, bool))
+    grid[1 : length + 1, : values.shape[2]] = values[:length, item]
+    if symbol in result.spec.cell.states:
+        initial = result.trace.initial(symbol, layer, direction)[item]
+        grid[0, : len(initial)] = initial
+    return grid
+
+
 def _title(result: Result, layer: int, direction: str, item: int, length: int) -> str:
-    title = f"layer {layer} · {direction} · item {item}"
+    title = place(layer, direction, item)
     if length < result.inputs.steps:
         title += f" · {length} of {result.inputs.steps} steps"
     return title + (" · starts at the last step, from t = 0 below it" if direction == REVERSE else "")
+
+
+def place(layer: int, direction: str, item: int) -> str:
+    """The words for one layer, direction and item."""
+    return f"layer {layer} · {direction} · item {item}"
 
 
 def _heading(result: Result, symbol: str) -> str:
@@ -109,13 +121,14 @@ def _heading(result: Result, symbol: str) -> str:
     return spell(next(leaf for leaf in leaves if leaf.op is op and leaf.name == gate), UNICODE, bias=result.spec.bias)
 
 
-def _scale(cell: Cell, symbol: str) -> Scale:
+def scale_of(cell: Cell, symbol: str) -> Scale:
     """Sigmoid gates lie between 0 and 1; everything else has a sign."""
     sigmoids = {step.symbol for step in cell.steps if step.expression.op is Op.SIGMOID}
     return Scale.UNIT if symbol in sigmoids else Scale.SIGNED
 
 
-def _selected(number: int, chosen: Sequence[int] | None) -> bool:
+def selected(number: int, chosen: Sequence[int] | None) -> bool:
+    """Whether a view that chooses these has this number; None chooses all."""
     return chosen is None or number in chosen
 
 
@@ -161,7 +174,7 @@ def weight_tables(result: Result, view: View) -> Iterator[Table]:
     if "weights" not in view.parts:
         return
     for (layer, direction), weights in result.weights.columns.items():
-        if not _selected(layer, view.layers):
+        if not selected(layer, view.layers):
             continue
         where = f"layer {layer} · {direction}"
         for position, gate in enumerate(result.spec.cell.gates):
