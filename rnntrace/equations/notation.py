@@ -1,11 +1,17 @@
-"""Formulas read from expressions: one table of spellings for each way of writing, one function that reads them all."""
+"""Formulas read from expressions: one table of spellings for each way of writing, one function that reads them all.
 
-from dataclasses import dataclass
+A formula is spelled for all units and any step, `fₜ = σ(W_if xₜ + …)`; for one unit at one step, `f₂[1] = σ(W_if[1] x₂ + …)`; or,
+where its leaves are constants, with numbers, `σ(0.3132·0.5012 - …)`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import reduce
 
 from rnntrace.equations.cells import Step
 from rnntrace.equations.expression import Expr, Op
 
-_SUM, _PRODUCT, _ATOM = range(3)
+_SUM, _NEGATIVE, _PRODUCT, _ATOM = range(4)
 _BINDING = {
     Op.ADD: _SUM,
     Op.SUBTRACT: _SUM,
@@ -15,82 +21,176 @@ _BINDING = {
     Op.PROJECTION: _PRODUCT,
 }
 _NEEDS = {
-    Op.ADD: (_SUM, _SUM),
     Op.SUBTRACT: (_SUM, _PRODUCT),
-    Op.MULTIPLY: (_PRODUCT, _PRODUCT),
+    Op.MULTIPLY: (_NEGATIVE, _PRODUCT),
     Op.RECURRENT_TERM: (_ATOM,),
     Op.PROJECTION: (_ATOM,),
 }
+LARGEST_FIXED = 1e6
+"""From this absolute value on, a number is written in scientific notation."""
 
 
 @dataclass(frozen=True)
 class Notation:
-    """How one way of writing spells each operator; `{0}`, `{1}` are arguments, `{name}` a symbol or gate."""
+    """How one way of writing spells each operator; `{0}`, `{1}` are arguments, `{name}` a symbol or gate.
 
-    spellings: dict[Op, str]
+    `{now}` and `{before}` are the subscripts of time, `{unit}` the unit in brackets or nothing, and `{times}` multiplies: it is
+    `vectors` element by element, and `scalars` for a single unit. `biases` follow an affine term, `left_out` is the
+    sum of terms that are not written out. `digits` are those of numbers.
+    """
+
+    spellings: Mapping[Op, str]
+    biases: Mapping[Op, str]
     brackets: str
-    without_bias: dict[Op, str]
+    left_out: str
+    vectors: str
+    scalars: str
+    subscript: Callable[[int], str]
+    power: str
+    now: str
+    before: str
+    unit: int | None = None
+    digits: int = 4
 
+    def at(self, t: int, before: int, unit: int, digits: int = 4) -> "Notation":
+        """The same for one unit at step t, to which the states come from step `before`."""
+        return replace(self, now=self.subscript(t), before=self.subscript(before), unit=unit, digits=digits)
+
+    @property
+    def whole(self) -> "Notation":
+        """The same for all units at once."""
+        return replace(self, unit=None)
+
+    def number(self, value: float) -> str:
+        """A number; a whole one without a point, a large one or one that its digits do not show in scientific notation."""
+        if value != value or abs(value) == float("inf"):
+            return str(value)
+        if abs(value) < LARGEST_FIXED:
+            if value == int(value):
+                return str(int(value))
+            if abs(value) >= 0.5 * 10**-self.digits:
+                return f"{value:.{self.digits}f}"
+        mantissa, _, exponent = f"{value:.{max(self.digits - 1, 0)}e}".partition("e")
+        return self.power.format(mantissa, int(exponent))
+
+
+_DIGITS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 LATEX = Notation(
     spellings={
-        Op.NOW: "{name}_t",
-        Op.BEFORE: "{name}_{{t-1}}",
-        Op.CONSTANT: "{value:g}",
-        Op.INPUT_TERM: "W_{{i{name}}} x_t + b_{{i{name}}}",
-        Op.RECURRENT_TERM: "W_{{h{name}}} {0} + b_{{h{name}}}",
-        Op.PROJECTION: "W_{{hr}} {0}",
+        Op.NOW: "{name}_{now}{unit}",
+        Op.BEFORE: "{name}_{before}{unit}",
+        Op.CONSTANT: "{number}",
+        Op.INPUT_TERM: "W_{{i{name}}}{unit} x_{now}",
+        Op.RECURRENT_TERM: "W_{{h{name}}}{unit} {0}",
+        Op.PROJECTION: "W_{{hr}}{unit} {0}",
         Op.ADD: "{0} + {1}",
         Op.SUBTRACT: "{0} - {1}",
-        Op.MULTIPLY: r"{0} \odot {1}",
+        Op.MULTIPLY: "{0}{times}{1}",
         Op.SIGMOID: r"\sigma\left({0}\right)",
         Op.TANH: r"\tanh\left({0}\right)",
         Op.RELU: r"\operatorname{{ReLU}}\left({0}\right)",
     },
+    biases={Op.INPUT_TERM: "b_{{i{name}}}{unit}", Op.RECURRENT_TERM: "b_{{h{name}}}{unit}"},
     brackets=r"\left({0}\right)",
-    without_bias={Op.INPUT_TERM: "W_{{i{name}}} x_t", Op.RECURRENT_TERM: "W_{{h{name}}} {0}"},
+    left_out=r"\underbrace{{{number}}}_{{\text{{{name}}}}}",
+    vectors=r" \odot ",
+    scalars=r" \cdot ",
+    subscript=lambda t: f"{{{t}}}",
+    power=r"{0} \cdot 10^{{{1}}}",
+    now="t",
+    before="{t-1}",
 )
 
 UNICODE = Notation(
     spellings={
-        Op.NOW: "{name}ₜ",
-        Op.BEFORE: "{name}ₜ₋₁",
-        Op.CONSTANT: "{value:g}",
-        Op.INPUT_TERM: "W_i{name} xₜ + b_i{name}",
-        Op.RECURRENT_TERM: "W_h{name} {0} + b_h{name}",
-        Op.PROJECTION: "W_hr {0}",
+        Op.NOW: "{name}{now}{unit}",
+        Op.BEFORE: "{name}{before}{unit}",
+        Op.CONSTANT: "{number}",
+        Op.INPUT_TERM: "W_i{name}{unit} x{now}",
+        Op.RECURRENT_TERM: "W_h{name}{unit} {0}",
+        Op.PROJECTION: "W_hr{unit} {0}",
         Op.ADD: "{0} + {1}",
         Op.SUBTRACT: "{0} - {1}",
-        Op.MULTIPLY: "{0} ⊙ {1}",
+        Op.MULTIPLY: "{0}{times}{1}",
         Op.SIGMOID: "σ({0})",
         Op.TANH: "tanh({0})",
         Op.RELU: "ReLU({0})",
     },
+    biases={Op.INPUT_TERM: "b_i{name}{unit}", Op.RECURRENT_TERM: "b_h{name}{unit}"},
     brackets="({0})",
-    without_bias={Op.INPUT_TERM: "W_i{name} xₜ", Op.RECURRENT_TERM: "W_h{name} {0}"},
+    left_out="[… {name}: {number}]",
+    vectors=" ⊙ ",
+    scalars="·",
+    subscript=lambda t: str(t).translate(_DIGITS),
+    power="{0}e{1}",
+    now="ₜ",
+    before="ₜ₋₁",
 )
+
+MEANINGS = {
+    Op.SIGMOID: ("sigmoid, from 0 to 1", "σ(a) = 1 / (1 + exp(-a))", r"\sigma(a) = \frac{1}{1 + e^{-a}}"),
+    Op.TANH: (
+        "from -1 to 1",
+        "tanh(a) = (exp(a) - exp(-a)) / (exp(a) + exp(-a))",
+        r"\tanh(a) = \frac{e^{a} - e^{-a}}{e^{a} + e^{-a}}",
+    ),
+    Op.RELU: ("not below 0", "ReLU(a) = max(0, a)", r"\operatorname{ReLU}(a) = \max(0, a)"),
+    Op.MULTIPLY: ("unit by unit", "(a ⊙ b)[k] = a[k]·b[k]", r"(a \odot b)[k] = a[k] \cdot b[k]"),
+}
+"""What a reader may not know of an operator: a word, the definition in Unicode, and in LaTeX."""
 
 
 def formula(step: Step, notation: Notation, *, bias: bool = True) -> str:
     """One step of a cell as an equation, for example `cₜ = fₜ ⊙ cₜ₋₁ + iₜ ⊙ gₜ`."""
-    left = notation.spellings[Op.NOW].format(name=step.symbol)
-    return f"{left} = {spell(step.expression, notation, bias=bias)}"
+    return f"{left_side(step.symbol, notation)} = {spell(step.expression, notation, bias=bias)}"
+
+
+def left_side(symbol: str, notation: Notation) -> str:
+    """A quantity at the notation's step and unit: `fₜ`, `f₂[1]`."""
+    return spell(Expr(Op.NOW, name=symbol), notation)
 
 
 def spell(expr: Expr, notation: Notation, *, bias: bool = True) -> str:
-    """The expression as text; brackets stand only where the order of operations needs them."""
+    """The expression as text; brackets stand only where the order of operations needs them.
+
+    A constant with a name is the sum of terms that are left out, and the name says how many.
+    """
     needs = _NEEDS.get(expr.op, (_SUM,) * len(expr.args))
+    # A row of weights multiplies all units of its argument.
+    inside = notation.whole if expr.op in (Op.RECURRENT_TERM, Op.PROJECTION) else notation
     args = []
     for arg, need in zip(expr.args, needs, strict=True):
-        text = spell(arg, notation, bias=bias)
+        text = spell(arg, inside, bias=bias)
         args.append(notation.brackets.format(text) if _binding(arg, bias) < need else text)
+    fields = {
+        "name": expr.name,
+        "now": notation.now,
+        "before": notation.before,
+        "unit": "" if notation.unit is None else f"[{notation.unit}]",
+        "times": notation.vectors if notation.unit is None else notation.scalars,
+        "number": notation.number(expr.value),
+    }
     spelling = notation.spellings[expr.op]
-    if not bias:
-        spelling = notation.without_bias.get(expr.op, spelling)
-    return spelling.format(*args, name=expr.name, value=expr.value)
+    if expr.op is Op.CONSTANT and expr.name:
+        return notation.left_out.format(**fields)
+    if len(args) > 1:
+        return reduce(lambda left, right: _joined(left, right, expr.op, notation, fields), args)
+    text = spelling.format(*args, **fields)
+    if bias and expr.op in notation.biases:
+        return notation.spellings[Op.ADD].format(text, notation.biases[expr.op].format(**fields))
+    return text
+
+
+def _joined(left: str, right: str, op: Op, notation: Notation, fields: Mapping[str, str]) -> str:
+    if op is Op.ADD and right.startswith("-"):
+        op, right = Op.SUBTRACT, right[1:]
+    return notation.spellings[op].format(left, right, **fields)
 
 
 def _binding(expr: Expr, bias: bool) -> int:
     if not bias and expr.op in (Op.INPUT_TERM, Op.RECURRENT_TERM):
         return _PRODUCT
+    if expr.op is Op.CONSTANT and not expr.name and expr.value < 0:
+        return _NEGATIVE
     return _BINDING.get(expr.op, _ATOM)
