@@ -16,7 +16,7 @@ from rnntrace.api.run import run
 from rnntrace.api.sources import Sources
 from rnntrace.engine.compare import Verdict
 from rnntrace.frameworks import torch as framework
-from rnntrace.frameworks import torch_capture
+from rnntrace.frameworks import torch_capture, torch_observe
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import SignalRequest
 from rnntrace.model.spec import ModuleSpec
@@ -108,7 +108,7 @@ def test_a_run_gives_the_same_bits_while_it_is_watched(name: str, monkeypatch: p
     """What the module returns while its operators are watched is what it returns on the native path unwatched."""
     spec = replace(SPECS[name], dtype="float64")
     watched: list[Any] = []
-    capture_gates = framework.capture_gates
+    capture_gates = torch_observe.capture_gates
 
     def capture(run_module: Any, *rest: Any) -> Any:
         def run_and_keep() -> Any:
@@ -117,7 +117,7 @@ def test_a_run_gives_the_same_bits_while_it_is_watched(name: str, monkeypatch: p
 
         return capture_gates(run_and_keep, *rest)
 
-    monkeypatch.setattr(framework, "capture_gates", capture)
+    monkeypatch.setattr(torch_observe, "capture_gates", capture)
     result = captured(spec)
     assert len(watched) == 1
     assert result.observation.captured
@@ -236,9 +236,9 @@ def test_auto_stops_at_its_limit_of_steps(steps: int, is_captured: bool) -> None
 
 def test_auto_counts_every_layer_and_direction(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit of steps counts a step of each layer and direction: 2 layers × 2 directions × 5 steps are 20."""
-    monkeypatch.setattr(framework, "MAX_CAPTURED_STEPS", 20)
+    monkeypatch.setattr(torch_observe, "MAX_CAPTURED_STEPS", 20)
     assert captured(SPECS["LSTM"], capture="auto").observation.captured
-    monkeypatch.setattr(framework, "MAX_CAPTURED_STEPS", 19)
+    monkeypatch.setattr(torch_observe, "MAX_CAPTURED_STEPS", 19)
     observation = captured(SPECS["LSTM"], capture="auto").observation
     assert observation.captured == {}
     assert observation.not_captured.startswith("20 steps with ")
@@ -246,9 +246,9 @@ def test_auto_counts_every_layer_and_direction(monkeypatch: pytest.MonkeyPatch) 
 
 def test_auto_stops_at_its_limit_of_values(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit of values counts all gates and states: 20 steps × 3 items × 4 units × 6 quantities are 1,440."""
-    monkeypatch.setattr(framework, "MAX_CAPTURED_VALUES", 1_440)
+    monkeypatch.setattr(torch_observe, "MAX_CAPTURED_VALUES", 1_440)
     assert captured(SPECS["LSTM"], capture="auto").observation.captured
-    monkeypatch.setattr(framework, "MAX_CAPTURED_VALUES", 1_439)
+    monkeypatch.setattr(torch_observe, "MAX_CAPTURED_VALUES", 1_439)
     observation = captured(SPECS["LSTM"], capture="auto").observation
     assert observation.captured == {}
     assert "1,440 values are over the limit of" in observation.not_captured
@@ -257,8 +257,8 @@ def test_auto_stops_at_its_limit_of_values(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_capture_on_knows_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked for, gates are captured above both limits."""
-    monkeypatch.setattr(framework, "MAX_CAPTURED_STEPS", 0)
-    monkeypatch.setattr(framework, "MAX_CAPTURED_VALUES", 0)
+    monkeypatch.setattr(torch_observe, "MAX_CAPTURED_STEPS", 0)
+    monkeypatch.setattr(torch_observe, "MAX_CAPTURED_VALUES", 0)
     assert captured(SPECS["GRU"], capture="on").observation.captured
 
 

@@ -12,7 +12,7 @@ NEEDED = ("numpy", "torch", "rich", "typer")
 
 def check_up() -> Checkup:
     """Versions, the processor as torch sees it, the path that nn.LSTM takes here, and the optional packages."""
-    from rnntrace.frameworks import torch as framework
+    from rnntrace.frameworks import torch_observe as framework
 
     versions = {"rnntrace": __version__, "python": platform.python_version()}
     versions |= {name: _version(name) or "not installed" for name in NEEDED}

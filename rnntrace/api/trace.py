@@ -128,9 +128,10 @@ def result_of(
 ) -> Result:
     """Run a torch module and judge the replay by it."""
     from rnntrace.frameworks import torch as framework
+    from rnntrace.frameworks.torch_observe import observe
 
     weights = weights_from_torch(spec, framework.parameters(module))
-    observation = framework.observe(module, spec, inputs, judging.capture)
+    observation = observe(module, spec, inputs, judging.capture)
     return judged(spec, weights, inputs, observation, judging, seed=seed, origin=origin, warnings=warnings)
 
 

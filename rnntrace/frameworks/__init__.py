@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from rnntrace.model.dtypes import Array
 
+UNKNOWN_PATH = "unknown path"
+"""The path of outputs that the framework does not give again, to the last bit, on the same inputs."""
+
 
 @dataclass(frozen=True)
 class Observation:

@@ -1,43 +1,20 @@
-"""torch.nn: build a module, run it, and say which path it took."""
+"""torch.nn: which module it is, how to build one, its weights, and numbers from torch's generator."""
 
-import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from rnntrace.errors import FrameworkError, SpecError, UsageError
-from rnntrace.frameworks import Observation
-from rnntrace.frameworks.torch_capture import CaptureFailed, capture_gates, native_path
+from rnntrace.errors import SpecError, UsageError
 from rnntrace.model.dtypes import Array
-from rnntrace.model.layouts import parameter_name, part_shapes
-from rnntrace.model.signals import Draw, Inputs, to_own_layout, to_time_major
+from rnntrace.model.layouts import parameter_shapes
+from rnntrace.model.signals import Draw
 from rnntrace.model.spec import KINDS, ModuleSpec
-
-MAX_CAPTURED_STEPS = 2_000
-"""`capture="auto"` follows torch's operators up to this many cell steps (layers × directions × T)."""
-MAX_CAPTURED_VALUES = 2**20
-"""… and up to this many values in all gates and states."""
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 """Devices on which torch computes; it knows others, such as meta, on which it does not."""
-
-
-def facts() -> dict[str, str]:
-    """What matters of torch's set-up here: threads, the processor's vector instructions, the path of nn.LSTM in float32."""
-    spec = ModuleSpec(kind="LSTM", input_size=2, hidden_size=2)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        module = build(spec)
-        path = _path(module, spec, Inputs(np.zeros((1, 1, 2)), np.zeros((1, 1, 2)), np.zeros((1, 1, 2))))
-    return {
-        "threads of torch": str(torch.get_num_threads()),
-        "vector instructions": torch.backends.cpu.get_cpu_capability(),
-        "path of nn.LSTM in float32": path,
-    }
 
 
 def seed(value: int) -> None:
@@ -66,14 +43,23 @@ def build(spec: ModuleSpec, device: str = "cpu") -> Any:
     try:
         return getattr(nn, spec.kind)(spec.input_size, spec.hidden_size, **options).to(torch.device(device)).eval()
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"torch cannot use the device {device!r}: {_first_line(error)}") from None
+        raise UsageError(f"torch cannot use the device {device!r}: {first_line(error)}") from None
+
+
+def kind_of(module: Any) -> str | None:
+    """The module of torch.nn whose forward this one has, which is then its own or a subclass; None for all others."""
+    for kind in KINDS:
+        base = getattr(nn, kind)
+        if isinstance(module, base) and type(module).forward is base.forward and "forward" not in vars(module):
+            return kind
+    return None
 
 
 def spec_of(module: Any) -> ModuleSpec:
     """The specification of a user's own module of torch.nn. Raises UsageError for any other module."""
-    kind = type(module).__name__
-    if kind not in KINDS or not isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
-        raise UsageError(f"expected one of torch.nn's {', '.join(KINDS)}, and got {kind}")
+    kind = kind_of(module)
+    if kind is None:
+        raise UsageError(f"expected one of torch.nn's {', '.join(KINDS)}, and got {type(module).__name__}")
     layer_options: dict[str, Any] = {}
     if isinstance(module, nn.RNNBase):
         layer_options = {
@@ -95,8 +81,8 @@ def spec_of(module: Any) -> ModuleSpec:
 
 
 def parameters(module: Any) -> dict[str, Array]:
-    """Every parameter by torch's name, as numpy arrays."""
-    return {name: to_numpy(parameter) for name, parameter in module.named_parameters()}
+    """Every parameter by torch's name, as numpy arrays; one that is computed, as by weight norm, as it is."""
+    return {name: to_numpy(getattr(module, name)) for name in parameter_shapes(spec_of(module))}
 
 
 def load_parameters(module: Any, values: Mapping[str, Array]) -> None:
@@ -127,141 +113,11 @@ def to_numpy(tensor: torch.Tensor) -> Array:
     return array
 
 
-def observe(module: Any, spec: ModuleSpec, inputs: Inputs, capture: str = "auto") -> Observation:
-    """Run the module on the inputs under no_grad in eval mode; `capture` torch's own gates: auto, on or off."""
-    if capture not in ("auto", "on", "off"):
-        raise UsageError(f"unknown capture {capture!r}: choose auto, on or off")
-    was_training = module.training
-    module.eval()
-    try:
-        with torch.no_grad(), warnings.catch_warnings():
-            # What it says stands in the answer: the path.
-            warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
-            outputs = _run(module, spec, inputs)
-            path = _path(module, spec, inputs)
-            hidden = _hidden_by_layer(module, spec, inputs, outputs)
-            captured, reason = _capture(module, spec, inputs, capture)
-    except RuntimeError as error:
-        raise FrameworkError(f"torch could not run {spec.kind} in {spec.dtype}: {_first_line(error)}") from error
-    finally:
-        module.train(was_training)
-    return Observation(
-        framework="torch",
-        version=torch.__version__.partition("+")[0],
-        device=str(next(module.parameters()).device),
-        threads=torch.get_num_threads(),
-        path=path,
-        outputs=outputs,
-        hidden=hidden,
-        captured=captured,
-        captured_path="native" if captured else "",
-        not_captured=reason,
-    )
-
-
-def _run(module: Any, spec: ModuleSpec, inputs: Inputs) -> dict[str, Array]:
-    """Call the module as its user would, in its own layout. Returns output, h_n and, for an LSTM, c_n; time-major."""
-    like = next(module.parameters())
-    signals = {"x": inputs.x, "h0": inputs.h0, **({} if inputs.c0 is None else {"c0": inputs.c0})}
-    # Copies in C order: other strides make torch choose other operators, and it warns of arrays that it must not write to.
-    x, *states = (
-        torch.from_numpy(np.array(to_own_layout(spec, name, array, inputs.unbatched), order="C")).to(like)
-        for name, array in signals.items()
-    )
-    hx = states[0] if len(states) == 1 else tuple(states)
-    if spec.is_cell:
-        output, hx = _run_cell(module, x, hx)
-    elif inputs.lengths is not None:
-        packed = pack_padded_sequence(x, torch.tensor(inputs.lengths), spec.batch_first, enforce_sorted=False)
-        output, hx = module(packed, hx)
-        output, _ = pad_packed_sequence(output, spec.batch_first, total_length=inputs.steps)
-    else:
-        output, hx = module(x, hx)
-    finals = hx if isinstance(hx, tuple) else (hx,)
-    outputs = {"output": output, **dict(zip(("h_n", "c_n"), finals, strict=False))}
-    return {name: to_time_major(spec, name, to_numpy(tensor), inputs.unbatched) for name, tensor in outputs.items()}
-
-
-def _run_cell(module: Any, x: torch.Tensor, hx: Any) -> tuple[torch.Tensor, Any]:
-    """Call a cell for every t; its hidden states one after the other, and the last state."""
-    steps = []
-    for x_t in x:
-        hx = module(x_t, hx)
-        steps.append(hx[0] if isinstance(hx, tuple) else hx)
-    return torch.stack(steps), hx
-
-
-def _path(module: Any, spec: ModuleSpec, inputs: Inputs) -> str:
-    """Which implementation this module takes here, seen by watching the first two steps of it."""
-    if next(module.parameters()).device.type != "cpu":
-        return str(next(module.parameters()).device.type)
-    lengths = inputs.lengths
-    if lengths is not None:
-        # torch unpacks a batch whose sequences are equally long, and then takes the path of a batch that was never packed.
-        lengths = tuple(1 if length < max(lengths) else min(length, 2) for length in lengths)
-    start = replace(inputs, x=inputs.x[: max(lengths or (1,))], lengths=lengths)
-    return "native" if native_path(lambda: _run(module, spec, start)) else "oneDNN"
-
-
-def _hidden_by_layer(
-    module: Any, spec: ModuleSpec, inputs: Inputs, outputs: Mapping[str, Array]
-) -> dict[tuple[int, str, str], Array]:
-    """Every layer's own h on the path the module takes.
-
-    The last layer's is the output; the layers below are run one by one. (torch gives a stack the same bits whether it runs
-    as one module or layer by layer; a test holds that.)
-    """
-    found: dict[tuple[int, str, str], Array] = {}
-    x, directions = inputs.x, len(spec.directions)
-    for layer in range(spec.num_layers):
-        if layer == spec.num_layers - 1:
-            x = outputs["output"]
-        else:
-            rows = slice(layer * directions, (layer + 1) * directions)
-            c0 = None if inputs.c0 is None else inputs.c0[rows]
-            single, single_spec = _one_layer(module, spec, layer)
-            x = _run(single, single_spec, replace(inputs, x=x, h0=inputs.h0[rows], c0=c0))["output"]
-        halves = np.split(x, directions, axis=2)
-        found |= {(layer, direction, "h"): half for direction, half in zip(spec.directions, halves, strict=True)}
-    return found
-
-
-def _one_layer(module: Any, spec: ModuleSpec, layer: int) -> tuple[Any, ModuleSpec]:
-    """One layer of a stacked module as a module of its own, with the same parameters."""
-    # Inside a stack only the first layer reads batch-first memory, and other strides may take another operator.
-    own_layout = spec.batch_first and layer == 0
-    single = replace(spec, input_size=spec.layer_input_size(layer), num_layers=1, batch_first=own_layout)
-    with torch.random.fork_rng(devices=[]):
-        built = build(single, str(next(module.parameters()).device))
-    own = dict(module.named_parameters())
-    for _, direction in single.columns:
-        for part in part_shapes(spec, layer):
-            source = own[parameter_name(spec, part, layer, direction)]
-            getattr(built, parameter_name(single, part, 0, direction)).copy_(source)
-    return built, single
-
-
-def _capture(module: Any, spec: ModuleSpec, inputs: Inputs, wanted: str) -> tuple[Mapping[tuple[int, str, str], Array], str]:
-    """Torch's own gates and states, or none and the reason."""
-    if wanted == "off":
-        return {}, "not asked for"
-    steps = len(spec.columns) * inputs.steps
-    values = steps * inputs.batch * spec.hidden_size * len(spec.cell.symbols)
-    if wanted == "auto" and (steps > MAX_CAPTURED_STEPS or values > MAX_CAPTURED_VALUES):
-        return {}, (
-            f"{steps:,} steps with {values:,} values are over the limit of {MAX_CAPTURED_STEPS:,} steps and "
-            f"{MAX_CAPTURED_VALUES:,} values; --capture on captures them all the same"
-        )
-    try:
-        return capture_gates(lambda: _run(module, spec, inputs), spec, inputs), ""
-    except CaptureFailed as failure:
-        return {}, str(failure)
-
-
 def _torch_dtype(spec: ModuleSpec) -> torch.dtype:
     dtype: torch.dtype = getattr(torch, spec.dtype)
     return dtype
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of an error, which torch follows by its own call stack."""
     return str(error).strip().partition("\n")[0]
