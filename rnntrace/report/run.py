@@ -11,6 +11,8 @@ from rnntrace.engine.compare import Comparison, Place, Verdict
 from rnntrace.engine.quantities import OUTPUTS
 from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
+from rnntrace.model.signals import Inputs
+from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.result import Result
 from rnntrace.report.select import View
 from rnntrace.report.table import SCHEMA, Line, Report
@@ -31,7 +33,23 @@ def run_report(result: Result, view: View, command: str = "run") -> Report:
 
 def headline(result: Result) -> tuple[Line, ...]:
     """The module and the framework's side; the signals; what there is to know of the framework's values."""
-    spec, seen, inputs = result.spec, result.observation, result.inputs
+    seen = result.observation
+    signals = describe_signals(result.spec, result.inputs, result.origin)
+    if result.replay == "forced":
+        signals.append(f"replay forced with {seen.framework}'s own states")
+    lines: list[Line] = [
+        (tuple(describe(result.spec, result.seed)), _other_side(seen)),
+        (tuple(signals), ()),
+    ]
+    if seen.captured_path and seen.captured_path != seen.path:
+        lines.append(((f"{seen.framework}'s gates and states in the table: captured on its {seen.captured_path} path",), ()))
+    elif seen.not_captured:
+        lines.append(((f"{seen.framework}'s own gates: not captured ({seen.not_captured})",), ()))
+    return tuple(lines)
+
+
+def describe(spec: ModuleSpec, seed: int | None = None) -> list[str]:
+    """The module in words; the seed from which it and its signals were drawn, if any were."""
     size = f"{spec.input_size}, {spec.hidden_size}" + (f", proj_size={spec.proj_size}" if spec.proj_size else "")
     module = [f"{spec.kind}({size})"]
     if not spec.is_cell:
@@ -45,26 +63,21 @@ def headline(result: Result) -> tuple[Line, ...]:
     if spec.batch_first:
         module.append("batch first")
     module.append(spec.dtype)
-    if result.seed is not None:
-        module.append(f"seed {result.seed}")
+    if seed is not None:
+        module.append(f"seed {seed}")
+    return module
+
+
+def describe_signals(spec: ModuleSpec, inputs: Inputs, origin: Mapping[str, str]) -> list[str]:
+    """Where x, h0 and c0 come from, and how many steps and items there are; `origin` as in a result."""
     sizes = f"T={inputs.steps}" + (", unbatched" if inputs.unbatched else f", B={inputs.batch}")
-    signals = [f"x: {result.origin.get('x', 'given')}, {sizes}"]
+    signals = [f"x: {origin.get('x', 'given')}, {sizes}"]
     for name in ("h0", "c0") if spec.has_cell_state else ("h0",):
-        origin = result.origin.get(name, "given")
-        signals.append(f"{name} = 0" if origin == "zeros" else f"{name}: {origin}")
+        source = origin.get(name, "given")
+        signals.append(f"{name} = 0" if source == "zeros" else f"{name}: {source}")
     if inputs.lengths:
         signals.append("lengths " + ",".join(map(str, inputs.lengths)))
-    if result.replay == "forced":
-        signals.append(f"replay forced with {seen.framework}'s own states")
-    lines: list[Line] = [
-        (tuple(module), _other_side(seen)),
-        (tuple(signals), ()),
-    ]
-    if seen.captured_path and seen.captured_path != seen.path:
-        lines.append(((f"{seen.framework}'s gates and states in the table: captured on its {seen.captured_path} path",), ()))
-    elif seen.not_captured:
-        lines.append(((f"{seen.framework}'s own gates: not captured ({seen.not_captured})",), ()))
-    return tuple(lines)
+    return signals
 
 
 def _other_side(seen: Observation) -> tuple[str, ...]:
