@@ -12,7 +12,7 @@ from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
 
 def layouts_report(framework: str | None) -> Report:
     """Every framework's gate orders, biases and resets; for one framework the recipe as well. Raises UsageError."""
-    chosen = CONVENTIONS if framework is None else (_named(framework),)
+    chosen = CONVENTIONS if framework is None else (convention_named(framework),)
     tables = [_overview(chosen)]
     tables += [_recipe(convention) for convention in chosen if framework is not None]
     return Report(
@@ -31,8 +31,8 @@ def layouts_report(framework: str | None) -> Report:
     )
 
 
-def _named(framework: str) -> Convention:
-    """By its name, or the beginning of it, in any case."""
+def convention_named(framework: str) -> Convention:
+    """The row of a framework by its name, or the beginning of it, in any case. Raises UsageError."""
     wanted = framework.lower()
     found = [convention for convention in CONVENTIONS if convention.framework.lower().startswith(wanted)]
     aliases = {"torch": "PyTorch", "coreml": "Core ML", "tensorflow": "Keras 3"}
