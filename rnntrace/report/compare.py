@@ -9,6 +9,7 @@ from rnntrace.report.result import Result
 from rnntrace.report.run import run_report
 from rnntrace.report.select import View
 from rnntrace.report.table import SCHEMA, Line, Report
+from rnntrace.report.tidy import tidy_rows
 
 
 def compare_report(file: str, results: Mapping[str, Result], view: View, *, from_shapes: bool = True) -> Report:
@@ -38,6 +39,7 @@ def compare_report(file: str, results: Mapping[str, Result], view: View, *, from
             ],
         },
         warnings=tuple(f"{prefix}: {warning}" for prefix, report in reports.items() for warning in report.warnings),
+        rows=tidy_rows(dict(zip(reports, results.values(), strict=True)), view),
     )
 
 

@@ -16,6 +16,7 @@ from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.result import Result
 from rnntrace.report.select import View
 from rnntrace.report.table import SCHEMA, Line, Report
+from rnntrace.report.tidy import tidy_rows
 from rnntrace.report.trace import output_tables, trace_tables, weight_tables
 
 
@@ -28,6 +29,7 @@ def run_report(result: Result, view: View, command: str = "run") -> Report:
         passed=result.passed,
         document=document(result, command, weights="weights" in view.parts),
         warnings=result.warnings,
+        rows=tidy_rows({"": result}, view),
     )
 
 

@@ -1,6 +1,6 @@
 """A report: what every renderer gets, and all that it gets."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -102,6 +102,17 @@ class Formulas:
     lines: tuple[Formula, ...]
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Values one a row, in full precision, in as many rows as there are values: too many to lay out as tables.
+
+    `blocks` gives them in blocks, tables whose columns have these headings, each worked out when it is asked for.
+    """
+
+    headings: tuple[str, ...]
+    blocks: Callable[[], Iterator[Table]]
+
+
 Line = tuple[tuple[str, ...], tuple[str, ...]]
 """Parts of a line from the left, and parts for the right margin."""
 
@@ -113,7 +124,7 @@ class Report:
     `headline` are lines of parts, some of them for the right margin; `conclusion` are parts of the last line, the verdict
     first if there is one, and then `passed` says which it is; `document` is the whole result as nested mappings, lists,
     plain values and arrays, for formats that lose nothing. Formulas stand above the tables, and `panels` below them are to
-    be drawn as coloured cells.
+    be drawn as coloured cells. `rows` are the values of a trace, None for reports whose tables are all their values.
     """
 
     headline: tuple[Line, ...]
@@ -124,3 +135,4 @@ class Report:
     warnings: tuple[str, ...] = field(default=())
     formulas: tuple[Formulas, ...] = ()
     panels: tuple[Panel, ...] = ()
+    rows: Rows | None = None

@@ -20,7 +20,7 @@ Masked = np.ma.MaskedArray[tuple[int, ...], np.dtype[np.float64]]
 
 def trace_tables(result: Result, view: View) -> Iterator[Table]:
     """The steps of a trace, as far as `view` selects them."""
-    symbols = _shown_symbols(result, view)
+    symbols = shown_symbols(result, view)
     if not symbols:
         return
     for layer, direction in result.spec.columns:
@@ -29,7 +29,7 @@ def trace_tables(result: Result, view: View) -> Iterator[Table]:
                 yield _steps(result, view, symbols, layer, direction, item)
 
 
-def _shown_symbols(result: Result, view: View) -> list[tuple[str, str]]:
+def shown_symbols(result: Result, view: View) -> list[tuple[str, str]]:
     """(group, symbol) of the columns, in order: what a gate sees, the gates, the states."""
     cell = result.spec.cell
     terms = [("terms", symbol) for gate in cell.gates for symbol in (input_term_symbol(gate), recurrent_term_symbol(gate))]

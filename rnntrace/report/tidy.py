@@ -1,0 +1,167 @@
+"""The values of results on rows of their own: tidy data for a data frame or a spreadsheet."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnntrace.model.dtypes import Array, Flags
+from rnntrace.report.result import Result
+from rnntrace.report.select import View
+from rnntrace.report.table import Column, Rows, Scale, Table
+from rnntrace.report.trace import selected, shown_symbols
+
+_SCALES = {
+    "module": Scale.NAME,
+    "layer": Scale.INDEX,
+    "direction": Scale.NAME,
+    "t": Scale.INDEX,
+    "item": Scale.INDEX,
+    "unit": Scale.INDEX,
+    "symbol": Scale.NAME,
+    "replay": Scale.SIGNED,
+    "framework": Scale.SIGNED,
+    "difference": Scale.DIFFERENCE,
+}
+
+
+def tidy_rows(results: Mapping[str, Result], view: View) -> Rows:
+    """Every value that `view` selects, by module; the module is named where there are several.
+
+    `replay` and `framework` have the dtypes of the traces, `difference` is |replay - framework| in float64. A framework's value
+    that is not known does not exist here, nor does the difference at t = 0, where both sides are given the same state. Weights
+    have neither t nor item; those of matrices are called by row and column as in the tables, unit 1 of `W_if[2]`. Steps
+    behind the end of a shorter sequence have no row.
+    """
+    headings = tuple(_SCALES) if len(results) > 1 else tuple(_SCALES)[1:]
+
+    def blocks() -> Iterator[Table]:
+        for module, result in results.items():
+            for block in chain(_weights(result, view), _steps(result, view), _outputs(result, view)):
+                columns = {"module": module, **block}
+                yield Table(module, tuple(_column(heading, columns[heading], len(block["unit"])) for heading in headings))
+
+    return Rows(headings, blocks)
+
+
+def _column(heading: str, values: Any, rows: int) -> Column:
+    """A column of an array, of one value in every row, or of None: values that do not exist."""
+    if values is None:
+        values = np.ma.array(np.zeros(rows), mask=True)
+    elif not isinstance(values, np.ndarray):
+        values = np.full(rows, values, object if isinstance(values, str) else None)
+    return Column(heading, values, _SCALES[heading])
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Of which layer, direction and symbol values are, and by row and item the t they belong to and whether they exist."""
+
+    layer: int
+    direction: str
+    symbol: str
+    t: NDArray[np.int_]
+    exists: Flags
+
+
+def _rows(view: View, place: _Place, replay: Array, framework: Array | None) -> dict[str, Any]:
+    """The columns for both sides (rows, B, ·), as far as they are selected."""
+    _, items, units = replay.shape
+    chosen = (place.exists & _chosen(view.times, place.t))[..., None]
+    chosen = chosen & _chosen(view.items, np.arange(items))[:, None] & _chosen(view.units, np.arange(units))
+    row, item, unit = np.nonzero(chosen)
+    t, mine = place.t[row, item], replay[chosen]
+    theirs, difference = None, None
+    if framework is not None:
+        theirs = framework[chosen]
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(mine.astype(np.float64) - theirs.astype(np.float64))
+        difference = np.ma.masked_where(t == 0, apart)
+    return {
+        "layer": place.layer,
+        "direction": place.direction,
+        "t": t,
+        "item": item,
+        "unit": unit,
+        "symbol": place.symbol,
+        "replay": mine,
+        "framework": theirs,
+        "difference": difference,
+    }
+
+
+def _steps(result: Result, view: View) -> Iterator[dict[str, Any]]:
+    """Terms, gates and states of every layer and direction, for states from t = 0."""
+    inputs, trace = result.inputs, result.trace
+    t = np.arange(inputs.steps + 1)[:, None].repeat(inputs.batch, axis=1)
+    exists = np.ones(t.shape, bool)
+    if inputs.valid is not None:
+        exists[1:] = inputs.valid
+    for layer, direction in _columns(result, view):
+        for _, symbol in shown_symbols(result, view):
+            first = 0 if symbol in result.spec.cell.states else 1
+            sides = [trace[symbol, layer, direction], result.framework_values.get((layer, direction, symbol))]
+            if first == 0:
+                initial = trace.initial(symbol, layer, direction)[None]
+                sides = [None if side is None else np.concatenate([initial.astype(side.dtype), side]) for side in sides]
+            assert sides[0] is not None
+            yield _rows(view, _Place(layer, direction, symbol, t[first:], exists[first:]), sides[0], sides[1])
+
+
+def _outputs(result: Result, view: View) -> Iterator[dict[str, Any]]:
+    """output, h_n and c_n by the layer and direction that they come from; t of h_n and c_n is the last step of each item."""
+    if "outputs" not in view.parts:
+        return
+    inputs, spec = result.inputs, result.spec
+    times = np.arange(1, inputs.steps + 1)[:, None].repeat(inputs.batch, axis=1)
+    for name, values in result.replayed_outputs.items():
+        expected = result.observation.outputs.get(name)
+        for layer, direction in _columns(result, view):
+            if name != "output":
+                t = result.trace.final_step(direction)[None]
+                # From behind: the other side may have given the last rows alone.
+                row = spec.columns.index((layer, direction)) - len(spec.columns)
+                mine = values[row][None]
+                theirs = expected[row][None] if expected is not None and len(expected) >= -row else None
+            elif layer == spec.num_layers - 1:
+                t = times
+                start = spec.directions.index(direction) * spec.output_size
+                half = np.s_[..., start : start + spec.output_size]
+                mine, theirs = values[half], None if expected is None else expected[half]
+            else:
+                continue
+            yield _rows(view, _Place(layer, direction, name, t, np.ones(t.shape, bool)), mine, theirs)
+
+
+def _weights(result: Result, view: View) -> Iterator[dict[str, Any]]:
+    """The weights of each gate; both sides have the same, so that they stand once."""
+    if "weights" not in view.parts:
+        return
+    for layer, direction in _columns(result, view):
+        for name, block in result.weights[layer, direction].by_gate(result.spec.cell.gates):
+            rows = np.flatnonzero(_chosen(view.units, np.arange(len(block))))
+            names = [f"{name}[{k}]" for k in range(block.shape[1])] if block.ndim == 2 else [name]
+            yield {
+                "layer": layer,
+                "direction": direction,
+                "t": None,
+                "item": None,
+                "unit": rows.repeat(len(names)),
+                "symbol": np.tile(np.array(names, object), len(rows)),
+                "replay": block[rows].ravel(),
+                "framework": None,
+                "difference": None,
+            }
+
+
+def _columns(result: Result, view: View) -> list[tuple[int, str]]:
+    """The layers and directions that are selected."""
+    return [column for column in result.spec.columns if selected(column[0], view.layers)]
+
+
+def _chosen(numbers: Sequence[int] | None, among: NDArray[np.int_]) -> Flags:
+    """Which of them are selected; None stands for all."""
+    return np.ones(among.shape, bool) if numbers is None else np.isin(among, numbers)
