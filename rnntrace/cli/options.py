@@ -68,6 +68,11 @@ class Format(StrEnum):
     TABLE = "table"
     PLAIN = "plain"
     JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+    HTML = "html"
 
 
 class When(StrEnum):
@@ -242,6 +247,6 @@ Save = Annotated[
     typer.Option("--save", metavar="FILE", help="Save the trace as .npz or .safetensors.", rich_help_panel=OUTPUT),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print the verdict alone; JSON stays whole.", rich_help_panel=OUTPUT)
+    bool, typer.Option("--quiet", "-q", help="Print the verdict alone; json, jsonl and csv stay whole.", rich_help_panel=OUTPUT)
 ]
 Color = Annotated[When, typer.Option("--color", help="When to colour.", rich_help_panel=OUTPUT)]

@@ -2,13 +2,13 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rnntrace.errors import FileError, UsageError, show
 from rnntrace.files.atomic import replace_files
-from rnntrace.render import Style, render
+from rnntrace.render import DATA, Style, pieces
 from rnntrace.render.layout import DOT
 from rnntrace.report.table import Report
 
@@ -40,19 +40,23 @@ def emit(report: Report, look: Look, output: Path | None, others: Sequence[tuple
         digits=look.digits,
         max_rows=look.max_rows,
     )
-    verdict_alone = look.quiet and look.format != "json"
-    text = DOT.join(report.conclusion) + "\n" if verdict_alone else render(report, look.format, style)
-    replace_files([*others, *([(output, text.encode())] if output else [])])
+    verdict_alone = look.quiet and look.format not in DATA
+    text = [DOT.join(report.conclusion) + "\n"] if verdict_alone else pieces(report, look.format, style)
+    replace_files([*others, *([(output, b"".join(piece.encode() for piece in text))] if output else [])])
     for warning in report.warnings:
         print(f"rnntrace: warning: {show(warning)}", file=sys.stderr)
     if output is None and sys.stdout is not None:
         _write(text)
 
 
-def _write(text: str) -> None:
-    """Write to stdout. Whoever reads it may stop before the end: the exit code is the verdict's all the same."""
+def _write(text: Iterable[str]) -> None:
+    """Write to stdout, each piece as soon as it is there.
+
+    Whoever reads it may stop before the end: the exit code is the verdict's all the same.
+    """
     try:
-        sys.stdout.write(_encodable(text))
+        for piece in text:
+            sys.stdout.write(_encodable(piece))
         sys.stdout.flush()
     except BrokenPipeError:
         # Python would complain once more when it closes stdout.

@@ -1,5 +1,9 @@
-"""How it looks: one file per output format, each with `render(report, style) -> str`. Renderers see the report alone."""
+"""How it looks: one file per output format, each with `render(report, style)` that yields the text in pieces.
 
+Renderers see the report alone.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -10,7 +14,14 @@ RENDERERS = {
     "table": "rnntrace.render.rich",
     "plain": "rnntrace.render.plain",
     "json": "rnntrace.render.json",
+    "jsonl": "rnntrace.render.jsonl",
+    "csv": "rnntrace.render.csv",
+    "markdown": "rnntrace.render.markdown",
+    "latex": "rnntrace.render.latex",
+    "html": "rnntrace.render.html",
 }
+DATA = ("json", "jsonl", "csv")
+"""Formats for programs: they are whole or not there, however little a person wants to see."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +34,14 @@ class Style:
     max_rows: int = 40
 
 
-def render(report: Report, format: str, style: Style) -> str:
-    """The report as text in one of the formats, ending in a newline."""
+def pieces(report: Report, format: str, style: Style) -> Iterator[str]:
+    """The report as text in one of the formats, piece by piece, ending in a newline. Raises UsageError."""
     if format not in RENDERERS:
         raise UsageError(f"unknown format {format!r}: choose one of {', '.join(RENDERERS)}")
-    text: str = import_module(RENDERERS[format]).render(report, style)
-    return text
+    found: Iterator[str] = import_module(RENDERERS[format]).render(report, style)
+    return found
+
+
+def render(report: Report, format: str, style: Style) -> str:
+    """The report as one text."""
+    return "".join(pieces(report, format, style))

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from rnntrace.render import Style
 from rnntrace.report.table import Report
 
 
-def render(report: Report, style: Style) -> str:
+def render(report: Report, style: Style) -> Iterator[str]:
     """The report's document. Nothing is rounded or left out, whatever the style says."""
-    return json.dumps(plain(report.document), ensure_ascii=False, allow_nan=False) + "\n"
+    yield json.dumps(plain(report.document), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def plain(value: Any) -> Any:

@@ -1,9 +1,11 @@
 """Plain text for grep and awk: the same tables, every row, columns between spaces, no lines and no colour."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from rnntrace.render import Style
-from rnntrace.render.layout import DOT, margin
+from rnntrace.render.layout import DOT, equations, margin
 from rnntrace.render.numbers import cells, notation
 from rnntrace.report.table import Report, Table
 
@@ -11,12 +13,14 @@ MISSING = "-"
 """Stands where a value does not exist, so that every row has as many fields."""
 
 
-def render(report: Report, style: Style) -> str:
+def render(report: Report, style: Style) -> Iterator[str]:
     """The report as aligned text; headline and verdict stand on lines of their own."""
     lines = [line for left, right in report.headline for line in margin(left, right, None)]
+    for formulas in report.formulas:
+        lines += ["", formulas.title, *equations(formulas, None)]
     for table in report.tables:
         lines += ["", table.title, *_rows(table, style.digits)]
-    return "\n".join([*lines, "", DOT.join(report.conclusion), ""])
+    yield "\n".join([*lines, "", DOT.join(report.conclusion), ""])
 
 
 def _rows(table: Table, digits: int) -> list[str]:

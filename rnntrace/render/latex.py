@@ -1,0 +1,169 @@
+"""LaTeX: a document that compiles as it is, with nothing but the article class and amsmath."""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import groupby
+
+from rnntrace.render import Style
+from rnntrace.render.blocks import LABELS, TEXTS, Block, Page, shown_tables, split
+from rnntrace.render.layout import DOT, aligned
+from rnntrace.render.numbers import cells, notation
+from rnntrace.report.table import Column, Report, Scale, Table
+
+WIDTH = 104
+"""Figures of \\footnotesize that stand side by side on the page."""
+PAGE_ROWS = 45
+"""Rows of a tabular; a longer table goes on in another one, as a tabular cannot be broken between pages."""
+MATRIX = (20, 10)
+"""Rows and columns of the largest matrix that is written as such; amsmath allows ten columns."""
+
+_HEAD = r"""% Compiles as it is. To take a part into a document of your own, load amsmath there.
+\documentclass[a4paper]{article}
+\usepackage{amsmath}
+\setlength{\textwidth}{16cm}
+\setlength{\oddsidemargin}{0cm}
+\setlength{\textheight}{24cm}
+\setlength{\topmargin}{-1.5cm}
+\setlength{\parindent}{0pt}
+\setlength{\tabcolsep}{3pt}
+\allowdisplaybreaks
+\begin{document}
+\raggedright
+"""
+
+_SPECIALS = {
+    **{char: f"\\{char}" for char in "{}$&#%_"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "|": r"\textbar{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    '"': "''",
+    "·": r"\ensuremath{\cdot}",
+    "…": r"\dots{}",
+    "Δ": r"\ensuremath{\Delta}",
+    "✗": r"\ensuremath{\times}",
+    "×": r"\ensuremath{\times}",
+    "⊙": r"\ensuremath{\odot}",
+    "σ": r"\ensuremath{\sigma}",
+    "−": r"\ensuremath{-}",
+    "ₜ": r"\textsubscript{t}",
+    "₋": r"\textsubscript{-}",
+    "₁": r"\textsubscript{1}",
+}
+
+
+def render(report: Report, style: Style) -> Iterator[str]:
+    """Headline, formulas in align*, weights as matrices, tables that are split where they are wider than the page."""
+    yield _HEAD
+    for left, right in report.headline:
+        yield f"{escape(DOT.join((*left, *right)))}\\par\n"
+    for formulas in report.formulas:
+        yield _title(formulas.title) + _display(aligned(formulas, escape))
+    for table in shown_tables(report, style.max_rows):
+        if isinstance(table, str):
+            yield f"\\medskip {escape(table)}\\par\n"
+        elif matrices := _matrices(table, style):
+            yield _title(table.title) + _display(matrices)
+        else:
+            yield from _tables(table, style)
+    verdict, _, reasons = DOT.join(report.conclusion).partition("  ")
+    told = f"\\textbf{{{escape(verdict)}}} {escape(reasons)}" if report.passed is not None else escape(verdict)
+    yield f"\\bigskip {told}\n\\end{{document}}\n"
+
+
+def escape(text: str) -> str:
+    """The text as TeX has to be told it. A weight such as W_ii gets its index; what no basic font has, its code point."""
+    escaped = "".join(map(_character, text.replace("--", "-\0-"))).replace("\0", "{}")
+    escaped = escaped.replace(r"}\textsubscript{", "")
+    return re.sub(r"\b([Wb])\\_(\w+)", r"$\1_{\2}$", escaped)
+
+
+def _character(char: str) -> str:
+    if char in _SPECIALS:
+        return _SPECIALS[char]
+    # Letters with an accent are made of a letter and the accent, and the kernel knows them.
+    if char == "\0" or (char.isascii() and char.isprintable()) or ("À" <= char <= "ÿ" and unicodedata.decomposition(char)):
+        return char
+    return rf"\texttt{{U+{ord(char):04X}}}"
+
+
+def _title(title: str) -> str:
+    return f"\n\\medskip\\textbf{{{escape(title)}}}\\par\\nopagebreak\n"
+
+
+def _display(lines: Sequence[str]) -> str:
+    return "\\begin{align*}\n" + "\n".join(lines) + "\n\\end{align*}\n"
+
+
+def _matrices(table: Table, style: Style) -> list[str]:
+    """The sections of a table of weights as matrices with their biases, a line each; nothing for any other table."""
+    if notation(table.columns) != "f" or table.rows > min(style.max_rows or MATRIX[0], MATRIX[0]):
+        return []
+    lines = []
+    values = (column for column in table.columns if column.scale not in LABELS)
+    for section, found in groupby(values, lambda column: column.section):
+        columns = list(found)
+        matrix = [column for column in columns if column.heading.startswith(f"{section}[")]
+        if not section or not 1 <= len(matrix) <= MATRIX[1]:
+            return []
+        vectors = [(column.heading, [column]) for column in columns if column not in matrix]
+        lines.append(" & ".join(_matrix(name, part, style.digits) for name, part in [(section, matrix), *vectors]))
+    return [*(rf"{line} \\[1ex]" for line in lines[:-1]), *lines[-1:]]
+
+
+def _matrix(name: str, columns: Sequence[Column], digits: int) -> str:
+    rows = zip(*(cells(column, digits, "f") for column in columns), strict=True)
+    body = r" \\ ".join(" & ".join(text if text[-1].isdigit() else rf"\text{{{text}}}" for text in row) for row in rows)
+    return rf"{_symbol(name)} &= \begin{{bmatrix}} {body} \end{{bmatrix}}"
+
+
+def _symbol(name: str) -> str:
+    letter, _, index = name.partition("_")
+    return f"{letter}_{{{index}}}"
+
+
+def _tables(table: Table, style: Style) -> Iterator[str]:
+    texts = partial(_texts, digits=style.digits, kind=notation(table.columns))
+    for block in split(table, texts, style.max_rows, Page(WIDTH, gaps=(2,))):
+        lines = list(_rows(block))
+        yield _title(block.title)
+        for start in range(0, max(len(lines), 1), PAGE_ROWS):
+            yield "\n".join([*_begin(block), *lines[start : start + PAGE_ROWS], r"\end{tabular}}\par\smallskip", ""])
+        if block.remark:
+            yield f"{escape(block.remark)}\\par\n"
+
+
+def _texts(column: Column, rows: Sequence[int], digits: int, kind: str) -> list[str]:
+    texts = cells(column, digits, kind, rows)
+    if column.flagged is None:
+        return texts
+    return [text + (" ✗" if column.flagged[row] else "") for text, row in zip(texts, rows, strict=True)]
+
+
+def _begin(block: Block) -> Iterator[str]:
+    """The head of a tabular. A sentence that is wider than what the other columns leave is broken into lines."""
+    widths = [max(map(len, (column.heading, *texts))) for column, texts in zip(block.columns, block.texts, strict=True)]
+    sides = []
+    for column, width, line in zip(block.columns, widths, block.lines, strict=True):
+        left = WIDTH - (sum(widths) + 2 * len(widths) - width)
+        side = "l" if column.scale in TEXTS else "r"
+        if column.scale is Scale.WORD and width > left:
+            side = rf"p{{{max(left, 20) / 2:g}em}}"
+        sides.append("|" * line + side)
+    yield rf"{{\footnotesize\begin{{tabular}}{{{''.join(sides)}}}"
+    yield " & ".join(escape(column.heading) for column in block.columns) + r" \\ \hline"
+
+
+def _rows(block: Block) -> Iterator[str]:
+    columns = [
+        [escape(text) if column.scale in TEXTS else escape(text).replace("-", "$-$") for text in texts]
+        for column, texts in zip(block.columns, block.texts, strict=True)
+    ]
+    for number, row in enumerate(zip(*columns, strict=True)):
+        if block.left_out and number == block.middle:
+            yield " & ".join([r"\dots"] * len(columns)) + r" \\"
+        yield " & ".join(row) + r" \\"
