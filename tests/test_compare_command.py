@@ -197,7 +197,7 @@ def test_all_modules_of_a_file(checkpoint: Path, capsys: pytest.CaptureFixture[s
     text = capsys.readouterr().out
     assert "PASS  2 of 2 modules agree" in text
     assert "encoder · layer 0 · forward · item 0" in text
-    assert "not told by shapes, and taken for: tanh, time first" in text
+    assert "not told by the file, and taken for: tanh, time first" in text
     assert exit_code(["compare", str(checkpoint), "--seed", "1", "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [(module["module"], module["verdict"], module["seed"]) for module in found["modules"]] == [

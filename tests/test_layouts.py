@@ -13,7 +13,7 @@ from strategies import examples, specs
 
 from rnntrace.errors import WeightsError
 from rnntrace.model.dtypes import Array
-from rnntrace.model.layouts import cast, group_by_module, parameter_shapes, recognise, weights_from_torch
+from rnntrace.model.layouts import group_by_module, parameter_shapes, parameters_of, recognise, weights_from_torch
 from rnntrace.model.spec import KINDS, ModuleSpec
 
 # The order of the gate blocks as the documentation of torch.nn.RNN, LSTM and GRU gives it, from the first row down.
@@ -166,14 +166,24 @@ def test_a_misshaped_parameter_is_named_with_both_shapes(name: str, shape: tuple
     assert f"{name} should have shape {expected} for LSTM(3, 2), and has shape {shape}" in str(caught.value)
 
 
-def test_casting_changes_the_format_and_nothing_else() -> None:
-    """Every parameter is there in the new format with the same numbers."""
-    parameters = numbered(simple("GRU"))
-    found = cast(parameters, np.dtype(np.float32))
-    assert list(found) == list(parameters)
-    for name, array in found.items():
-        assert array.dtype == np.float32
-        assert np.array_equal(array, parameters[name])
+def test_another_format_changes_the_format_and_nothing_else() -> None:
+    """Every array is there in the new format with the same numbers, and what is too large for it is infinite."""
+    weights = weights_from_torch(simple("GRU"), numbered(simple("GRU")))
+    weights[0, "forward"].W_hh[0, 0, 0] = 1e300
+    found = weights.astype(np.dtype(np.float32))
+    for mine, theirs in zip(found.arrays, weights.arrays, strict=True):
+        assert mine.dtype == np.float32
+        assert np.array_equal(mine, np.where(theirs == 1e300, np.inf, theirs))
+
+
+@given(specs())
+@examples(100)
+def test_torchs_parameters_come_back_as_they_were(spec: ModuleSpec) -> None:
+    """There and back: every parameter under its name with its numbers."""
+    parameters = numbered(spec)
+    found = parameters_of(spec, weights_from_torch(spec, parameters))
+    assert set(found) == set(parameters)
+    assert all(np.array_equal(found[name], parameters[name]) for name in found)
 
 
 # --- telling a module from its parameters -----------------------------------------------------------------------------

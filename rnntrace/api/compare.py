@@ -2,22 +2,30 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from rnntrace.api.compare_one import Told, compare_with_expected, compare_with_torch, read_weights
+from rnntrace.api.compare_one import Modules, Told, compare_with_expected, compare_with_torch, read_weights
 from rnntrace.api.compare_two import compare_traces, compare_weights, is_trace
 from rnntrace.api.judging import Judging
-from rnntrace.api.sources import Sources
+from rnntrace.api.sources import Sources, read_sources
 from rnntrace.errors import UsageError
 from rnntrace.files import label
 from rnntrace.report.result import Result
 
 
+class ReadSources(Protocol):
+    """Reads the signals once it is known which axis of x is time."""
+
+    def __call__(self, *, batch_first: bool) -> Sources:
+        """The signals."""
+
+
 @dataclass(frozen=True)
 class Compared:
-    """The results by module; `from_shapes` if what the modules are was told from shapes."""
+    """The results by module; `assumed` are the fields of each module's spec that its file does not tell."""
 
     results: Mapping[str, Result]
-    from_shapes: bool
+    assumed: Mapping[str, tuple[str, ...]]
 
 
 def compare(
@@ -25,29 +33,49 @@ def compare(
     other: str | None = None,
     *,
     told: Told | None = None,
-    sources: Sources | None = None,
+    sources: ReadSources = read_sources,
     judging: Judging | None = None,
     expected: str | None = None,
+    framework: str | None = None,
     distribution: str = "normal",
     seed: int | None = None,
     device: str = "cpu",
 ) -> Compared:
     """Compare saved weights with torch or with `expected` outputs, or two files: saved traces, or weights on the same input.
 
+    With `expected` torch is left out, unless `framework` asks for it too: then there are two results, and both must agree.
     Raises RnnTraceError for files that cannot be read or compared.
     """
-    told, sources, judging = told or Told(), sources or Sources(), judging or Judging()
-    if other is not None and expected is not None:
-        raise UsageError("--expected judges one file of weights: leave it or the second file out")
+    told, judging = told or Told(), judging or Judging()
+    if other is not None and (expected is not None or framework is not None):
+        option = "--expected" if expected is not None else "--framework"
+        raise UsageError(f"{option} judges one file of weights: leave it or the second file out")
+    if framework not in (None, "torch"):
+        raise UsageError(f"unknown framework {framework!r}: torch is the one there is")
     if other is not None and is_trace(file):
-        return Compared(compare_traces(file, other, judging), from_shapes=False)
+        return Compared(compare_traces(file, other, judging), {})
     modules = read_weights(file, told)
+    signals = sources(batch_first=any(module.spec.batch_first for module in modules.values()))
     if other is not None:
         names = label(file), label(other)
         second = read_weights(other, told)
-        results = compare_weights(modules, second, sources, judging, names, distribution=distribution, seed=seed)
+        results = compare_weights(modules, second, signals, judging, names, distribution=distribution, seed=seed)
     elif expected is not None:
-        results = compare_with_expected(modules, sources, judging, expected)
+        results = compare_with_expected(modules, signals, judging, expected)
+        if framework is not None:
+            beside = compare_with_torch(modules, signals, judging, device=device)
+            return _both(modules, results, beside)
     else:
-        results = compare_with_torch(modules, sources, judging, distribution=distribution, seed=seed, device=device)
-    return Compared(results, from_shapes=True)
+        results = compare_with_torch(modules, signals, judging, distribution=distribution, seed=seed, device=device)
+    return Compared(results, {prefix: modules[prefix].assumed for prefix in results})
+
+
+def _both(modules: Modules, expected: Mapping[str, Result], torch: Mapping[str, Result]) -> Compared:
+    """The same modules judged twice; each result is named by what it was judged by."""
+    sides = {"expected": expected, "torch": torch}
+    named = {
+        " · ".join(filter(None, (prefix, side))): (result, modules[prefix].assumed)
+        for side, results in sides.items()
+        for prefix, result in results.items()
+    }
+    return Compared({name: result for name, (result, _) in named.items()}, {name: told for name, (_, told) in named.items()})

@@ -20,7 +20,7 @@ from rnntrace.errors import UsageError, show
 from rnntrace.files import label, read_tensors
 from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import DTYPES
-from rnntrace.model.layouts import cast, weights_from_torch
+from rnntrace.model.module import Module
 from rnntrace.model.signals import Draw, Inputs, assemble
 from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
@@ -77,17 +77,17 @@ def compare_weights(
         if len(pairs) < max(len(first), len(second)):
             mine, theirs = (", ".join(show(prefix) or "(no prefix)" for prefix in modules) for modules in (first, second))
             raise UsageError(f"{names[0]} holds {mine}, and {names[1]} holds {theirs}: choose with --module")
-    results = {}
+    results: dict[str, Result] = {}
     seed = checked_seed(seed)
     for mine, theirs in pairs:
-        (spec, parameters), (other, others) = first[mine], second[theirs]
-        if command_line(spec) != command_line(other):
+        spec, other = _agreed(first[mine], second[theirs])
+        if replace(other, batch_first=spec.batch_first, dtype=spec.dtype) != spec:
             raise UsageError(
-                f"{names[0]} holds {command_line(spec)}, and {names[1]} {command_line(other)}: their shapes differ"
+                f"{names[0]} holds {_described(spec)}, and {names[1]} {_described(other)}: they are different modules"
             )
         spec = replace(spec, dtype=_coarser(spec, other))
         inputs = _inputs(spec, sources, distribution, seed)
-        weights, changed = (weights_from_torch(spec, cast(found, spec.precision.replay)) for found in (parameters, others))
+        weights, changed = (module.weights.astype(spec.precision.replay) for module in (first[mine], second[theirs]))
         trace = replay(spec, changed, inputs)
         observation = Observation(OTHER, "", "", 0, names[1], trace.outputs, {}, trace.columns)
         results[mine] = judged(
@@ -101,6 +101,21 @@ def compare_weights(
             warnings=[*sources.warnings, *_differences(spec, weights, changed)],
         )
     return results
+
+
+def _agreed(first: Module, second: Module) -> tuple[ModuleSpec, ModuleSpec]:
+    """Both specs; what one file does not tell is taken from the other."""
+    mine, theirs = first.spec, second.spec
+    if "nonlinearity" in first.assumed and mine.kind == theirs.kind:
+        mine = replace(mine, nonlinearity=theirs.nonlinearity)
+    elif "nonlinearity" in second.assumed and mine.kind == theirs.kind:
+        theirs = replace(theirs, nonlinearity=mine.nonlinearity)
+    return mine, theirs
+
+
+def _described(spec: ModuleSpec) -> str:
+    words = [command_line(spec), spec.nonlinearity if spec.nonlinearity == "relu" else "", spec.torch_lacks]
+    return ", ".join(filter(None, words))
 
 
 def _inputs(spec: ModuleSpec, sources: Sources, distribution: str, seed: int) -> Inputs:

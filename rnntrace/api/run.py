@@ -1,19 +1,18 @@
 """`run`: build a module, draw what it needs from a seed, and trace it."""
 
 import secrets
-from collections.abc import Mapping
 
 import numpy as np
 
 from rnntrace.api.judging import Judging
-from rnntrace.api.load import load_parameters
+from rnntrace.api.load import load_weights
 from rnntrace.api.sources import Sources
 from rnntrace.api.trace import as_seen_by, result_of
 from rnntrace.errors import UsageError
-from rnntrace.model.dtypes import Array, rounded
-from rnntrace.model.layouts import cast
+from rnntrace.model.dtypes import rounded
 from rnntrace.model.signals import assemble
 from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.weights import Weights
 from rnntrace.report.result import Result
 
 SEEDS = 2**32
@@ -32,25 +31,25 @@ def run(
 ) -> Result:
     """Build the module that `spec` describes and trace it on the signals of `sources`.
 
-    `weights` is a file or typed JSON with torch's names. From `seed` are drawn, in this order: the parameters as the module
+    `weights` is a file or typed JSON, see `load`. From `seed` are drawn, in this order: the parameters as the module
     is built (even when `weights` then replaces them, as in torch), x, h0, c0; signals only if they are not given. Without a
     seed one is drawn; the result names it unless nothing was drawn at all.
     """
-    parameters = None if weights is None else load_parameters(weights, spec)
-    return build_and_trace(spec, sources, judging, parameters, distribution=distribution, seed=seed, device=device)
+    loaded = None if weights is None else load_weights(weights, spec)
+    return build_and_trace(spec, sources, judging, loaded, distribution=distribution, seed=seed, device=device)
 
 
 def build_and_trace(
     spec: ModuleSpec,
     sources: Sources | None = None,
     judging: Judging | None = None,
-    parameters: Mapping[str, Array] | None = None,
+    weights: Weights | None = None,
     *,
     distribution: str = "normal",
     seed: int | None = None,
     device: str = "cpu",
 ) -> Result:
-    """As `run`, with the parameters themselves under torch's names."""
+    """As `run`, with the weights themselves."""
     from rnntrace.frameworks import torch as framework
 
     sources, judging = sources or Sources(), judging or Judging()
@@ -58,12 +57,12 @@ def build_and_trace(
     seed = checked_seed(seed)
     framework.seed(seed)
     module = framework.build(spec, device)
-    if parameters is not None:
-        framework.load_parameters(module, cast(parameters, spec.precision.replay))
+    if weights is not None:
+        framework.load_weights(module, spec, weights.astype(spec.precision.replay))
     inputs = as_seen_by(spec, assemble(spec, sources.request, draw))
-    if parameters is not None and not sources.request.draws:
+    if weights is not None and not sources.request.draws:
         seed = None
-    warnings = [*sources.warnings, *_loses(spec, parameters or {})]
+    warnings = [*sources.warnings, *_loses(spec, weights)]
     return result_of(module, spec, inputs, judging, seed=seed, origin=sources.described(distribution), warnings=warnings)
 
 
@@ -76,7 +75,8 @@ def checked_seed(seed: int | None) -> int:
     return seed
 
 
-def _loses(spec: ModuleSpec, parameters: Mapping[str, Array]) -> list[str]:
+def _loses(spec: ModuleSpec, weights: Weights | None) -> list[str]:
     """A warning if the module's format does not hold the weights as they are."""
-    exact = all(np.array_equal(rounded(array, spec.precision), array, equal_nan=True) for array in parameters.values())
+    arrays = weights.arrays if weights else ()
+    exact = all(np.array_equal(rounded(array, spec.precision), array, equal_nan=True) for array in arrays)
     return [] if exact else [f"the weights have more digits than {spec.dtype} holds and were rounded: see --dtype"]

@@ -12,7 +12,9 @@ from rnntrace.errors import ExitCode
 def compare(
     file: Annotated[
         str,
-        typer.Argument(metavar="FILE", help="Weights under torch's names, or a saved trace.", show_default=False),
+        typer.Argument(
+            metavar="FILE", help="Weights (a state_dict, .onnx, .keras, .h5), or a saved trace.", show_default=False
+        ),
     ],
     other: Annotated[
         str | None, typer.Argument(metavar="[FILE]", help="A second file of the same sort.", show_default=False)
@@ -26,12 +28,27 @@ def compare(
             rich_help_panel=JUDGING,
         ),
     ] = None,
+    framework: Annotated[
+        str | None,
+        typer.Option(
+            "--framework",
+            metavar="torch",
+            help="With --expected: run torch as well, and pass if both agree.",
+            show_default=False,
+            rich_help_panel=JUDGING,
+        ),
+    ] = None,
     module: Annotated[
         str | None,
         typer.Option("--module", metavar="NAME", help="The module of this prefix.", show_default="all", rich_help_panel=MODULE),
     ] = None,
+    names: options.Names = None,
     nonlinearity: options.NonlinearityOption = None,
     batch_first: options.BatchFirst = False,
+    go_backwards: Annotated[
+        bool,
+        typer.Option("--go-backwards", help="A Keras layer whose file does not tell it.", rich_help_panel=MODULE),
+    ] = False,
     dropout: options.Dropout = 0.0,
     device: options.Device = "cpu",
     steps: options.Steps = None,
@@ -67,8 +84,10 @@ def compare(
 
     Two files are saved traces, or weights that are replayed on the same input.
 
-    Kind and sizes are told from the file. What shapes cannot tell has a flag: --nonlinearity, --batch-first, --dropout.
+    Kind and sizes are told from the file. What it cannot tell has a flag: --nonlinearity, --batch-first, --dropout.
     """
+    from functools import partial
+
     from rnntrace.api.compare import compare as compare_files
     from rnntrace.api.compare_one import Told
     from rnntrace.api.judging import Judging
@@ -78,7 +97,8 @@ def compare(
     from rnntrace.report.compare import compare_report
     from rnntrace.report.select import parse_parts, parse_view
 
-    sources = read_sources(
+    sources = partial(
+        read_sources,
         input=input,
         texts=text or (),
         alphabet=alphabet,
@@ -88,21 +108,21 @@ def compare(
         steps=steps,
         batch=batch,
         unbatched=unbatched,
-        batch_first=batch_first,
     )
     compared = compare_files(
         file,
         other,
-        told=Told(module, nonlinearity, batch_first, dropout),
+        told=Told(module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards),
         sources=sources,
         judging=Judging(capture, tolerance, rtol, atol, replay, replay_dtype, keep_terms="terms" in parse_parts(show)),
         expected=expected,
+        framework=framework,
         distribution=dist,
         seed=seed,
         device=device,
     )
     first = next(iter(compared.results.values()))
     view = parse_view(show, first.spec, first.inputs, layer=layer, time=time, unit=unit, item=item)
-    report = compare_report(label(file), compared.results, view, from_shapes=compared.from_shapes)
+    report = compare_report(label(file), compared.results, view, compared.assumed)
     emit(report, Look(format, quiet, color, digits, max_rows), output)
     return ExitCode.AGREES if report.passed else ExitCode.DISAGREES

@@ -13,23 +13,24 @@ def inspect(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE", help="Weights under torch's names: .pt, .safetensors, .npz or .json.", show_default=False
+            metavar="FILE", help="A state_dict as .pt, .safetensors, .npz or .json; .onnx; .keras or .h5.", show_default=False
         ),
     ],
     weights: Annotated[
         bool, typer.Option("--weights", help="Show how the weights of each gate are spread.", rich_help_panel=VIEW)
     ] = False,
+    names: options.Names = None,
     digits: options.Digits = 4,
     max_rows: options.MaxRows = 40,
     format: options.FormatOption = Format.TABLE,
     output: options.OutputFile = None,
     color: options.Color = When.AUTO,
 ) -> int:
-    """List the recurrent modules in a file of weights: kind, sizes and options, told from names and shapes alone."""
+    """List the recurrent modules in a file of weights: kind, sizes and options, told without running anything."""
     from rnntrace.api.load import inspect as inspect_file
     from rnntrace.cli.output import Look, emit
     from rnntrace.report.inspect import inspect_report
 
-    report = inspect_report(inspect_file(file), weights=weights)
+    report = inspect_report(inspect_file(file, names=names or ()), weights=weights)
     emit(report, Look(format, False, color, digits, max_rows), output)
     return ExitCode.AGREES

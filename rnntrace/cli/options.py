@@ -127,7 +127,16 @@ WeightsSource = Annotated[
     typer.Option(
         "--weights",
         metavar="FILE|JSON",
-        help="Load a state_dict, torch's names: .pt, .safetensors, .npz, .json or typed as JSON.",
+        help="Load weights: a state_dict as .pt, .safetensors, .npz, .json or typed as JSON; .onnx; .keras or .h5.",
+        rich_help_panel=MODULE,
+    ),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--names",
+        metavar="PART=PATTERN",
+        help="Names of a home-made module: 'weight_ih=W_ih{_reverse}.{layer}'; once for each part.",
         rich_help_panel=MODULE,
     ),
 ]

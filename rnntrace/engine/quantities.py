@@ -51,16 +51,19 @@ def pair_up(shown: Trace, one_step: Trace, own: Mapping[Key, Array]) -> list[Qua
 
 
 def pair_outputs(shown: Trace, one_step: Trace, expected: Mapping[str, Array]) -> list[Quantity]:
-    """output, h_n and c_n, time-major, as far as they are `expected`; each layer and direction is a quantity of its own."""
+    """output, h_n and c_n, time-major, as far as they are `expected`; each layer and direction is a quantity of its own.
+
+    An expected h_n or c_n with fewer rows than there are layers and directions holds the last ones.
+    """
     spec = shown.spec
     last, size = spec.num_layers - 1, spec.output_size
     quantities = []
     mine, forced = shown.outputs, one_step.outputs
     bounds = one_step.bounds.outputs if one_step.bounds else {}
 
-    def pair(name: str, layer: int, direction: str, part: Any, t: NDArray[np.int_]) -> None:
+    def pair(name: str, layer: int, direction: str, part: Any, t: NDArray[np.int_], theirs: Any = None) -> None:
         bound = bounds[name][part] if bounds else None
-        sides = mine[name][part], forced[name][part], expected[name][part]
+        sides = mine[name][part], forced[name][part], expected[name][part if theirs is None else theirs]
         quantities.append(Quantity(name, layer, direction, *sides, t, bound=bound))
 
     if "output" in expected:
@@ -68,8 +71,10 @@ def pair_outputs(shown: Trace, one_step: Trace, expected: Mapping[str, Array]) -
             pair("output", last, direction, np.s_[..., half * size : (half + 1) * size], _times(shown))
     for state in spec.cell.states:
         if f"{state}_n" in expected:
-            for row, (layer, direction) in enumerate(spec.columns):
-                pair(f"{state}_n", layer, direction, np.s_[row : row + 1], shown.final_step(direction)[None])
+            missing = len(spec.columns) - len(expected[f"{state}_n"])
+            for row, (layer, direction) in enumerate(spec.columns[missing:]):
+                part, theirs = np.s_[row + missing : row + missing + 1], np.s_[row : row + 1]
+                pair(f"{state}_n", layer, direction, part, shown.final_step(direction)[None], theirs)
     return quantities
 
 

@@ -17,11 +17,16 @@ READERS = {
     "npz": "rnntrace.files.npz",
     "pt": "rnntrace.files.pt",
     "safetensors": "rnntrace.files.safetensors",
+    "onnx": "rnntrace.files.onnx",
+    "keras": "rnntrace.files.keras",
+    "h5": "rnntrace.files.keras",
     "json": "rnntrace.files.text",
     "csv": "rnntrace.files.text",
 }
 EXTRAS = {
     "safetensors": ("safetensors", "reading and writing .safetensors"),
+    "onnx": ("onnx", "reading .onnx"),
+    "keras": ("h5py", "reading .keras, .weights.h5 and .h5"),
     "plot": ("matplotlib", "pictures as .png, .svg and .pdf"),
 }
 """By the name of the pip extra: the optional package that it brings, and what that is for."""

@@ -6,9 +6,11 @@ from pathlib import Path
 from rnntrace.errors import FileError
 from rnntrace.files.tensors import MAX_BYTES, MAX_MEMBERS, reading
 
+UNKNOWN = "unknown format: expected one of .pt, .safetensors, .npz, .npy, .onnx, .keras, .h5, .json or .csv"
+
 
 def recognise(path: Path) -> str:
-    """One of npy, npz, pt, safetensors, json, csv. Raises FileError for anything else and for archives over the limits."""
+    """A kind of READERS. Raises FileError for anything else and for archives over the limits."""
     with path.open("rb") as file:
         head = file.read(512)
     if not head:
@@ -23,8 +25,13 @@ def recognise(path: Path) -> str:
         return "safetensors"
     if head.startswith(b"\x80"):
         return "pt"
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "h5"
+    if head.startswith(b"\x08"):
+        # The first field of an ONNX model, its ir_version; protobuf has no magic bytes.
+        return "onnx"
     if b"\x00" in head:
-        raise FileError("unknown format: expected one of .pt, .safetensors, .npz, .npy, .json or .csv")
+        raise FileError(UNKNOWN)
     return "json" if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{") else "csv"
 
 
@@ -36,4 +43,7 @@ def _recognise_zip(path: Path) -> str:
     unpacked = sum(member.file_size for member in members)
     if unpacked > MAX_BYTES:
         raise FileError(f"it unpacks to {unpacked:,} bytes, over the limit of {MAX_BYTES:,}")
-    return "npz" if members and all(member.filename.endswith(".npy") for member in members) else "pt"
+    names = {member.filename for member in members}
+    if "model.weights.h5" in names:
+        return "keras"
+    return "npz" if names and all(name.endswith(".npy") for name in names) else "pt"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from rnntrace.errors import FileError, show
 from rnntrace.model.dtypes import Array
+from rnntrace.model.module import Module
 
 MAX_BYTES = 2**30
 """Largest file that is opened, and largest sum of what is unpacked from it: 1 GiB."""
@@ -26,12 +27,16 @@ class Tensors:
 
     `dtypes` are those of the file. `refused` names what is there and is no dense array of real numbers, and what it is
     instead: it matters only to who needs that very name. `metadata` is the JSON text of a trace that we saved.
+    Where the file is a model that declares its layers, `modules` are the recurrent ones by name, and `others` counts the
+    tensors beside them.
     """
 
     arrays: Mapping[str, Array]
     dtypes: Mapping[str, str]
     refused: Mapping[str, str] = field(default_factory=dict)
     metadata: str = ""
+    modules: Mapping[str, Module] = field(default_factory=dict)
+    others: int = 0
 
 
 @contextmanager

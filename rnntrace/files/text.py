@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnntrace.errors import FileError, show
+from rnntrace.files.sniff import UNKNOWN
 from rnntrace.files.tensors import Tensors
 from rnntrace.model.dtypes import Array
 
@@ -18,7 +19,7 @@ def read(path: Path, kind: str) -> Tensors:
         # With or without the byte order mark that spreadsheets write.
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise FileError("unknown format: expected one of .pt, .safetensors, .npz, .npy, .json or .csv") from None
+        raise FileError(UNKNOWN) from None
     return parse_json(text) if kind == "json" else _named({"": parse_csv(text)})
 
 

@@ -1,6 +1,5 @@
 """torch.nn: which module it is, how to build one, its weights, and numbers from torch's generator."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,9 +8,10 @@ from torch import nn
 
 from rnntrace.errors import SpecError, UsageError
 from rnntrace.model.dtypes import Array
-from rnntrace.model.layouts import parameter_shapes
+from rnntrace.model.layouts import parameter_shapes, parameters_of
 from rnntrace.model.signals import Draw
 from rnntrace.model.spec import KINDS, ModuleSpec
+from rnntrace.model.weights import Weights
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 """Devices on which torch computes; it knows others, such as meta, on which it does not."""
@@ -38,8 +38,8 @@ def build(spec: ModuleSpec, device: str = "cpu") -> Any:
         }
     if device.partition(":")[0] not in DEVICES:
         raise UsageError(f"unknown device {device!r}: choose one of {', '.join(DEVICES)}, with a number as in cuda:0")
-    if not spec.reset_after:
-        raise SpecError("torch's GRU resets after the matrix product: it cannot run a GRU that resets before it")
+    if spec.torch_lacks:
+        raise SpecError(f"torch has no {spec.torch_lacks.removeprefix('a ')}: judge it by outputs of its own, with --expected")
     try:
         return getattr(nn, spec.kind)(spec.input_size, spec.hidden_size, **options).to(torch.device(device)).eval()
     except (RuntimeError, AssertionError) as error:
@@ -85,8 +85,9 @@ def parameters(module: Any) -> dict[str, Array]:
     return {name: to_numpy(getattr(module, name)) for name in parameter_shapes(spec_of(module))}
 
 
-def load_parameters(module: Any, values: Mapping[str, Array]) -> None:
-    """Copy values into the module; names and shapes were checked before."""
+def load_weights(module: Any, spec: ModuleSpec, weights: Weights) -> None:
+    """Copy weights into the module that `spec` describes; shapes were checked before."""
+    values = parameters_of(spec, weights)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             parameter.copy_(torch.from_numpy(np.array(values[name])))

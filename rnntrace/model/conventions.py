@@ -11,6 +11,8 @@ from rnntrace.equations import cells
 
 LSTM, GRU = "".join(cells.LSTM.gates), "".join(cells.GRU.gates)
 """torch's own orders, ifgo and rzn."""
+TORCH, KERAS, ONNX = "PyTorch", "Keras 3", "ONNX"
+"""Those whose files are read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +35,15 @@ class Convention:
     remarks: tuple[str, ...] = ()
     source: str
 
+    def order(self, family: str) -> str:
+        """Its order of the gates of an LSTM or GRU; of an RNN, whose one block is the hidden state, "h"."""
+        return {"LSTM": self.lstm, "GRU": self.gru, "RNN": "h"}[family]
+
 
 CONVENTIONS = (
-    Convention(framework="PyTorch", lstm="ifgo", gru="rzn", source="torch/nn/modules/rnn.py"),
+    Convention(framework=TORCH, lstm="ifgo", gru="rzn", source="torch/nn/modules/rnn.py"),
     Convention(
-        framework="Keras 3",
+        framework=KERAS,
         lstm="ifgo",
         lstm_biases=1,
         gru="zrn",
@@ -50,7 +56,7 @@ CONVENTIONS = (
         source="keras/src/layers/rnn/{lstm,gru,bidirectional}.py",
     ),
     Convention(
-        framework="ONNX",
+        framework=ONNX,
         lstm="iofg",
         gru="zrn",
         reset="before",
@@ -188,6 +194,9 @@ CONVENTIONS = (
         source="chainer/functions/rnn/lstm.py",
     ),
 )
+
+
+BY_NAME = {convention.framework: convention for convention in CONVENTIONS}
 
 
 def recipe(convention: Convention) -> Iterator[tuple[str, str]]:

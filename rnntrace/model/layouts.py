@@ -1,22 +1,24 @@
-"""How torch names and stacks the weights of a recurrent module, and the way from there to `Weights`."""
+"""From a framework's names and stacking of weights to `Weights`: torch's, there and back, and others' by their convention."""
 
 import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from rnntrace.equations.cells import CELLS
+from rnntrace.equations.cells import CELLS, Cell
 from rnntrace.errors import SpecError, WeightsError
+from rnntrace.model.conventions import Convention
 from rnntrace.model.dtypes import Array
 from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 
-FRAMEWORK = "PyTorch"
-"""Whose names and stacking these are; `Cell.gates` is its order of the blocks."""
+_PARTS = {"W_ih": "weight_ih", "W_hh": "weight_hh", "b_ih": "bias_ih", "b_hh": "bias_hh", "W_hr": "weight_hr"}
+"""torch's name of each array of `LayerWeights`."""
+PARTS = tuple(_PARTS.values())
 _REVERSE_SUFFIX = "_reverse"
 
 _TORCH_NAME = re.compile(
-    r"(?P<prefix>(?:.*\.)?)(?P<part>weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)"
+    rf"(?P<prefix>(?:.*\.)?)(?P<part>{'|'.join(PARTS)})"
     r"(?:_l(?P<layer>\d{1,4})(?P<reverse>_reverse)?)?",
     re.DOTALL,
 )
@@ -27,7 +29,12 @@ def parameter_name(spec: ModuleSpec, part: str, layer: int, direction: str) -> s
     """Torch's name of a parameter: `weight_ih_l0_reverse`, or `weight_ih` in a cell."""
     if spec.is_cell:
         return part
-    return f"{part}_l{layer}" + (_REVERSE_SUFFIX if direction == REVERSE else "")
+    return part + parameter_suffix(layer, reverse=direction == REVERSE)
+
+
+def parameter_suffix(layer: int, *, reverse: bool) -> str:
+    """How torch ends the name of a parameter: `_l0`, `_l0_reverse`."""
+    return f"_l{layer}" + (_REVERSE_SUFFIX if reverse else "")
 
 
 def part_shapes(spec: ModuleSpec, layer: int) -> dict[str, tuple[int, ...]]:
@@ -77,8 +84,7 @@ def _column(spec: ModuleSpec, parameters: Mapping[str, Array], layer: int, direc
             return None
         return stacked.reshape(len(spec.cell.gates), spec.hidden_size, *stacked.shape[1:]).copy()
 
-    names = {"W_ih": "weight_ih", "W_hh": "weight_hh", "b_ih": "bias_ih", "b_hh": "bias_hh"}
-    gates = {name: array for name, part in names.items() if (array := blocks(part)) is not None}
+    gates = {name: array for name, part in _PARTS.items() if name != "W_hr" and (array := blocks(part)) is not None}
     projection = parameters.get(parameter_name(spec, "weight_hr", layer, direction))
     return LayerWeights(**gates, W_hr=None if projection is None else projection.copy())
 
@@ -136,10 +142,34 @@ def recognise(parameters: Mapping[str, Array], dtype: str) -> ModuleSpec:
     return spec
 
 
-def cast(parameters: Mapping[str, Array], dtype: np.dtype[np.floating]) -> dict[str, Array]:
-    """The same parameters in another numpy format; what is too large for it becomes infinite."""
-    with np.errstate(over="ignore"):
-        return {name: array.astype(dtype, copy=False) for name, array in parameters.items()}
+def parameters_of(spec: ModuleSpec, weights: Weights) -> dict[str, Array]:
+    """The way back from `weights_from_torch`: parameters under torch's names, gate blocks stacked (G·H, …)."""
+    return {
+        parameter_name(spec, part, layer, direction): array if part == "weight_hr" else array.reshape(-1, *array.shape[2:])
+        for (layer, direction), column in weights.columns.items()
+        for name, array in column.arrays.items()
+        for part in (_PARTS[name],)
+    }
+
+
+def from_convention(
+    convention: Convention, cell: Cell, W_ih: Array, W_hh: Array, b_ih: Array | None = None, b_hh: Array | None = None
+) -> LayerWeights:
+    """The weights of one layer and direction from the stacked arrays of another framework.
+
+    Matrices are (G·H, I) and (G·H, H), or the other way round where the convention transposes; biases are (G·H,), and a
+    framework with one bias gives it as b_ih: b_hh is then zero.
+    """
+    order = convention.order(cell.kind)
+    places = [order.index(gate) for gate in cell.gates]
+
+    def blocks(stacked: Array) -> Array:
+        return stacked.reshape(len(places), -1, *stacked.shape[1:])[places]
+
+    matrices = (W_ih.T, W_hh.T) if convention.transposed else (W_ih, W_hh)
+    if b_ih is None:
+        return LayerWeights(*map(blocks, matrices))
+    return LayerWeights(*map(blocks, (*matrices, b_ih, np.zeros_like(b_ih) if b_hh is None else b_hh)))
 
 
 def _describe(spec: ModuleSpec) -> str:

@@ -141,7 +141,8 @@ def to_own_layout(spec: ModuleSpec, name: str, array: NDArray[Any], unbatched: b
         if unbatched:
             return array[:, 0]
         return array.swapaxes(0, 1) if spec.batch_first else array
-    return array.reshape(state_shape(spec, array.shape[1], array.shape[2], unbatched))
+    rows = () if spec.is_cell else array.shape[:1]
+    return array.reshape(*rows, *(() if unbatched else array.shape[1:2]), array.shape[2])
 
 
 def to_time_major(spec: ModuleSpec, name: str, array: Array, unbatched: bool) -> Array:
@@ -150,7 +151,7 @@ def to_time_major(spec: ModuleSpec, name: str, array: Array, unbatched: bool) ->
         if unbatched:
             return array[:, None]
         return array.swapaxes(0, 1) if spec.batch_first else array
-    return array.reshape(len(spec.columns), -1, array.shape[-1])
+    return array.reshape(1 if spec.is_cell else len(array), -1, array.shape[-1])
 
 
 def _sizes_of(spec: ModuleSpec, x: Array) -> tuple[int, int, bool]:

@@ -36,8 +36,9 @@ def command_name(kind: str) -> str:
 class ModuleSpec:
     """A recurrent module, in the terms of torch.nn.
 
-    `nonlinearity` is None unless the kind is RNN or RNNCell. `reset_after` tells where a GRU's reset gate acts: torch knows
-    only True, after the matrix product. Raises SpecError for a module that cannot exist.
+    `nonlinearity` is None unless the kind is RNN or RNNCell. Two fields are of other frameworks, and torch knows only their
+    defaults: `reset_after` tells where a GRU's reset gate acts, after or before the matrix product; a module with `reverse`
+    has one direction, from the last step to the first. Raises SpecError for a module that cannot exist.
     """
 
     kind: str
@@ -52,6 +53,7 @@ class ModuleSpec:
     dropout: float = 0.0
     dtype: str = "float32"
     reset_after: bool = True
+    reverse: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -92,6 +94,10 @@ class ModuleSpec:
             for option, given in layer_options.items():
                 if given:
                     yield f"{option} does not apply to {kind}: a cell is one step of one layer; use {self.family} instead"
+        if self.reverse and self.bidirectional:
+            yield "a module is bidirectional or runs in reverse alone, not both"
+        if not self.reset_after and self.family != "GRU":
+            yield f"where the reset gate acts belongs to GRU: {kind} has none"
         if self.num_layers > MAX_LAYERS:
             yield f"{self.num_layers} layers are over the limit of {MAX_LAYERS}"
         if self.parameters > MAX_PARAMETERS:
@@ -109,8 +115,10 @@ class ModuleSpec:
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """("forward",) or ("forward", "reverse")."""
-        return (FORWARD, REVERSE) if self.bidirectional else (FORWARD,)
+        """("forward",), ("forward", "reverse") or, where there is no other, ("reverse",)."""
+        if self.bidirectional:
+            return (FORWARD, REVERSE)
+        return (REVERSE,) if self.reverse else (FORWARD,)
 
     @property
     def columns(self) -> tuple[tuple[int, str], ...]:
@@ -139,6 +147,13 @@ class ModuleSpec:
     def has_cell_state(self) -> bool:
         """Whether a cell state c is carried beside the hidden state h."""
         return "c" in self.cell.states
+
+    @property
+    def torch_lacks(self) -> str:
+        """What of this module torch cannot express, in words; empty if it can."""
+        if not self.reset_after:
+            return "a GRU that resets before the matrix product"
+        return "a module that runs in reverse alone" if self.reverse else ""
 
     @property
     def precision(self) -> Dtype:

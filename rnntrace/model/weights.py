@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnntrace.model.dtypes import Array
+from rnntrace.model.spec import REVERSE
 
 _PARTS = ("W_ih", "W_hh", "b_ih", "b_hh", "W_hr")
 
@@ -51,3 +52,18 @@ class Weights:
 
     def __getitem__(self, column: tuple[int, str]) -> LayerWeights:
         return self.columns[column]
+
+    @property
+    def arrays(self) -> Iterator[Array]:
+        """Every array."""
+        for column in self.columns.values():
+            yield from column.arrays.values()
+
+    def reversed(self) -> "Weights":
+        """The same weights in the reverse direction, for a module that has one."""
+        return Weights({(layer, REVERSE): weights for (layer, _), weights in self.columns.items()})
+
+    def astype(self, dtype: np.dtype[np.floating]) -> "Weights":
+        """The same weights in another numpy format; what is too large for it becomes infinite."""
+        with np.errstate(over="ignore"):
+            return Weights({column: weights.astype(dtype) for column, weights in self.columns.items()})

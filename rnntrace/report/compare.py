@@ -1,6 +1,6 @@
 """The report of a comparison: that of a run for each module, and the verdict on all of them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from rnntrace.engine.compare import Verdict
@@ -12,17 +12,20 @@ from rnntrace.report.table import SCHEMA, Line, Report
 from rnntrace.report.tidy import tidy_rows
 
 
-def compare_report(file: str, results: Mapping[str, Result], view: View, *, from_shapes: bool = True) -> Report:
-    """What `rnntrace compare` tells of the modules in a file, by prefix; `from_shapes` if their specs were told from shapes."""
+def compare_report(
+    file: str, results: Mapping[str, Result], view: View, assumed: Mapping[str, tuple[str, ...]] | None = None
+) -> Report:
+    """What `rnntrace compare` tells of the modules in a file, by prefix; `assumed` are the fields the file does not tell."""
+    assumed = assumed or {}
     reports = {show(prefix): run_report(result, view, "compare") for prefix, result in results.items()}
     if len(reports) == 1:
-        ((prefix, report),) = reports.items()
-        ((_, result),) = results.items()
-        return replace(report, headline=((_name(file, prefix), ()), *report.headline, *_taken(result, from_shapes)))
+        ((name, report),) = reports.items()
+        ((prefix, result),) = results.items()
+        return replace(report, headline=((_name(file, name), ()), *report.headline, *_taken(result, assumed.get(prefix, ()))))
     lines: list[Line] = []
-    for (prefix, report), result in zip(reports.items(), results.values(), strict=True):
-        lines += [((prefix, *report.headline[0][0]), report.headline[0][1]), *report.headline[1:]]
-        lines += _taken(result, from_shapes)
+    for (name, report), (prefix, result) in zip(reports.items(), results.items(), strict=True):
+        lines += [((name, *report.headline[0][0]), report.headline[0][1]), *report.headline[1:]]
+        lines += _taken(result, assumed.get(prefix, ()))
     return Report(
         headline=(((file, f"{len(reports)} modules"), ()), *lines),
         tables=tuple(
@@ -43,16 +46,16 @@ def compare_report(file: str, results: Mapping[str, Result], view: View, *, from
     )
 
 
-def _taken(result: Result, from_shapes: bool) -> tuple[Line, ...]:
-    """What no shape tells, and which it was taken for."""
-    words = [word for word in (result.spec.nonlinearity, "" if result.spec.is_cell else _order(result)) if word]
-    if not from_shapes or not words:
-        return ()
-    return (((f"not told by shapes, and taken for: {', '.join(words)}",), ()),)
-
-
-def _order(result: Result) -> str:
-    return "batch first" if result.spec.batch_first else "time first"
+def _taken(result: Result, assumed: Collection[str]) -> tuple[Line, ...]:
+    """What the file does not tell, and which it was taken for."""
+    spec = result.spec
+    taken = {
+        "nonlinearity": spec.nonlinearity,
+        "batch_first": "batch first" if spec.batch_first else "time first",
+        "direction": "reverse" if spec.reverse else "forward",
+    }
+    words = [word for name, word in taken.items() if name in assumed and word]
+    return (((f"not told by the file, and taken for: {', '.join(words)}",), ()),) if words else ()
 
 
 def _name(file: str, prefix: str) -> tuple[str, ...]:

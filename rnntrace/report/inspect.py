@@ -1,6 +1,6 @@
 """The report of a file of weights: which recurrent modules it holds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,12 +8,18 @@ import numpy as np
 
 from rnntrace.errors import show
 from rnntrace.model.dtypes import Array
-from rnntrace.model.layouts import FRAMEWORK
+from rnntrace.model.module import Module
 from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
-from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
+from rnntrace.report.table import SCHEMA, Column, Line, Report, Scale, Table
 
-ASSUMED = "shapes do not tell tanh from relu, time first from batch first, or dropout: assumed are tanh, time first and none"
+ASSUMED = {
+    "nonlinearity": ("tanh from relu", "tanh"),
+    "batch_first": ("time first from batch first", "time first"),
+    "dropout": ("dropout", "none"),
+    "direction": ("forward from go_backwards", "forward"),
+}
+"""By field of a spec: what a file may not tell, and what is assumed then."""
 
 
 @dataclass(frozen=True)
@@ -21,21 +27,23 @@ class Inspection:
     """A file of weights: its name, its recurrent modules by prefix, and how many tensors belong to none."""
 
     file: str
-    modules: Mapping[str, tuple[ModuleSpec, Weights]]
+    modules: Mapping[str, Module]
     other_tensors: int
 
 
 def inspect_report(inspection: Inspection, *, weights: bool = False) -> Report:
     """What a file holds; with `weights` also how the weights of each gate are spread."""
-    count = len(inspection.modules)
+    modules = inspection.modules.values()
     tables = [_modules(inspection.modules)]
     if weights:
-        tables += [_spread(prefix, spec, found) for prefix, (spec, found) in inspection.modules.items()]
+        tables += [_spread(prefix, module.spec, module.weights) for prefix, module in inspection.modules.items()]
+    layouts = tuple(dict.fromkeys(module.layout for module in modules))
+    open_questions = [name for name in ASSUMED if any(name in module.assumed for module in modules)]
     return Report(
-        headline=(((inspection.file,), (FRAMEWORK,)), ((ASSUMED,), ())),
+        headline=(((inspection.file,), layouts), *_assumption(open_questions)),
         tables=tuple(tables),
         conclusion=(
-            f"{count} recurrent module" + ("s" if count != 1 else ""),
+            f"{len(modules)} recurrent module" + ("s" if len(modules) != 1 else ""),
             f"{inspection.other_tensors} other tensor" + ("s" if inspection.other_tensors != 1 else ""),
         ),
         passed=None,
@@ -43,24 +51,49 @@ def inspect_report(inspection: Inspection, *, weights: bool = False) -> Report:
     )
 
 
-def _modules(modules: Mapping[str, tuple[ModuleSpec, Weights]]) -> Table:
-    specs = [spec for spec, _ in modules.values()]
+def _assumption(open_questions: list[str]) -> tuple[Line, ...]:
+    """What the file does not tell, and what is assumed."""
+    if not open_questions:
+        return ()
+    told, taken = zip(*(ASSUMED[name] for name in open_questions), strict=True)
+    return ((("the file does not tell " + _enumerated(told, "or") + ": assumed " + _enumerated(taken, "and"),), ()),)
+
+
+def _enumerated(words: Sequence[str], last: str) -> str:
+    return f" {last} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def _options(spec: ModuleSpec) -> str:
+    """What a module has that most have not, in words."""
+    options = {
+        "relu": spec.nonlinearity == "relu",
+        "no bias": not spec.bias,
+        "reset before the product": not spec.reset_after,
+        "reverse alone": spec.reverse,
+        "batch first": spec.batch_first,
+    }
+    return ", ".join(option for option, there in options.items() if there)
+
+
+def _modules(modules: Mapping[str, Module]) -> Table:
+    specs = [module.spec for module in modules.values()]
     numbers = {
         "input": [spec.input_size for spec in specs],
         "hidden": [spec.hidden_size for spec in specs],
         "layers": [spec.num_layers for spec in specs],
         "directions": [len(spec.directions) for spec in specs],
         "projection": [spec.proj_size for spec in specs],
-        "parameters": [spec.parameters for spec in specs],
+        "parameters": [module.parameters for module in modules.values()],
     }
+    options = [_options(spec) or "-" for spec in specs]
     return Table(
         "recurrent modules",
         (
             _names("module", [show(prefix) or "(no prefix)" for prefix in modules]),
             _names("kind", [spec.kind for spec in specs]),
             _names("dtype", [spec.dtype for spec in specs]),
-            _names("bias", ["yes" if spec.bias else "no" for spec in specs]),
             *(Column(heading, np.array(values), Scale.COUNT, "sizes", "sizes") for heading, values in numbers.items()),
+            Column("options", np.array(options, object), Scale.WORD, "options", "options"),
         ),
     )
 
@@ -105,16 +138,18 @@ def _names(heading: str, words: list[str]) -> Column:
 
 def _document(inspection: Inspection, weights: bool) -> dict[str, Any]:
     modules = []
-    for prefix, (spec, found) in inspection.modules.items():
-        entry = {
+    for prefix, module in inspection.modules.items():
+        spec = module.spec
+        entry: dict[str, Any] = {
             "prefix": prefix,
-            "layout": FRAMEWORK,
+            "layout": module.layout,
             "spec": asdict(spec),
-            "parameters": spec.parameters,
-            "run": command_line(spec),
+            "parameters": module.parameters,
+            "run": None if spec.torch_lacks else command_line(spec),
+            "assumed": list(module.assumed),
         }
         if weights:
-            entry["statistics"] = _statistics(spec, found)
+            entry["statistics"] = _statistics(spec, module.weights)
         modules.append(entry)
     return {
         "schema": SCHEMA,
@@ -122,5 +157,4 @@ def _document(inspection: Inspection, weights: bool) -> dict[str, Any]:
         "file": inspection.file,
         "modules": modules,
         "other_tensors": inspection.other_tensors,
-        "assumed": {"nonlinearity": "tanh", "batch_first": False, "dropout": 0.0},
     }

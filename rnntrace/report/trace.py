@@ -1,8 +1,10 @@
 """The tables of a trace: for each layer, direction and item a row per step and unit, the framework's values beside."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnntrace.engine.trace import Key, input_term_symbol, recurrent_term_symbol
 from rnntrace.equations.cells import Cell
@@ -144,13 +146,20 @@ def output_tables(result: Result, view: View) -> Iterator[Table]:
         columns = [Column(axis, positions + (axis == "t"), Scale.INDEX) for axis, positions in zip(axes, index, strict=True)]
         columns.append(Column("replay", mine, Scale.SIGNED, "values", "values"))
         if name in expected:
-            theirs = expected[name].ravel().astype(np.float64)
-            out = _out_of_tolerance(result, name).ravel()
+            theirs = _last_rows(values.shape, expected[name].astype(np.float64)).ravel()
+            out = _last_rows(values.shape, _out_of_tolerance(result, name)).filled(False).ravel()
             columns += [
                 Column(result.observation.framework, theirs, Scale.SIGNED, "values", "values"),
-                Column("|Δ|", np.abs(mine - theirs), Scale.DIFFERENCE, "values", "difference", out),
+                Column("|Δ|", np.ma.abs(mine - theirs), Scale.DIFFERENCE, "values", "difference", out),
             ]
         yield Table(f"{name} · shape {values.shape}", tuple(columns))
+
+
+def _last_rows(shape: tuple[int, ...], values: NDArray[Any]) -> np.ma.MaskedArray[Any, np.dtype[Any]]:
+    """The values, masked in front where the other side gave the last rows alone."""
+    missing = shape[0] - len(values)
+    whole = np.concatenate([np.zeros((missing, *shape[1:]), values.dtype), values])
+    return np.ma.array(whole, mask=np.broadcast_to((np.arange(shape[0]) < missing).reshape(-1, *[1] * (len(shape) - 1)), shape))
 
 
 def _out_of_tolerance(result: Result, name: str) -> Flags:

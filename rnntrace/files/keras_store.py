@@ -1,0 +1,112 @@
+"""Where the weights of a Keras layer lie in its HDF5 file: two ways of writing, that of Keras 3 and the older one.
+
+Keras 3 writes `layers/lstm_1/cell/vars/0`, groups named by class and number, with the layer's own name as an attribute; the
+older way is a group for each layer, with an attribute that lists its weights in order.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from rnntrace.errors import WeightsError, show
+from rnntrace.files.hdf5 import Hdf5
+from rnntrace.model.dtypes import Array
+
+Parts = list[tuple[Array, str]]
+"""kernel, recurrent_kernel and perhaps bias of one direction, each with its number format."""
+
+_CELL = "/cell/vars/"
+_DIRECTIONS = ("/forward_layer", "/backward_layer")
+
+
+class Groups:
+    """The groups in which Keras 3 puts the layers of a model, in their order: layers/lstm, layers/lstm_1 and so on."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._used: Counter[str] = Counter()
+
+    def next(self, class_name: str) -> str:
+        """The group of the next layer of this class."""
+        snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", class_name)).lower()
+        number = self._used[snake]
+        self._used[snake] += 1
+        return f"{self._path}layers/{snake}" + (f"_{number}" if number else "")
+
+
+class Store:
+    """The weights of a file by layer."""
+
+    def __init__(self, content: Hdf5) -> None:
+        self._content = content
+        self._used: set[str] = set()
+        # Both by layer, and then a list of paths for each direction, forward first.
+        self._newer = _newer(content)
+        self._older = _older(content)
+
+    @property
+    def unused(self) -> int:
+        """How many arrays were not asked for."""
+        return len(self._content.names) - len(self._used)
+
+    def layer(self, name: str, group: str) -> list[Parts]:
+        """The arrays of a layer, direction by direction; `group` is where Keras 3 puts it if it tells no names.
+
+        Raises WeightsError.
+        """
+        if name in self._older:
+            return self._read(self._older[name])
+        found = [outer for outer in self._newer if self._name(outer) == name] or [
+            outer for outer in self._newer if outer == group
+        ]
+        if not found:
+            raise WeightsError(f"no weights are stored for it: expected them in {show(group)}/cell/vars")
+        if len(found) > 1:
+            raise WeightsError("two layers have this name, so that their weights cannot be told apart")
+        return self._read(self._newer[found[0]])
+
+    def all(self) -> Iterator[tuple[str, list[Parts]]]:
+        """Every layer that has a recurrent matrix, with its name."""
+        for layer, directions in self._older.items():
+            if "recurrent_kernel" in "".join(directions[0]):
+                yield layer, self._read(directions)
+        for outer, directions in self._newer.items():
+            yield self._name(outer) or outer, self._read(directions)
+
+    def _name(self, outer: str) -> str | None:
+        """The layer's own name, as far as the file tells it."""
+        name = self._content.attribute(f"{outer}/vars", "name")
+        return None if name is None else str(name)
+
+    def _read(self, directions: list[list[str]]) -> list[Parts]:
+        for names in directions:
+            if not 2 <= len(names) <= 3:
+                raise WeightsError(f"it should have kernel, recurrent_kernel and perhaps bias, and has {len(names)} arrays")
+            for name in names:
+                if name not in self._content.names:
+                    raise WeightsError(f"its weights {show(name)} are named and not there")
+            self._used.update(names)
+        return [[self._content.array(name) for name in names] for names in directions]
+
+
+def _newer(content: Hdf5) -> dict[str, list[list[str]]]:
+    """Keras 3's layers by their group."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name in sorted(content.names):
+        owner, cell, number = name.rpartition(_CELL)
+        if cell and number.isdecimal():
+            outer = next((owner.removesuffix(direction) for direction in _DIRECTIONS if owner.endswith(direction)), owner)
+            found.setdefault(outer, {}).setdefault(owner, []).append(name)
+    return {outer: [names for _, names in sorted(directions.items(), reverse=True)] for outer, directions in found.items()}
+
+
+def _older(content: Hdf5) -> dict[str, list[list[str]]]:
+    """The layers that were written the older way; a whole model has them in a group beside the optimizer's."""
+    root = "model_weights/" if content.attribute("model_weights", "layer_names") is not None else ""
+    found = {}
+    for layer in content.attribute(root.rstrip("/"), "layer_names") or ():
+        names = [f"{root}{layer}/{name}" for name in content.attribute(f"{root}{layer}", "weight_names") or ()]
+        directions = 2 if sum("recurrent_kernel" in name for name in names) == 2 else 1
+        half = len(names) // directions
+        found[str(layer)] = [names[k * half : (k + 1) * half] for k in range(directions)]
+    return found

@@ -1,0 +1,206 @@
+"""ONNX models: the RNN, LSTM and GRU nodes of a graph, their weights as initializers or constants.
+
+The operators: https://onnx.ai/onnx/operators/onnx__LSTM.html and those of GRU and RNN. No other file is ever opened: weights
+that lie outside the model are refused.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from rnntrace.errors import FileError, SpecError, WeightsError, show
+from rnntrace.files.tensors import MAX_MEMBERS, Tensors, check_size, reading
+from rnntrace.model.conventions import BY_NAME, ONNX
+from rnntrace.model.dtypes import Array
+from rnntrace.model.layouts import from_convention
+from rnntrace.model.module import Layer, Module, stacked
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.weights import Weights
+
+ACTIVATIONS = {"RNN": ("tanh",), "LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh")}
+"""The default activations of each operator in one direction; an RNN may also have relu."""
+DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
+UNDERSTOOD = {"hidden_size", "direction", "activations", "linear_before_reset", "layout", "input_forget", "output_sequence"}
+"""Attributes that are read; output_sequence, of the first version, says only whether Y is returned."""
+MOVING = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Dropout"}
+"""Operators that may stand between two layers of a stack: they move values and do not change them."""
+FORMATS = {
+    onnx.TensorProto.FLOAT: "float32",
+    onnx.TensorProto.DOUBLE: "float64",
+    onnx.TensorProto.FLOAT16: "float16",
+    onnx.TensorProto.BFLOAT16: "bfloat16",
+}
+
+
+def read(path: Path, kind: str) -> Tensors:
+    """The recurrent nodes of a model by name; nodes that feed one another are layers of one module."""
+    with reading(kind):
+        graph = onnx.load_model_from_string(path.read_bytes()).graph
+        if len(graph.node) > MAX_MEMBERS or len(graph.initializer) > MAX_MEMBERS:
+            raise FileError(f"it has over {MAX_MEMBERS:,} nodes or initializers, which is the limit")
+        constants = _constants(graph)
+        nodes = [node for node in graph.node if node.op_type in ACTIVATIONS and node.domain in ("", "ai.onnx")]
+        names = _names(nodes)
+        makers = {output: node for node in graph.node for output in node.output if output}
+        layers = []
+        used: set[str] = set()
+        for name, node in zip(names, nodes, strict=True):
+            try:
+                layers.append(Layer(name, _module(node, constants), _reads(node, makers, names, nodes)))
+            except (WeightsError, SpecError) as error:
+                raise FileError(f"{node.op_type} node {show(name)}: {error}") from None
+            used.update(node.input)
+        others = sum(name not in used for name in constants)
+    if not layers:
+        raise FileError(
+            "the model has no RNN, LSTM or GRU node (torch's newer exporter writes nn.RNN, and both write cells, as single "
+            "operators): expected weights in such nodes, or a state_dict"
+        )
+    return Tensors({}, {}, modules=stacked(layers), others=others)
+
+
+def _constants(graph: Any) -> dict[str, Any]:
+    """What the graph holds as constants: name → TensorProto."""
+    found = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.output:
+            found.update((node.output[0], attribute.t) for attribute in node.attribute if attribute.name == "value")
+    return found
+
+
+def _names(nodes: list[Any]) -> list[str]:
+    """A name for each node: its own, or its operator with a number where it has none of its own."""
+    names: list[str] = []
+    for node in nodes:
+        name = node.name or node.op_type
+        names.append(name if name not in names else f"{name}_{len(names)}")
+    return names
+
+
+def _reads(node: Any, makers: Mapping[str, Any], names: list[str], nodes: list[Any]) -> str | None:
+    """The name of the recurrent node whose output sequence this one reads, if there is one."""
+    source = node.input[0] if node.input else ""
+    for _ in range(MAX_MEMBERS):
+        maker = makers.get(source)
+        if maker is None:
+            return None
+        if maker.op_type in ACTIVATIONS and maker.output[0] == source:
+            # Nodes are told apart by identity: two may look alike.
+            return next((name for name, other in zip(names, nodes, strict=True) if other is maker), None)
+        if maker.op_type not in MOVING or not maker.input:
+            return None
+        source = maker.input[0]
+    return None
+
+
+def _module(node: Any, constants: Mapping[str, Any]) -> Module:
+    """One node. Raises WeightsError for what is missing, of the wrong shape or not supported."""
+    attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    inputs = dict(zip(("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"), node.input, strict=False))
+    _refuse(node.op_type, attributes, inputs, constants)
+    tensors = {name: _array(name, inputs[name], constants) for name in ("W", "R", "B") if inputs.get(name)}
+    direction = _text(attributes.get("direction", b"forward"))
+    count = DIRECTIONS.get(direction)
+    if count is None:
+        raise WeightsError(f"direction should be one of {', '.join(DIRECTIONS)}, and is {show(direction)}")
+    if "W" not in tensors or "R" not in tensors:
+        raise WeightsError("it has no W or no R: expected both as initializers or constants")
+    W, R, B = (tensors.get(name, (None, ""))[0] for name in "WRB")
+    assert W is not None
+    assert R is not None
+    gates = {"RNN": 1, "LSTM": 4, "GRU": 3}[node.op_type]
+    hidden = R.shape[-1]
+    expected = {
+        "W": (count, gates * hidden, W.shape[-1]),
+        "R": (count, gates * hidden, hidden),
+        "B": (count, 2 * gates * hidden),
+    }
+    for name, (array, _) in tensors.items():
+        if array.shape != expected[name]:
+            raise WeightsError(f"{name} should have shape {expected[name]}, and has shape {array.shape}")
+    if attributes.get("hidden_size", hidden) != hidden:
+        raise WeightsError(f"hidden_size is {attributes['hidden_size']}, and R has shape {R.shape}")
+    formats = {found for _, found in tensors.values()}
+    spec = ModuleSpec(
+        kind=node.op_type,
+        input_size=W.shape[-1],
+        hidden_size=hidden,
+        bidirectional=count == 2,
+        reverse=direction == "reverse",
+        bias=B is not None,
+        batch_first=bool(attributes.get("layout", 0)),
+        nonlinearity=_activations(node.op_type, attributes)[0] if node.op_type == "RNN" else None,
+        reset_after=node.op_type != "GRU" or bool(attributes.get("linear_before_reset", 0)),
+        dtype=formats.pop() if len(formats) == 1 else "float32",
+    )
+    biases = [(None, None)] * count if B is None else [np.split(B[d], 2) for d in range(count)]
+    columns = zip(spec.directions, W, R, biases, strict=True)
+    weights = {(0, name): from_convention(BY_NAME[ONNX], spec.cell, W_ih, W_hh, *both) for name, W_ih, W_hh, both in columns}
+    return Module(spec, Weights(weights), ONNX)
+
+
+def _refuse(operator: str, attributes: Mapping[str, Any], inputs: Mapping[str, str], constants: Mapping[str, Any]) -> None:
+    """Raises WeightsError, by name, for what would change the result and is not supported."""
+    for name, value in attributes.items():
+        if name not in UNDERSTOOD or (name == "input_forget" and value):
+            raise WeightsError(f"the attribute {show(name)} is not supported: expected a node without it")
+    supported = {ACTIVATIONS[operator], ("relu",)} if operator == "RNN" else {ACTIVATIONS[operator]}
+    if _activations(operator, attributes) not in supported:
+        given = ", ".join(_text(word) for word in attributes["activations"])
+        raise WeightsError(
+            f"the activations {show(given)} are not supported: expected {', '.join(ACTIVATIONS[operator])} in every direction"
+        )
+    if inputs.get("P") and (inputs["P"] not in constants or np.any(_array("P", inputs["P"], constants)[0])):
+        raise WeightsError("its peephole weights P are not supported: expected none, or zeros")
+    for name in ("initial_h", "initial_c"):
+        if inputs.get(name) in constants and np.any(_array(name, inputs[name], constants)[0]):
+            raise WeightsError(
+                f"{name} is stored in the model, which is not supported: make it an input and pass it as --h0 or --c0"
+            )
+    if inputs.get("sequence_lens") in constants:
+        raise WeightsError("sequence_lens is stored in the model, which is not supported: make it an input and pass --lengths")
+
+
+def _activations(operator: str, attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The activations of one direction, small letters; those of two directions if they differ."""
+    given = tuple(_text(word).lower() for word in attributes.get("activations", ())) or ACTIVATIONS[operator]
+    count = len(ACTIVATIONS[operator])
+    return given[:count] if given[:count] == given[count:] else given
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _array(name: str, tensor_name: str, constants: Mapping[str, Any]) -> tuple[Array, str]:
+    """A constant as float32 or float64, and its own format. Raises WeightsError."""
+    tensor = constants.get(tensor_name)
+    if tensor is None:
+        raise WeightsError(f"{name} is no constant of the model: expected an initializer or a Constant node")
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raise WeightsError(
+            f"{name} lies outside the model, in a file that is never opened: save the model with its weights inside, "
+            "as torch.onnx.export(…, external_data=False) does"
+        )
+    if tensor.data_type not in FORMATS:
+        raise WeightsError(f"{name} should hold floats of 16, 32 or 64 bits, and holds another type")
+    if len(tensor.dims) not in (2, 3) or any(size < 1 for size in tensor.dims):
+        raise WeightsError(f"{name} should have two or three dimensions above 0, and has shape {tuple(tensor.dims)}")
+    check_size(math.prod(tensor.dims), name)
+    _check_content(name, tensor)
+    found = FORMATS[tensor.data_type]
+    return np.asarray(numpy_helper.to_array(tensor)).astype(np.float64 if found == "float64" else np.float32), found
+
+
+def _check_content(name: str, tensor: Any) -> None:
+    """Raises WeightsError if a tensor holds another number of values than its shape says."""
+    wanted = math.prod(tensor.dims)
+    size = {onnx.TensorProto.DOUBLE: 8, onnx.TensorProto.FLOAT: 4}.get(tensor.data_type, 2)
+    there = len(tensor.raw_data) // size or len(tensor.float_data) or len(tensor.double_data) or len(tensor.int32_data)
+    if there != wanted:
+        raise WeightsError(f"{name} of shape {tuple(tensor.dims)} should have {wanted:,} values, and {there:,} are there")

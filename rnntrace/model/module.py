@@ -1,0 +1,101 @@
+"""A recurrent module as a file holds it: what it is, its weights, and what the file does not tell."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from rnntrace.errors import SpecError
+from rnntrace.model.conventions import TORCH
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.weights import Weights
+
+
+def untold(spec: ModuleSpec) -> tuple[str, ...]:
+    """The fields of a spec that names and shapes of torch's parameters do not tell."""
+    return (
+        *(("nonlinearity",) if spec.family == "RNN" else ()),
+        *(() if spec.is_cell else ("batch_first", "dropout")),
+    )
+
+
+@dataclass(frozen=True)
+class Module:
+    """A recurrent module in a file.
+
+    `layout` is the framework whose arrangement the file has, a row of `conventions`; `assumed` are the fields of the spec
+    that the file does not tell. `output_reversed` is Keras' go_backwards: the framework gives the output of the last step
+    first, where torch's reverse direction gives it in the order of the input. `last_output` is its return_sequences=False:
+    the framework gives the output of the final step alone. `biases` is how many bias vectors it stores for a gate; where that
+    is one, the other of `weights` is zero.
+    """
+
+    spec: ModuleSpec
+    weights: Weights
+    layout: str = TORCH
+    assumed: tuple[str, ...] = ()
+    output_reversed: bool = False
+    last_output: bool = False
+    biases: int = 2
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable parameters that the file holds."""
+        spec = self.spec
+        not_there = (2 - self.biases) * len(spec.cell.gates) * spec.hidden_size * len(spec.columns)
+        return spec.parameters - (not_there if spec.bias else 0)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a model that is declared layer by layer: its module, and the name of the layer whose output it reads."""
+
+    name: str
+    module: Module
+    reads: str | None = None
+
+
+def stacked(layers: Iterable[Layer]) -> dict[str, Module]:
+    """Layers that read one another's output and are of one kind and size become one module of several layers, as in torch.
+
+    A stack is named by its layers, `lstm+lstm_1`; a layer that stands alone by its own name.
+    """
+    chains: dict[str, list[Layer]] = {}
+    for layer in layers:
+        below = chains.get(layer.reads or "")
+        if below is not None and _continues(below[-1].module, layer.module) and below[-1].name == layer.reads:
+            below.append(layer)
+            chains[layer.name] = below
+        else:
+            chains[layer.name] = [layer]
+    return {"+".join(layer.name for layer in chain): _stack(chain) for chain in _distinct(chains.values())}
+
+
+def _distinct(chains: Iterable[list[Layer]]) -> Iterator[list[Layer]]:
+    seen: set[int] = set()
+    for chain in chains:
+        if id(chain) not in seen:
+            seen.add(id(chain))
+            yield chain
+
+
+def _continues(below: Module, above: Module) -> bool:
+    """Whether torch could have both as two layers of one module."""
+    if below.output_reversed or above.output_reversed or below.last_output:
+        return False
+    expected = replace(below.spec, input_size=below.spec.output_size * len(below.spec.directions))
+    return above.spec == expected
+
+
+def _stack(chain: list[Layer]) -> Module:
+    first = chain[0].module
+    if len(chain) == 1:
+        return first
+    weights = {
+        (number, direction): layer.module.weights[0, direction]
+        for number, layer in enumerate(chain)
+        for direction in first.spec.directions
+    }
+    try:
+        spec = replace(first.spec, num_layers=len(chain))
+    except SpecError as error:
+        raise SpecError(f"{chain[0].name} and the {len(chain) - 1} layers above it: {error}") from None
+    return replace(first, spec=spec, weights=Weights(weights), last_output=chain[-1].module.last_output)
