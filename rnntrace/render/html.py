@@ -5,19 +5,20 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from html import escape
+from unicodedata import normalize
 
 import numpy as np
 
 from rnntrace.render import Style
 from rnntrace.render.blocks import LABELS, TEXTS, Block, Page, shown_tables, split
-from rnntrace.render.html_style import CSS, LEVELS
+from rnntrace.render.html_style import CSS, LEVELS, PAGE
 from rnntrace.render.layout import DOT, sides
 from rnntrace.render.numbers import cells, notation
 from rnntrace.report.table import Column, Formulas, Report, Scale, Table
 
 _WRONG = ' <span class="cross" role="img" aria-label="out of tolerance" title="out of tolerance">✗</span>'
-_SYMBOL = re.compile(r"(?P<index>[A-Za-z]_\w+)|(?P<word>[A-Za-z]{2,})|(?P<letter>[A-Za-z])|(?P<low>[ₜ₋₁₂₀]+)")
-_LOW = str.maketrans("ₜ₋₀₁₂", "t−012")
+_CLOSE = "</tbody>\n</table>\n</div>\n"
+_SYMBOL = re.compile(r"(?P<index>[A-Za-z]_\w+)|(?P<word>[A-Za-z]{2,})|(?P<letter>[A-Za-z])|(?P<low>[₀-₉₊₋ₜ]+)")
 
 
 def render(report: Report, style: Style) -> Iterator[str]:
@@ -26,7 +27,7 @@ def render(report: Report, style: Style) -> Iterator[str]:
     yield (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n:root {{ color-scheme: light dark; }}\n{CSS}</style>\n</head>\n<body>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{PAGE}{CSS}</style>\n</head>\n<body>\n"
     )
     yield '<main class="rnntrace">\n'
     yield from _body(report, style)
@@ -58,11 +59,12 @@ def _body(report: Report, style: Style) -> Iterator[str]:
 
 
 def _formulas(formulas: Formulas) -> Iterator[str]:
-    yield f'<table class="formulas">\n<caption>{escape(formulas.title)}</caption>\n<tbody>\n'
+    yield from _open(formulas.title, ' class="formulas"')
+    yield "<tbody>\n"
     for line in formulas.lines:
         left, right = sides(line.text)
         yield f'<tr><th scope="row">{escape(line.label)}</th><td>{_typeset(left)}</td><td>{_typeset(right)}</td></tr>\n'
-    yield "</tbody>\n</table>\n"
+    yield _CLOSE
 
 
 def _typeset(formula: str) -> str:
@@ -71,44 +73,42 @@ def _typeset(formula: str) -> str:
     def spelled(found: re.Match[str]) -> str:
         text = found[0]
         if found["low"]:
-            return f"<sub>{text.translate(_LOW)}</sub>"
+            return f"<sub>{normalize('NFKC', text)}</sub>"
         if found["word"]:
             return text
         letter, _, index = text.partition("_")
-        return f"<var>{letter}</var>" + (f"<sub>{_split_index(index)}</sub>" if index else "")
+        return f"<var>{letter}</var>" + (f"<sub>{normalize('NFKC', index)}</sub>" if index else "")
 
-    return "".join(
-        escape(formula[end:start]) + spelled(found) if found else escape(formula[end:]) for end, start, found in _gaps(formula)
-    )
+    def between(start: int, end: int) -> str:
+        return escape(formula[start:end]).replace("-", "−")
 
-
-def _split_index(index: str) -> str:
-    """An index, and whether time stands behind it."""
-    return escape(index.translate(_LOW))
-
-
-def _gaps(formula: str) -> Iterator[tuple[int, int, re.Match[str] | None]]:
-    """Where each symbol stands, and where what is between it and the one before begins."""
-    end = 0
+    parts, end = [], 0
     for found in _SYMBOL.finditer(formula):
-        yield end, found.start(), found
+        parts += [between(end, found.start()), spelled(found)]
         end = found.end()
-    yield end, len(formula), None
+    return "".join(parts) + between(end, len(formula))
 
 
 def _table(table: Table, style: Style) -> Iterator[str]:
     texts = partial(cells, digits=style.digits, kind=notation(table.columns))
     for block in split(table, lambda column, rows: texts(column, rows=rows), style.max_rows, Page()):
-        name = escape(block.title)
-        yield f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">\n<table>\n<caption>{name}</caption>\n'
+        yield from _open(block.title)
         yield "<thead>\n<tr>" + "".join(_headings(block)) + "</tr>\n</thead>\n<tbody>\n"
         yield from _rows(block)
-        yield "</tbody>\n</table>\n</div>\n"
+        yield _CLOSE
+
+
+def _open(title: str, attributes: str = "") -> Iterator[str]:
+    """A table that scrolls by itself where it is wider than the page or higher, by the keyboard as well."""
+    name = escape(title)
+    yield f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">\n'
+    yield f"<table{attributes}>\n<caption>{name}</caption>\n"
 
 
 def _headings(block: Block) -> Iterator[str]:
     for column, line in zip(block.columns, block.lines, strict=True):
-        yield f'<th scope="col"{_classes(line and "line", column.scale in TEXTS and "text")}>{escape(column.heading)}</th>'
+        heading = escape(column.heading) if column.scale in TEXTS else _typeset(column.heading)
+        yield f'<th scope="col"{_classes(line and "line", column.scale in TEXTS and "text")}>{heading}</th>'
 
 
 def _rows(block: Block) -> Iterator[str]:

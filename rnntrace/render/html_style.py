@@ -5,6 +5,12 @@ LEVELS = 6
 STRONGEST = 48
 """The share of the colour in the strongest shade, in percent: text stays readable on it."""
 
+PAGE = """\
+:root { color-scheme: light dark; }
+body { margin: 0; background: light-dark(#ffffff, #15181d); }
+"""
+"""What a page around a report needs."""
+
 _RULES = """\
 .rnntrace {
   --ground: light-dark(#ffffff, #15181d); --text: light-dark(#1b1f24, #e6e8eb); --quiet: light-dark(#57606a, #9aa4b0);
@@ -28,9 +34,10 @@ _RULES = """\
 .rnntrace .line { border-left: 1px solid var(--line); }
 .rnntrace .text { text-align: left; white-space: normal; }
 .rnntrace .wrong { color: var(--bad); font-weight: 700; outline: 2px solid var(--bad); outline-offset: -2px; }
-.rnntrace .formulas { margin: 1.2rem 0; }
-.rnntrace .formulas th { text-align: left; padding-right: 1.5em; }
-.rnntrace .formulas td { font: 1.1em/1.6 "Latin Modern Math", "STIX Two Math", Cambria, Georgia, serif; padding: 0; }
+.rnntrace .formulas th { vertical-align: baseline; text-align: left; padding-right: 1.5em; }
+.rnntrace .formulas td {
+  font: 1.1em/1.6 "Latin Modern Math", "STIX Two Math", Cambria, Georgia, serif; padding: 0; vertical-align: baseline;
+}
 .rnntrace .formulas td + td { text-align: left; padding-left: .3em; }
 .rnntrace .verdict { margin: 1.2rem 0 0; padding: .5em .8em; border-left: 4px solid var(--line); background: var(--head); }
 .rnntrace .passed { border-color: var(--good); } .rnntrace .passed strong { color: var(--good); }

@@ -16,6 +16,8 @@ WIDTH = 104
 """Figures of \\footnotesize that stand side by side on the page."""
 PAGE_ROWS = 45
 """Rows of a tabular; a longer table goes on in another one, as a tabular cannot be broken between pages."""
+SMALL = 90
+"""Characters of a formula in plain text from which on it is set smaller."""
 MATRIX = (20, 10)
 """Rows and columns of the largest matrix that is written as such; amsmath allows ten columns."""
 
@@ -27,10 +29,12 @@ _HEAD = r"""% Compiles as it is. To take a part into a document of your own, loa
 \setlength{\textheight}{24cm}
 \setlength{\topmargin}{-1.5cm}
 \setlength{\parindent}{0pt}
-\setlength{\tabcolsep}{3pt}
+\setlength{\tabcolsep}{4pt}
+\renewcommand{\arraystretch}{1.15}
 \allowdisplaybreaks
 \begin{document}
 \raggedright
+\abovedisplayskip=4pt
 """
 
 _SPECIALS = {
@@ -43,16 +47,13 @@ _SPECIALS = {
     ">": r"\textgreater{}",
     '"': "''",
     "·": r"\ensuremath{\cdot}",
-    "…": r"\dots{}",
+    "…": r"\ldots{}",
     "Δ": r"\ensuremath{\Delta}",
     "✗": r"\ensuremath{\times}",
     "×": r"\ensuremath{\times}",
     "⊙": r"\ensuremath{\odot}",
     "σ": r"\ensuremath{\sigma}",
     "−": r"\ensuremath{-}",
-    "ₜ": r"\textsubscript{t}",
-    "₋": r"\textsubscript{-}",
-    "₁": r"\textsubscript{1}",
 }
 
 
@@ -62,12 +63,13 @@ def render(report: Report, style: Style) -> Iterator[str]:
     for left, right in report.headline:
         yield f"{escape(DOT.join((*left, *right)))}\\par\n"
     for formulas in report.formulas:
-        yield _title(formulas.title) + _display(aligned(formulas, escape))
+        small = any(len(line.text) > SMALL for line in formulas.lines)
+        yield _display(formulas.title, aligned(formulas, escape), r"\footnotesize" * small)
     for table in shown_tables(report, style.max_rows):
         if isinstance(table, str):
             yield f"\\medskip {escape(table)}\\par\n"
         elif matrices := _matrices(table, style):
-            yield _title(table.title) + _display(matrices)
+            yield _display(table.title, matrices)
         else:
             yield from _tables(table, style)
     verdict, _, reasons = DOT.join(report.conclusion).partition("  ")
@@ -85,18 +87,22 @@ def escape(text: str) -> str:
 def _character(char: str) -> str:
     if char in _SPECIALS:
         return _SPECIALS[char]
+    made_of = unicodedata.decomposition(char)
+    if made_of.startswith("<sub>"):
+        return rf"\textsubscript{{{unicodedata.normalize('NFKC', char).replace('−', '-')}}}"
     # Letters with an accent are made of a letter and the accent, and the kernel knows them.
-    if char == "\0" or (char.isascii() and char.isprintable()) or ("À" <= char <= "ÿ" and unicodedata.decomposition(char)):
+    if char == "\0" or (char.isascii() and char.isprintable()) or ("À" <= char <= "ÿ" and made_of):
         return char
     return rf"\texttt{{U+{ord(char):04X}}}"
 
 
 def _title(title: str) -> str:
-    return f"\n\\medskip\\textbf{{{escape(title)}}}\\par\\nopagebreak\n"
+    return f"\n\\medskip\\textbf{{{escape(title)}}}"
 
 
-def _display(lines: Sequence[str]) -> str:
-    return "\\begin{align*}\n" + "\n".join(lines) + "\n\\end{align*}\n"
+def _display(title: str, lines: Sequence[str], size: str = "") -> str:
+    """Formulas below their title, in the same paragraph: a display after an empty one stands too far down."""
+    return "\n".join([_title(title), f"{{{size}", r"\begin{align*}", *lines, r"\end{align*}}\par", ""])
 
 
 def _matrices(table: Table, style: Style) -> list[str]:
@@ -130,7 +136,7 @@ def _tables(table: Table, style: Style) -> Iterator[str]:
     texts = partial(_texts, digits=style.digits, kind=notation(table.columns))
     for block in split(table, texts, style.max_rows, Page(WIDTH, gaps=(2,))):
         lines = list(_rows(block))
-        yield _title(block.title)
+        yield _title(block.title) + "\\par\\nopagebreak\\smallskip\n"
         for start in range(0, max(len(lines), 1), PAGE_ROWS):
             yield "\n".join([*_begin(block), *lines[start : start + PAGE_ROWS], r"\end{tabular}}\par\smallskip", ""])
         if block.remark:

@@ -6,6 +6,8 @@ from textwrap import wrap
 from rnntrace.report.table import Formulas
 
 DOT = " · "
+LONG = 70
+"""Characters of a formula in plain text beside which a typeset page has no room."""
 
 
 def flow(parts: Sequence[str], width: int | None, indent: str = "  ") -> list[str]:
@@ -51,12 +53,18 @@ def sides(text: str) -> tuple[str, str]:
 
 
 def aligned(formulas: Formulas, escape: Callable[[str], str]) -> list[str]:
-    """The lines of a LaTeX environment such as align*: equals signs below one another, labels at the right."""
+    """The lines of a LaTeX environment such as align*: equals signs below one another, labels at the right.
+
+    Beside long formulas is no room for labels, and they stand above.
+    """
     lines = []
+    above = any(len(line.text) > LONG for line in formulas.lines)
     for line in formulas.lines:
         left, right = sides(line.latex)
-        label = rf" && \text{{{escape(line.label)}}}" if line.label else ""
-        lines.append(f"{left}& {right}{label}")
+        label = rf"\text{{{escape(line.label)}}}"
+        if line.label and above:
+            lines.append(f"& {label}")
+        lines.append(f"{left}& {right}" + (f" && {label}" if line.label and not above else ""))
     return [*(line + r" \\" for line in lines[:-1]), *lines[-1:]]
 
 
