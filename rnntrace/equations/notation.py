@@ -1,7 +1,7 @@
 """Formulas read from expressions: one table of spellings for each way of writing, one function that reads them all.
 
-A formula is spelled for all units and any step, `fₜ = σ(W_if xₜ + …)`; for one unit at one step, `f₂[1] = σ(W_if[1] x₂ + …)`; or,
-where its leaves are constants, with numbers, `σ(0.3132·0.5012 - …)`.
+A formula is spelled for all units and any step, `fₜ = σ(W_if xₜ + …)`; for one unit at one step, `f₂[1] = σ(…)`;
+or, where its leaves are constants, with numbers, `σ(0.3132·0.5012 - …)`.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,0 +1,249 @@
+"""One value of a trace, derived from its equation with the numbers put in."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+
+from rnntrace.engine.evaluate import OPERATORS, Scope, evaluate
+from rnntrace.engine.trace import Trace
+from rnntrace.equations.cells import Step
+from rnntrace.equations.expression import Expr, Op
+from rnntrace.equations.notation import UNICODE, Notation, spell
+from rnntrace.model.dtypes import Array
+from rnntrace.model.spec import REVERSE
+from rnntrace.model.weights import Weights
+
+ALL_SHOWN = 8
+"""With at most so many terms in a step every one is written out."""
+ENDS = 2
+"""Of a longer sum as many terms are written out at its head, and as many at its tail."""
+
+_AFFINE = (Op.INPUT_TERM, Op.RECURRENT_TERM, Op.PROJECTION)
+_ARITHMETIC = (Op.ADD, Op.SUBTRACT, Op.MULTIPLY)
+_FUNCTIONS = (Op.SIGMOID, Op.TANH, Op.RELU)
+
+
+@dataclass(frozen=True)
+class Position:
+    """One unit of one layer and direction at one step of one item; t counts from 1, everything else from 0."""
+
+    layer: int
+    direction: str
+    t: int
+    item: int
+    unit: int
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand: a weight times what it multiplies; for a bias that is 1, for a gate the state that it lets through.
+
+    `factor` multiplies the product where it is summed up: the reset gate in the recurrent term of a GRU's candidate. It is
+    None where there is no such gate.
+    """
+
+    name: str
+    weight: float
+    value: float
+    factor: float | None = None
+    is_bias: bool = False
+
+    @property
+    def product(self) -> float:
+        """weight · value."""
+        return self.weight * self.value
+
+    @property
+    def contribution(self) -> float:
+        """What it adds to the sum: factor · product."""
+        return self.product if self.factor is None else self.factor * self.product
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How a quantity comes about at a position.
+
+    `stages` are its equation with every number put in, then shorter and shorter, and last its value in the trace, which is
+    `value`. `pre_activation` is what the activation is applied to, or None where the equation has none outermost: the
+    contributions of `terms` then add up to the value itself. All but `value` are computed in float64.
+    """
+
+    position: Position
+    before: int
+    step: Step
+    terms: tuple[Term, ...]
+    stages: tuple[Expr, ...]
+    pre_activation: float | None
+    value: float
+
+
+class Scene:
+    """What can be read at a position of a trace: the layer's input x, all units of this step and of the states before."""
+
+    def __init__(self, trace: Trace, weights: Weights, position: Position) -> None:
+        self.trace, self.position = trace, position
+        self.cell = trace.spec.cell
+        layer, direction, row, item = position.layer, position.direction, position.t - 1, position.item
+        self.weights = weights[layer, direction].astype(np.dtype(np.float64))
+        x = trace.inputs.x if layer == 0 else trace.hidden(layer - 1)
+        self.x: Array = x[row, item].astype(np.float64)
+        self.now = {symbol: self._units(trace[symbol, layer, direction][row]) for symbol in self.cell.symbols}
+        self.before_t = step_before(trace, position)
+        self.before = {state: self._before(state) for state in self.cell.states}
+        self._scope = Scope(self.cell, self.weights)
+        self._scope.enter(self._scope.input_terms(self.x), self.now, self.before)
+
+    def _before(self, state: str) -> Array:
+        layer, direction = self.position.layer, self.position.direction
+        if self.before_t == 0:
+            return self._units(self.trace.initial(state, layer, direction))
+        return self._units(self.trace[state, layer, direction][self.before_t - 1])
+
+    def _units(self, values: Array) -> Array:
+        """All units of this item, in float64."""
+        units: Array = values[self.position.item].astype(np.float64)
+        return units
+
+    def derive(self, step: Step, top: int | None = None) -> Derivation:
+        """One step of the cell at this position.
+
+        `top` terms, those that contribute most, are written out, or all for 0; without it a long sum keeps its ends.
+        """
+        with np.errstate(all="ignore"):
+            expr = step.expression
+            activated = expr.op in _FUNCTIONS
+            terms = tuple(self._terms(expr.args[0] if activated else expr))
+            shown = self._written_out(expr, terms, top)
+            value = float(self.now[step.symbol][self.position.unit])
+            written = [self._put_in(expr, lambda leaf: self._sum(leaf, shown)), self._put_in(expr, self._total)]
+            while written[-1].op is not Op.CONSTANT:
+                written.append(_shorter(written[-1]))
+            stages = [stage for k, stage in enumerate(written[:-1]) if k == 0 or stage != written[k - 1]]
+            return Derivation(
+                position=self.position,
+                before=self.before_t,
+                step=step,
+                terms=terms,
+                stages=(*stages, _constant(value)),
+                pre_activation=self._value(expr.args[0]) if activated else None,
+                value=value,
+            )
+
+    def _value(self, expr: Expr) -> float:
+        """An expression at this unit."""
+        found = np.asarray(evaluate(expr, self._scope))
+        return float(found if found.ndim == 0 else found[self.position.unit])
+
+    def _terms(self, expr: Expr, factor: float | None = None) -> Iterator[Term]:
+        """The summands of an expression, the affine terms product by product."""
+        if expr.op is Op.ADD:
+            for arg in expr.args:
+                yield from self._terms(arg, factor)
+        elif expr.op in _AFFINE:
+            yield from (replace(term, factor=factor) for term in self._products(expr))
+        elif expr.op is Op.MULTIPLY:
+            left, right = expr.args
+            if right.op in _AFFINE:
+                yield from self._terms(right, self._value(left) * (1.0 if factor is None else factor))
+            else:
+                yield Term(spell(expr, self._names), self._value(left), self._value(right), factor)
+        else:
+            yield Term(spell(expr, self._names), self._value(expr), 1.0, factor)
+
+    def _products(self, leaf: Expr) -> list[Term]:
+        """The products of an affine term, and last its bias."""
+        unit, gate, biases = self.position.unit, self.cell.gates.index(leaf.name) if leaf.name else 0, None
+        if leaf.op is Op.INPUT_TERM:
+            matrix, values, names = f"W_i{leaf.name}", self.x, "x"
+            weights, biases = self.weights.W_ih[gate, unit], self.weights.b_ih
+        else:
+            values = np.asarray(evaluate(leaf.args[0], self._scope))
+            names = spell(leaf.args[0], self._names.whole)
+            names = names if leaf.args[0].op is Op.BEFORE else f"({names})"
+            if leaf.op is Op.RECURRENT_TERM:
+                matrix, weights, biases = f"W_h{leaf.name}", self.weights.W_hh[gate, unit], self.weights.b_hh
+            else:
+                assert self.weights.W_hr is not None
+                matrix, weights = "W_hr", self.weights.W_hr[unit]
+        terms = [
+            Term(f"{matrix}[{unit},{k}]·{names}[{k}]", float(weight), float(value))
+            for k, (weight, value) in enumerate(zip(weights, values, strict=True))
+        ]
+        if biases is not None:
+            terms.append(Term(f"b{matrix[1:]}[{unit}]", float(biases[gate, unit]), 1.0, is_bias=True))
+        return terms
+
+    def _written_out(self, expr: Expr, terms: Sequence[Term], top: int | None) -> set[str]:
+        """The names of the terms that a sum shows one by one."""
+        if top:
+            terms = largest(terms, top)
+        if top is not None or len(terms) <= ALL_SHOWN:
+            return {term.name for term in terms}
+        names = [[term.name for term in self._products(leaf)] for leaf in expr.walk() if leaf.op in _AFFINE]
+        # Nothing is gained by leaving out a single term.
+        return {name for group in names for name in (group if len(group) <= 2 * ENDS + 1 else group[:ENDS] + group[-ENDS:])}
+
+    @property
+    def _names(self) -> Notation:
+        """Terms are named in one way for all steps: `f[1]·c_prev[1]`."""
+        return replace(UNICODE, now="", before="_prev", unit=self.position.unit)
+
+    def _put_in(self, expr: Expr, affine: Callable[[Expr], Expr]) -> Expr:
+        """The expression at this unit with numbers for its leaves; `affine` says what becomes of an affine term."""
+        if expr.op in _AFFINE:
+            return affine(expr)
+        if not expr.args:
+            return _constant(self._value(expr))
+        return Expr(expr.op, tuple(self._put_in(arg, affine) for arg in expr.args))
+
+    def _total(self, leaf: Expr) -> Expr:
+        return _constant(self._value(leaf))
+
+    def _sum(self, leaf: Expr, shown: Collection[str]) -> Expr:
+        """The products and bias of an affine term as a sum; those that are not shown are one number."""
+        summands: list[Expr] = []
+        products = self._products(leaf)
+        left_out = [term for term in products if term.name not in shown]
+        for term in products:
+            if term.name in shown:
+                weight = _constant(term.weight)
+                summands.append(weight if term.is_bias else weight * _constant(term.value))
+            elif term is left_out[0]:
+                count = f"{len(left_out)} term" + ("s" if len(left_out) > 1 else "")
+                summands.append(Expr(Op.CONSTANT, name=count, value=sum(term.product for term in left_out)))
+        return summands[0] if len(summands) == 1 else Expr(Op.ADD, tuple(summands))
+
+
+def largest(terms: Sequence[Term], count: int) -> list[Term]:
+    """The terms that contribute most, the largest first; NaN before all, since it decides everything."""
+    return sorted(terms, key=lambda term: -np.nan_to_num(abs(term.contribution), nan=np.inf, posinf=np.inf))[:count]
+
+
+def step_before(trace: Trace, position: Position) -> int:
+    """The t from which the states come: t - 1, in the reverse direction t + 1, and 0 where the initial state does."""
+    if position.direction != REVERSE:
+        return position.t - 1
+    lengths = trace.inputs.lengths
+    last = lengths[position.item] if lengths else trace.inputs.steps
+    return 0 if position.t == last else position.t + 1
+
+
+def _constant(value: float) -> Expr:
+    return Expr(Op.CONSTANT, value=value)
+
+
+def _shorter(expr: Expr) -> Expr:
+    """The next stage: every sum and product of numbers worked out, or where there is none, every function of a number."""
+    shorter = _worked_out(expr, _ARITHMETIC)
+    return _worked_out(expr, _FUNCTIONS) if shorter == expr else shorter
+
+
+def _worked_out(expr: Expr, operators: Collection[Op]) -> Expr:
+    args = tuple(_worked_out(arg, operators) for arg in expr.args)
+    if expr.op in operators and all(arg.op is Op.CONSTANT for arg in args):
+        function, (first, *others) = OPERATORS[expr.op], [np.asarray(arg.value) for arg in args]
+        result = reduce(function, others, first) if others else function(first)
+        return _constant(float(result))
+    return replace(expr, args=args)

@@ -1,0 +1,216 @@
+"""The report of a derivation: one unit's equations with the numbers of a trace put in."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from rnntrace.engine.derivation import Derivation, Scene, largest
+from rnntrace.engine.trace import Trace
+from rnntrace.equations.notation import LATEX, UNICODE, Notation, formula, left_side, spell
+from rnntrace.model.dtypes import Array
+from rnntrace.report.explain import equations_document, title
+from rnntrace.report.run import describe, describe_signals
+from rnntrace.report.table import SCHEMA, Column, Formula, Formulas, Report, Scale, Table
+
+LONGEST_VECTOR = 8
+"""A vector of more units than this is written with its first and last ones."""
+LINE, LATEX_LINE = 64, 110
+"""Letters on a line of a long sum, in a terminal of 80 columns and in LaTeX."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What was derived: by step, the earliest first, what could be read there and how each quantity came about.
+
+    `top` is how many terms were singled out, None or 0 if none were; `seed` and `origin` are as in a result.
+    """
+
+    trace: Trace
+    steps: tuple[tuple[Scene, tuple[Derivation, ...]], ...]
+    top: int | None = None
+    seed: int | None = None
+    origin: Mapping[str, str] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def derivation_report(explained: Explanation, digits: int = 4) -> Report:
+    """What `rnntrace explain --at` tells: every equation with its numbers, and every product in a table."""
+    spec, inputs = explained.trace.spec, explained.trace.inputs
+    found = [derivation for _, derivations in explained.steps for derivation in derivations]
+    asked = explained.steps[-1][1]
+    states = [derivation for derivation in asked if derivation.step.symbol in spec.cell.states] or asked
+    return Report(
+        headline=(
+            (tuple(describe(spec, explained.seed)), title(spec)),
+            (tuple(describe_signals(spec, inputs, explained.origin or {})), ()),
+        ),
+        formulas=tuple(
+            Formulas(_title(scene, explained), tuple(chain(_given(scene, digits), _lines(derivations, spec.bias, digits))))
+            for scene, derivations in explained.steps
+        ),
+        tables=(_table(found, explained.top),),
+        conclusion=(
+            *(_result(derivation, digits) for derivation in states),
+            *_projected_away(explained),
+            "values of the replay",
+        ),
+        passed=None,
+        warnings=explained.warnings,
+        document={
+            "schema": SCHEMA,
+            "command": "explain",
+            "kind": spec.kind,
+            "spec": asdict(spec),
+            "seed": explained.seed,
+            "equations": equations_document(spec),
+            "derivation": [
+                _document(derivation, line) for derivation, line in zip(found, _lines(found, spec.bias, digits), strict=True)
+            ],
+            "warnings": list(explained.warnings),
+        },
+    )
+
+
+def _title(scene: Scene, explained: Explanation) -> str:
+    place, inputs = scene.position, explained.trace.inputs
+    words = [f"t = {place.t}", f"unit {place.unit}"]
+    if len(explained.trace.spec.columns) > 1:
+        words += [f"layer {place.layer}", place.direction]
+    if inputs.batch > 1:
+        words.append(f"item {place.item}")
+    return " · ".join(words)
+
+
+def _given(scene: Scene, digits: int) -> Iterator[Formula]:
+    """What the unit reads: the layer's input and the states before."""
+    place, spec = scene.position, scene.trace.spec
+    label = "input"
+    if place.layer:
+        label += f", h of layer {place.layer - 1}" + (" (forward, reverse)" if spec.bidirectional else "")
+    notations = [notation.at(place.t, scene.before_t, place.unit, digits) for notation in (UNICODE, LATEX)]
+    vectors = [("x", label, notations, place.t, scene.x)]
+    for state, values in scene.before.items():
+        label = f"initial {spec.cell.roles[state]}" if scene.before_t == 0 else f"{spec.cell.roles[state]} before"
+        vectors.append((state, label, notations, scene.before_t, values))
+    for symbol, label, (plain, typeset), t, values in vectors:
+        # The cell state acts unit by unit, so its one number is all that is read.
+        if symbol == "c":
+            number = float(values[place.unit])
+            texts = [f"{symbol}{plain.before}[{place.unit}] = {plain.number(number)}"]
+            texts.append(f"{symbol}_{typeset.before}[{place.unit}] = {typeset.number(number)}")
+        else:
+            texts = [f"{symbol}{plain.subscript(t)} = {_vector(values, plain, '…')}"]
+            texts.append(f"{symbol}_{typeset.subscript(t)} = {_vector(values, typeset, chr(92) + 'dots')}")
+        yield Formula(label, *texts)
+
+
+def _vector(values: Array, notation: Notation, dots: str) -> str:
+    numbers = [notation.number(float(value)) for value in values]
+    if len(numbers) > LONGEST_VECTOR:
+        half = LONGEST_VECTOR // 2
+        numbers = [*numbers[:half], dots, *numbers[-half:]]
+    return f"({', '.join(numbers)})"
+
+
+def _lines(derivations: Sequence[Derivation], bias: bool, digits: int) -> Iterator[Formula]:
+    for derivation in derivations:
+        stages = []
+        for notation in (UNICODE, LATEX):
+            here = notation.at(derivation.position.t, derivation.before, derivation.position.unit, digits)
+            stages.append([formula(derivation.step, here, bias=bias), *(spell(stage, here) for stage in derivation.stages)])
+        plain, typeset = stages
+        yield Formula(derivation.step.role, _below_one_another(plain), _aligned(typeset))
+
+
+def _below_one_another(stages: Sequence[str]) -> str:
+    """The stages on lines of their own; a long sum goes on where its brackets open."""
+    lines = [stages[0]]
+    for stage in stages[1:]:
+        first, *others = _broken(f"= {stage}", LINE)
+        lines += [first, *(" " * (first.find("(") + 1 or 2) + line for line in others)]
+    return "\n".join(lines)
+
+
+def _aligned(stages: Sequence[str]) -> str:
+    """The same in LaTeX; the brackets of a sum that is broken cannot grow with it, and are larger ones from the start."""
+    left, _, first = stages[0].partition(" = ")
+    lines = []
+    for stage in (first, *(f"= {stage}" for stage in stages[1:])):
+        parts = _broken(stage, LATEX_LINE)
+        whole = " \\\\\n&\\quad ".join(parts)
+        lines.append(whole if len(parts) == 1 else whole.replace(r"\left", r"\bigl").replace(r"\right", r"\bigr"))
+    return f"{left} = \\begin{{aligned}}[t]\n&" + " \\\\\n&".join(lines) + "\n\\end{aligned}"
+
+
+def _broken(line: str, length: int) -> list[str]:
+    """A long line broken in front of plus and minus."""
+    first, *pieces = re.split(r" (?=[+-] )", line)
+    lines = [first]
+    for piece in pieces:
+        if len(lines[-1]) + 1 + len(piece) > length:
+            lines.append(piece)
+        else:
+            lines[-1] += f" {piece}"
+    return lines
+
+
+def _projected_away(explained: Explanation) -> tuple[str, ...]:
+    """Why there is no h of this unit, if there is none."""
+    unit, size = explained.steps[-1][0].position.unit, explained.trace.spec.output_size
+    return () if unit < size else (f"h has no unit {unit}: the projection leaves {size}",)
+
+
+def _result(derivation: Derivation, digits: int) -> str:
+    here = UNICODE.at(derivation.position.t, derivation.before, derivation.position.unit, digits)
+    return f"{left_side(derivation.step.symbol, here)} = {here.number(derivation.value)}"
+
+
+def _table(derivations: Sequence[Derivation], top: int | None) -> Table:
+    """A row for each term; of a step whose terms are singled out, the largest first."""
+    rows = [
+        (derivation, term)
+        for derivation in derivations
+        for term in (largest(derivation.terms, top) if top else derivation.terms)
+    ]
+    columns = [Column("t", np.array([derivation.position.t for derivation, _ in rows]), Scale.INDEX)]
+    names = {
+        "symbol": [derivation.step.symbol for derivation, _ in rows],
+        "term": [term.name for _, term in rows],
+    }
+    columns += [Column(heading, np.array(words, object), Scale.NAME) for heading, words in names.items()]
+    numbers = {
+        "weight": [term.weight for _, term in rows],
+        "value": [term.value for _, term in rows],
+        "product": [term.product for _, term in rows],
+    }
+    if any(term.factor is not None for _, term in rows):
+        numbers["adds"] = [term.contribution for _, term in rows]
+    columns += [Column(heading, np.array(values), section="terms", group="terms") for heading, values in numbers.items()]
+    title = f"the {top} largest terms of each: weight · value = product" if top else "every term: weight · value = product"
+    return Table(title, tuple(columns))
+
+
+def _document(derivation: Derivation, line: Formula) -> dict[str, Any]:
+    return {
+        "symbol": derivation.step.symbol,
+        "role": derivation.step.role,
+        **asdict(derivation.position),
+        "text": line.text,
+        "latex": line.latex,
+        "terms": [
+            {
+                "name": term.name,
+                "weight": term.weight,
+                "value": term.value,
+                "product": term.product,
+                "contribution": term.contribution,
+            }
+            for term in derivation.terms
+        ],
+        "pre_activation": derivation.pre_activation,
+        "value": derivation.value,
+    }
