@@ -7,7 +7,7 @@ import numpy as np
 
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.signals import Inputs
-from rnntrace.model.spec import FORWARD, REVERSE, ModuleSpec
+from rnntrace.model.spec import FORWARD, REVERSE, ModuleSpec, command_line
 
 Key = tuple[int, str, str]
 """(layer, direction, symbol)"""
@@ -43,15 +43,31 @@ class Trace:
             array.flags.writeable = False
 
     def __getitem__(self, key: str | tuple[str] | tuple[str, int] | tuple[str, int, str]) -> Array:
-        """`trace["f", 0, "forward"]`; layer 0 and the forward direction when left out. KeyError names what there is."""
-        symbol, layer, direction = _full_key(key)
-        for columns in (self.columns, self.terms):
-            if (layer, direction, symbol) in columns:
-                return columns[layer, direction, symbol]
-        raise KeyError(
-            f"{symbol!r} of layer {layer}, {direction}, is not in the trace; it holds the symbols "
-            f"{', '.join(self.spec.cell.symbols)} of {len(self.spec.columns)} layers and directions"
-        )
+        """`trace["f", 0, "forward"]`; layer and direction may be left out where there is one. KeyError names what there is."""
+        symbol, *where = (key,) if isinstance(key, str) else key
+        arrays = {**self.columns, **self.terms}
+        if symbol not in self._symbols:
+            raise KeyError(f"{symbol!r} is not in the trace; it holds the symbols {', '.join(self._symbols)}")
+        found = [column for column in self.spec.columns if [*column[: len(where)]] == where]
+        if len(found) != 1:
+            last, directions = self.spec.num_layers - 1, " or ".join(self.spec.directions)
+            raise KeyError(
+                f"{key!r} fits {len(found)} arrays of the trace: name a layer from 0 to {last} and a direction, {directions}, "
+                f"as in {(symbol, *self.spec.columns[-1])}"
+            )
+        return arrays[*found[0], symbol]
+
+    def __repr__(self) -> str:
+        return f"<Trace of {self.summary}: {', '.join(self._symbols)}>"
+
+    @property
+    def summary(self) -> str:
+        """What was traced, in one line: `lstm -i 3 -H 2, T=4, B=1`."""
+        return f"{command_line(self.spec)}, T={self.inputs.steps}, B={self.inputs.batch}"
+
+    @property
+    def _symbols(self) -> list[str]:
+        return list(dict.fromkeys(symbol for *_, symbol in (*self.columns, *self.terms)))
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self.columns)
@@ -97,9 +113,3 @@ def side_by_side(columns: Mapping[Key, Array], layer: int, spec: ModuleSpec, val
     """The hidden states of a layer's directions, (T, B, D·R), zero at the steps that do not exist."""
     h = np.concatenate([columns[layer, direction, "h"] for direction in spec.directions], axis=2)
     return h if valid is None else np.where(valid[..., None], h, h.dtype.type(0))
-
-
-def _full_key(key: str | tuple[str] | tuple[str, int] | tuple[str, int, str]) -> tuple[str, int, str]:
-    parts: tuple[str | int, ...] = (key,) if isinstance(key, str) else key
-    symbol, layer, direction = (*parts, *("", 0, FORWARD)[len(parts) :])
-    return str(symbol), int(layer), str(direction)

@@ -8,7 +8,7 @@ from rnntrace.engine.trace import Key, Trace
 from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs, to_own_layout
-from rnntrace.model.spec import ModuleSpec, command_line
+from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 
 
@@ -35,7 +35,7 @@ class Result:
     warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"<Result {self.verdict}: {command_line(self.spec)}, T={self.inputs.steps}, B={self.inputs.batch}>"
+        return f"<Result {self.verdict}: {self.trace.summary}>"
 
     @property
     def verdict(self) -> Verdict:
