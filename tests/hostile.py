@@ -15,7 +15,7 @@ import torch
 from commandline import ESCAPED, EVIL
 from formats import drawn, lstm, npy_bytes, npz_bytes, old_pt_bytes, pt_bytes
 
-from rnntrace.files.tensors import MAX_BYTES
+from rnntrace.model.limits import MAX_BYTES
 
 Case = tuple[Callable[[], bytes], tuple[str, ...]]
 """The content of a file, and what the one line about it says."""
@@ -93,7 +93,7 @@ ANNOUNCED = ("an array of 1,048,576 values is announced", "bytes are there")
 NPY, NPZ, SAFETENSORS = ("not a readable .npy: ",), ("not a readable .npz: ",), ("not a readable .safetensors: ",)
 ZIP, NOT_JSON = ("not a readable .zip archive: ",), ("not valid JSON: ",)
 NO_TENSORS = ("expected tensors, as module.state_dict() has them, and found none",)
-UNKNOWN = ("unknown format", "expected one of .pt, .safetensors, .npz, .npy, .json or .csv")
+UNKNOWN = ("unknown format", "expected one of .pt, .safetensors, .npz, .npy, .onnx, .keras, .h5, .json or .csv")
 NO_NUMBERS, X_NO_NUMBERS = "should be numbers in lists of equal length", ("x should be numbers in lists of equal length",)
 
 HOSTILE: dict[str, Case] = {

@@ -21,7 +21,7 @@ from hostile import HOSTILE, ONE, UNFIT, Case, Evil, wide, zipped
 import rnntrace
 from rnntrace.errors import FileError
 from rnntrace.files import read_tensors
-from rnntrace.files.tensors import MAX_BYTES
+from rnntrace.model.limits import MAX_BYTES
 
 pytestmark = pytest.mark.usefixtures("folder")
 

@@ -11,8 +11,8 @@ from strategies import examples, lengths_of, requests, specs
 
 from rnntrace.errors import SignalError
 from rnntrace.model.dtypes import Array
+from rnntrace.model.limits import MAX_VALUES
 from rnntrace.model.signals import (
-    MAX_VALUES,
     Inputs,
     SignalRequest,
     arrange,

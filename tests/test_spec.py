@@ -10,7 +10,8 @@ from strategies import examples
 
 from rnntrace.errors import RnnTraceError, SpecError
 from rnntrace.model.dtypes import DTYPES
-from rnntrace.model.spec import KINDS, MAX_LAYERS, MAX_PARAMETERS, ModuleSpec, command_name, parse_kind
+from rnntrace.model.limits import MAX_LAYERS, MAX_PARAMETERS
+from rnntrace.model.spec import KINDS, ModuleSpec, command_name, parse_kind
 
 SPELLINGS = {
     "RNN": ("rnn", "RNN", "Rnn"),
@@ -56,8 +57,8 @@ IMPOSSIBLE = [
     ({"hidden_size": -1}, ("hidden size", "at least 1", "not -1")),
     ({"num_layers": 0}, ("number of layers", "at least 1", "not 0")),
     ({"num_layers": -7}, ("number of layers", "at least 1", "not -7")),
-    ({"num_layers": MAX_LAYERS + 1}, ("1001 layers", "limit of 1000")),
-    ({"num_layers": 10**30}, ("layers", "limit of 1000")),
+    ({"num_layers": MAX_LAYERS + 1}, ("1001 layers", "limit of 1,000", "RNNTRACE_MAX_LAYERS")),
+    ({"num_layers": 10**30}, ("layers", "limit of 1,000", "RNNTRACE_MAX_LAYERS")),
     ({"dtype": "float8"}, ("'float8'", "float64, float32, float16, bfloat16")),
     ({"dtype": "int64"}, ("'int64'", "float32")),
     ({"nonlinearity": "tanh"}, ("--nonlinearity", "RNN and RNNCell", "LSTM", "leave it out")),

@@ -9,8 +9,9 @@ from typing import Any
 
 from rnntrace.errors import FileError, MissingExtraError, UsageError, show
 from rnntrace.files.sniff import recognise
-from rnntrace.files.tensors import MAX_BYTES, Tensors
+from rnntrace.files.tensors import Tensors
 from rnntrace.model.dtypes import Array
+from rnntrace.model.limits import MAX_BYTES, over
 
 READERS = {
     "npy": "rnntrace.files.npz",
@@ -88,7 +89,7 @@ def _check_readable(path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise FileError(f"expected a file, and found a {'directory' if stat.S_ISDIR(found.st_mode) else 'device or pipe'}")
     if found.st_size > MAX_BYTES:
-        raise FileError(f"{found.st_size:,} bytes are over the limit of {MAX_BYTES:,}")
+        raise FileError(f"{found.st_size:,} bytes are {over('MAX_BYTES', MAX_BYTES)}")
 
 
 def optional(name: str) -> Any:

@@ -9,8 +9,9 @@ import h5py
 import numpy as np
 
 from rnntrace.errors import FileError, show
-from rnntrace.files.tensors import MAX_MEMBERS, check_size
+from rnntrace.files.tensors import check_size
 from rnntrace.model.dtypes import Array
+from rnntrace.model.limits import MAX_MEMBERS, over
 
 DEEPEST = 32
 """Groups inside groups that are looked into."""
@@ -53,7 +54,7 @@ class Hdf5:
         if name not in attributes:
             return None
         if math.prod(attributes.get_id(name).shape) > MAX_MEMBERS:
-            raise FileError(f"the attribute {show(name)} has over {MAX_MEMBERS:,} entries, which is the limit")
+            raise FileError(f"the entries of the attribute {show(name)} are {over('MAX_MEMBERS', MAX_MEMBERS)}")
         value = attributes[name]
         return [_text(entry) for entry in value] if isinstance(value, np.ndarray) else _text(value)
 
@@ -66,7 +67,7 @@ class Hdf5:
         for key in group:
             self._seen += 1
             if self._seen > MAX_MEMBERS:
-                raise FileError(f"it has over {MAX_MEMBERS:,} groups and datasets, which is the limit")
+                raise FileError(f"its groups and datasets are {over('MAX_MEMBERS', MAX_MEMBERS)}")
             name = f"{group.name.strip('/')}/{key}".lstrip("/")
             # Asked for by name, a link would be followed before anyone could look at it.
             if not isinstance(group.get(key, getlink=True), h5py.HardLink):

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from rnntrace.errors import FileError
-from rnntrace.files.tensors import MAX_MEMBERS, Tensors, check_size, reading
+from rnntrace.files.tensors import Tensors, check_size, reading
 from rnntrace.model.dtypes import Array
+from rnntrace.model.limits import MAX_MEMBERS
 
 DEEPEST = 8
 """Mappings inside mappings that are looked into."""

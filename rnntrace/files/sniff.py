@@ -4,7 +4,8 @@ import zipfile
 from pathlib import Path
 
 from rnntrace.errors import FileError
-from rnntrace.files.tensors import MAX_BYTES, MAX_MEMBERS, reading
+from rnntrace.files.tensors import reading
+from rnntrace.model.limits import MAX_BYTES, MAX_MEMBERS, over
 
 UNKNOWN = "unknown format: expected one of .pt, .safetensors, .npz, .npy, .onnx, .keras, .h5, .json or .csv"
 
@@ -39,10 +40,10 @@ def _recognise_zip(path: Path) -> str:
     with reading("zip archive"), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     if len(members) > MAX_MEMBERS:
-        raise FileError(f"it has {len(members):,} members, over the limit of {MAX_MEMBERS:,}")
+        raise FileError(f"it has {len(members):,} members, {over('MAX_MEMBERS', MAX_MEMBERS)}")
     unpacked = sum(member.file_size for member in members)
     if unpacked > MAX_BYTES:
-        raise FileError(f"it unpacks to {unpacked:,} bytes, over the limit of {MAX_BYTES:,}")
+        raise FileError(f"it unpacks to {unpacked:,} bytes, {over('MAX_BYTES', MAX_BYTES)}")
     names = {member.filename for member in members}
     if "model.weights.h5" in names:
         return "keras"

@@ -11,12 +11,9 @@ from dataclasses import dataclass, field
 
 from rnntrace.errors import FileError, show
 from rnntrace.model.dtypes import Array
+from rnntrace.model.limits import MAX_BYTES
 from rnntrace.model.module import Module
 
-MAX_BYTES = 2**30
-"""Largest file that is opened, and largest sum of what is unpacked from it: 1 GiB."""
-MAX_MEMBERS = 10_000
-"""Most members of a zip archive, and most tensors of a file."""
 LONGEST = 200
 """Letters of a library's message that are repeated."""
 
@@ -56,4 +53,6 @@ def reading(kind: str) -> Iterator[None]:
 def check_size(count: int, name: str = "") -> None:
     """Raises FileError if this many values are more than MAX_BYTES hold in float64."""
     if count > MAX_BYTES // 8:
-        raise FileError(f"{show(name) or 'it'} has {count:,} values, over the limit of {MAX_BYTES // 8:,}")
+        raise FileError(
+            f"{show(name) or 'it'} has {count:,} values, over the limit of {MAX_BYTES // 8:,}, an eighth of RNNTRACE_MAX_BYTES"
+        )

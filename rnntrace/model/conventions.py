@@ -21,17 +21,18 @@ class Convention:
 
     `lstm` and `gru` are gate orders, empty where it has none; biases are 1 or 2 vectors a layer. `reset` is where a GRU's
     reset gate acts: after or before the matrix product. `keeps` is what multiplies the state before: z, as in torch, or 1 - z.
-    `transposed` matrices are (input, gates · hidden). `remarks` say what no other field can.
+    `transposed` matrices are (input, gates · hidden). None, or an empty text, says that the source does not tell.
+    `remarks` say what no other field can.
     """
 
     framework: str
     lstm: str = ""
-    lstm_biases: int = 2
+    lstm_biases: int | None = 2
     gru: str = ""
-    gru_biases: int = 2
+    gru_biases: int | None = 2
     reset: str = "after"
     keeps: str = "z"
-    transposed: bool = False
+    transposed: bool | None = False
     remarks: tuple[str, ...] = ()
     source: str
 
@@ -184,6 +185,43 @@ CONVENTIONS = (
         remarks=("the GRU has b_hn beside its bias of 3H",),
         source="mlx/nn/layers/recurrent.py",
     ),
+    Convention(
+        framework="flax nnx",
+        lstm="ifgo",
+        lstm_biases=None,
+        gru="rzn",
+        gru_biases=None,
+        transposed=True,
+        remarks=("the order is that of OptimizedLSTMCell", "the gates are one concatenated Linear"),
+        source="flax/nnx/nn/recurrent.py",
+    ),
+    Convention(
+        framework="MPSGraph",
+        lstm="ifgo",
+        lstm_biases=1,
+        gru="zrn",
+        gru_biases=1,
+        reset="before",
+        keeps="1 - z",
+        remarks=(
+            "forgetGateLast gives the LSTM's i g f o",
+            "resetGateFirst gives the GRU's r z n, resetAfter with a secondary bias b_hn resets after, and flipZ keeps by z",
+        ),
+        source="Apple's documentation of MPSGraphLSTMDescriptor and MPSGraphGRUDescriptor",
+    ),
+    Convention(framework="OpenCV", lstm="ifog", lstm_biases=None, transposed=None, source="its layer LSTM"),
+    Convention(framework="DL4J", lstm="gfoi", lstm_biases=None, transposed=None, source="its layer LSTM"),
+    Convention(
+        framework="Haste",
+        lstm="igfo",
+        lstm_biases=None,
+        gru="zrn",
+        gru_biases=None,
+        reset="",
+        keeps="",
+        transposed=None,
+        source="its layers LSTM and GRU",
+    ),
     Convention(framework="candle", lstm="ifgo", gru="rzn", remarks=("torch's names",), source="candle-nn/src/rnn.rs"),
     Convention(framework="tinygrad", lstm="ifgo", remarks=("torch's names",), source="tinygrad/nn/__init__.py"),
     Convention(
@@ -212,13 +250,18 @@ def recipe(convention: Convention) -> Iterator[tuple[str, str]]:
         if order != torchs:
             blocks = ", ".join(str(order.index(gate)) for gate in torchs)
             yield kind, f"reorder the blocks of H rows from {' '.join(order)} to {' '.join(torchs)}: blocks [{blocks}]"
-        if biases == 1:
+        if convention.transposed is None:
+            yield kind, "whether the matrices are (gates · H, input), as in torch, or the other way round is not told here"
+        if biases is None:
+            yield kind, "whether it keeps one bias or two is not told here"
+        elif biases == 1:
             yield kind, "the bias is bias_ih, and bias_hh is zero"
         else:
             yield kind, "the biases are bias_ih and bias_hh, blocks reordered alike"
-        if kind == "GRU" and convention.keeps != "z":
+        if kind == "GRU" and convention.keeps == "1 - z":
             yield kind, "negate the weights and biases of z: what keeps the state here is 1 - z, and 1 - σ(a) = σ(-a)"
-        if kind == "GRU" and convention.reset == "before":
-            yield kind, "torch cannot run it: its GRU resets after the matrix product"
+        if kind == "GRU" and convention.reset != "after":
+            unsure = "" if convention.reset else " if it resets before that"
+            yield kind, f"torch cannot run it{unsure}: its GRU resets after the matrix product"
     for remark in convention.remarks:
         yield "note", remark

@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from rnntrace.errors import SignalError
 from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.limits import MAX_VALUES, over
 from rnntrace.model.spec import ModuleSpec
-
-MAX_VALUES = 2**28
-"""Largest trace that is computed, in values: steps × batch × units × quantities. 2**28 are 1 GiB in float32."""
 
 Draw = Callable[[tuple[int, ...]], Array]
 """Draws an array of a shape from the framework's seeded generator."""
@@ -176,7 +174,7 @@ def _check_size(spec: ModuleSpec, steps: int, batch: int) -> None:
     trace = steps * batch * spec.hidden_size * len(spec.cell.symbols) * len(spec.columns)
     for what, values in (("an x", steps * batch * spec.input_size), ("a trace", trace)):
         if values > MAX_VALUES:
-            raise SignalError(f"{what} of {values:,} values is over the limit of {MAX_VALUES:,}: use fewer steps or items")
+            raise SignalError(f"{what} of {values:,} values is {over('MAX_VALUES', MAX_VALUES)}: use fewer steps or items")
 
 
 def _lengths(

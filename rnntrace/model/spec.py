@@ -7,14 +7,11 @@ from rnntrace.equations import cells
 from rnntrace.equations.cells import Cell
 from rnntrace.errors import SpecError
 from rnntrace.model.dtypes import DTYPES, Dtype
+from rnntrace.model.limits import MAX_LAYERS, MAX_PARAMETERS, over
 
 KINDS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
 NONLINEARITIES = ("tanh", "relu")
 FORWARD, REVERSE = "forward", "reverse"
-
-MAX_LAYERS = 1_000
-MAX_PARAMETERS = 2**28
-"""Largest module that is built: 2**28 parameters are 1 GiB in float32."""
 
 
 def parse_kind(text: str) -> str:
@@ -99,9 +96,10 @@ class ModuleSpec:
         if not self.reset_after and self.family != "GRU":
             yield f"where the reset gate acts belongs to GRU: {kind} has none"
         if self.num_layers > MAX_LAYERS:
-            yield f"{self.num_layers} layers are over the limit of {MAX_LAYERS}"
+            yield f"{self.num_layers} layers are {over('MAX_LAYERS', MAX_LAYERS)}: use fewer"
         if self.parameters > MAX_PARAMETERS:
-            yield f"a module of {self.parameters:,} parameters is over the limit of {MAX_PARAMETERS:,}: make it smaller"
+            limit = over("MAX_PARAMETERS", MAX_PARAMETERS)
+            yield f"a module of {self.parameters:,} parameters is {limit}: make it smaller"
 
     @property
     def family(self) -> str:

@@ -48,12 +48,12 @@ def _overview(conventions: Sequence[Convention]) -> Table:
         (
             convention.framework,
             " ".join(convention.lstm) or "-",
-            str(convention.lstm_biases) if convention.lstm else "-",
+            str(convention.lstm_biases or "?") if convention.lstm else "-",
             " ".join(convention.gru) or "-",
-            str(convention.gru_biases) if convention.gru else "-",
-            convention.reset if convention.gru else "-",
-            convention.keeps if convention.gru else "-",
-            "(I, G·H)" if convention.transposed else "(G·H, I)",
+            str(convention.gru_biases or "?") if convention.gru else "-",
+            (convention.reset or "?") if convention.gru else "-",
+            (convention.keeps or "?") if convention.gru else "-",
+            {True: "(I, G·H)", False: "(G·H, I)", None: "?"}[convention.transposed],
         )
         for convention in conventions
     ]

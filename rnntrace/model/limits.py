@@ -1,0 +1,36 @@
+"""Caps on what is opened, built and computed, so that no file and no flag takes all memory.
+
+Each has an environment variable of its name, RNNTRACE_MAX_BYTES and so on, that sets another one.
+"""
+
+import os
+
+from rnntrace.errors import UsageError
+
+PREFIX = "RNNTRACE_"
+
+
+def _limit(name: str, default: int) -> int:
+    text = os.environ.get(PREFIX + name, "")
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"{PREFIX}{name} should be a whole number above 0, not {text!r}")
+    return int(text)
+
+
+MAX_BYTES = _limit("MAX_BYTES", 2**30)
+"""Largest file that is opened, and largest sum of what is unpacked from it: 1 GiB."""
+MAX_MEMBERS = _limit("MAX_MEMBERS", 10_000)
+"""Most members of a zip archive, tensors of a file and nodes of a graph."""
+MAX_LAYERS = _limit("MAX_LAYERS", 1_000)
+"""Most layers of a module."""
+MAX_PARAMETERS = _limit("MAX_PARAMETERS", 2**28)
+"""Largest module that is built: 2**28 parameters are 1 GiB in float32."""
+MAX_VALUES = _limit("MAX_VALUES", 2**28)
+"""Largest trace that is computed, in values: steps × batch × units × quantities. 2**28 are 1 GiB in float32."""
+
+
+def over(name: str, limit: int) -> str:
+    """The end of a message on what is over a limit: which it is, and how to set another."""
+    return f"over the limit of {limit:,}, which {PREFIX}{name} sets"
