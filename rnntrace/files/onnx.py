@@ -6,6 +6,7 @@ that lie outside the model are refused.
 
 import math
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import onnx
 from onnx import numpy_helper
 
 from rnntrace.errors import FileError, SpecError, WeightsError, show
-from rnntrace.files.tensors import MAX_MEMBERS, Tensors, check_size, reading
+from rnntrace.files.onnx_stack import STANDARD, Stacking
+from rnntrace.files.tensors import Tensors, check_size, reading
 from rnntrace.model.conventions import BY_NAME, ONNX
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import from_convention
+from rnntrace.model.limits import MAX_MEMBERS, over
 from rnntrace.model.module import Layer, Module, stacked
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
@@ -27,8 +30,6 @@ ACTIVATIONS = {"RNN": ("tanh",), "LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("s
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 UNDERSTOOD = {"hidden_size", "direction", "activations", "linear_before_reset", "layout", "input_forget", "output_sequence"}
 """Attributes that are read; output_sequence, of the first version, says only whether Y is returned."""
-MOVING = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Dropout"}
-"""Operators that may stand between two layers of a stack: they move values and do not change them."""
 FORMATS = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.DOUBLE: "float64",
@@ -42,20 +43,22 @@ def read(path: Path, kind: str) -> Tensors:
     with reading(kind):
         graph = onnx.load_model_from_string(path.read_bytes()).graph
         if len(graph.node) > MAX_MEMBERS or len(graph.initializer) > MAX_MEMBERS:
-            raise FileError(f"it has over {MAX_MEMBERS:,} nodes or initializers, which is the limit")
+            raise FileError(f"its nodes or initializers are {over('MAX_MEMBERS', MAX_MEMBERS)}")
         constants = _constants(graph)
-        nodes = [node for node in graph.node if node.op_type in ACTIVATIONS and node.domain in ("", "ai.onnx")]
+        nodes = [node for node in graph.node if node.op_type in ACTIVATIONS and node.domain in STANDARD]
         names = _names(nodes)
-        makers = {output: node for node in graph.node for output in node.output if output}
+        # Nodes are told apart by identity: two may look alike.
+        by_identity = dict(zip(map(id, nodes), names, strict=True))
+        stacking = Stacking(graph.node, constants)
         layers = []
         used: set[str] = set()
         for name, node in zip(names, nodes, strict=True):
             try:
-                layers.append(Layer(name, _module(node, constants), _reads(node, makers, names, nodes)))
+                layers.append(Layer(name, _module(node, constants), by_identity.get(id(stacking.below(node)))))
             except (WeightsError, SpecError) as error:
                 raise FileError(f"{node.op_type} node {show(name)}: {error}") from None
             used.update(node.input)
-        others = sum(name not in used for name in constants)
+        others = sum(name not in used and tensor.data_type in FORMATS for name, tensor in constants.items())
     if not layers:
         raise FileError(
             "the model has no RNN, LSTM or GRU node (torch's newer exporter writes nn.RNN, and both write cells, as single "
@@ -75,27 +78,12 @@ def _constants(graph: Any) -> dict[str, Any]:
 
 def _names(nodes: list[Any]) -> list[str]:
     """A name for each node: its own, or its operator with a number where it has none of its own."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     for node in nodes:
         name = node.name or node.op_type
-        names.append(name if name not in names else f"{name}_{len(names)}")
-    return names
-
-
-def _reads(node: Any, makers: Mapping[str, Any], names: list[str], nodes: list[Any]) -> str | None:
-    """The name of the recurrent node whose output sequence this one reads, if there is one."""
-    source = node.input[0] if node.input else ""
-    for _ in range(MAX_MEMBERS):
-        maker = makers.get(source)
-        if maker is None:
-            return None
-        if maker.op_type in ACTIVATIONS and maker.output[0] == source:
-            # Nodes are told apart by identity: two may look alike.
-            return next((name for name, other in zip(names, nodes, strict=True) if other is maker), None)
-        if maker.op_type not in MOVING or not maker.input:
-            return None
-        source = maker.input[0]
-    return None
+        numbered = (f"{name}_{number}" for number in count(len(names)))
+        names[name if name not in names else next(other for other in numbered if other not in names)] = None
+    return list(names)
 
 
 def _module(node: Any, constants: Mapping[str, Any]) -> Module:
