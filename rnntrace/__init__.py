@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rnntrace.api.load import inspect as inspect
     from rnntrace.api.load import load as load
+    from rnntrace.api.plot import plot as plot
     from rnntrace.api.saved import open_trace as open_trace
     from rnntrace.api.saved import save as save
     from rnntrace.api.trace import replay as replay
@@ -32,6 +33,7 @@ _HOMES = {
     "replay": "rnntrace.api.trace",
     "load": "rnntrace.api.load",
     "inspect": "rnntrace.api.load",
+    "plot": "rnntrace.api.plot",
     "save": "rnntrace.api.saved",
     "open_trace": "rnntrace.api.saved",
     "Result": "rnntrace.report.result",

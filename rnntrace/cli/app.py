@@ -12,6 +12,7 @@ from rnntrace.cli.doctor import doctor
 from rnntrace.cli.explain import explain
 from rnntrace.cli.inspect import inspect
 from rnntrace.cli.layouts import layouts
+from rnntrace.cli.plot import plot
 from rnntrace.cli.run import run
 from rnntrace.cli.show import show
 from rnntrace.errors import ExitCode, RnnTraceError
@@ -25,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
 )
-for command in (run, compare, inspect, explain, show, layouts, doctor):
+for command in (run, compare, inspect, explain, show, plot, layouts, doctor):
     app.command()(command)
 
 

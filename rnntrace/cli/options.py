@@ -255,6 +255,12 @@ Save = Annotated[
     Path | None,
     typer.Option("--save", metavar="FILE", help="Save the trace as .npz or .safetensors.", rich_help_panel=OUTPUT),
 ]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot", metavar="FILE", help="Draw every gate and state as a heatmap: .png, .svg or .pdf.", rich_help_panel=OUTPUT
+    ),
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print the verdict alone; json, jsonl and csv stay whole.", rich_help_panel=OUTPUT)
 ]

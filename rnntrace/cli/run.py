@@ -60,11 +60,13 @@ def run(
     format: options.FormatOption = Format.TABLE,
     output: options.OutputFile = None,
     save: options.Save = None,
+    plot: options.Plot = None,
     quiet: options.Quiet = False,
     color: options.Color = When.AUTO,
 ) -> int:
     """Build a module, feed it, replay it by hand, and print every gate and state beside torch's own, with a verdict."""
     from rnntrace.api.judging import Judging
+    from rnntrace.api.plot import check_drawable, drawn
     from rnntrace.api.run import run as run_module
     from rnntrace.api.saved import dump
     from rnntrace.api.sources import read_sources
@@ -77,6 +79,8 @@ def run(
     parts = parse_parts(show)
     if save:
         check_writable(save)
+    if plot:
+        check_drawable(plot)
     sources = read_sources(
         input=input,
         texts=text or (),
@@ -105,7 +109,8 @@ def run(
     judging = Judging(capture, tolerance, rtol, atol, replay, replay_dtype, keep_terms="terms" in parts)
     result = run_module(spec, sources, judging, weights=weights, distribution=dist, seed=seed, device=device)
     view = parse_view(show, spec, result.inputs, layer=layer, time=time, unit=unit, item=item)
-    saved = [(save, dump(result, save))] if save else []
+    others = [(save, dump(result, save))] if save else []
+    others += [(plot, drawn(result, plot, view=view))] if plot else []
     style = Look(format, quiet, color, digits, max_rows)
-    emit(run_report(result, view), style, output, saved)
+    emit(run_report(result, view), style, output, others)
     return ExitCode.AGREES if result.passed else ExitCode.DISAGREES

@@ -43,9 +43,7 @@ def shown_symbols(result: Result, view: View) -> list[tuple[str, str]]:
 def _steps(result: Result, view: View, symbols: Sequence[tuple[str, str]], layer: int, direction: str, item: int) -> Table:
     trace, spec = result.trace, result.spec
     length = result.inputs.lengths[item] if result.inputs.lengths else result.inputs.steps
-    # The initial state stands where its direction starts: above t = 1, or below the last step.
-    times = [*range(1, length + 1), 0] if direction == REVERSE else list(range(length + 1))
-    times = [t for t in times if selected(t, view.times)]
+    times = times_in_view(view, direction, length)
     units = [unit for unit in range(spec.hidden_size) if selected(unit, view.units)]
 
     def column(values: Array | Flags, symbol: str) -> Masked:
@@ -86,6 +84,12 @@ def _steps(result: Result, view: View, symbols: Sequence[tuple[str, str]], layer
             )
         )
     return Table(_title(result, layer, direction, item, length), tuple(columns))
+
+
+def times_in_view(view: View, direction: str, last: int) -> list[int]:
+    """The selected times from 0 to `last`; 0 stands where its direction starts, before t = 1 or behind the last step."""
+    times = [*range(1, last + 1), 0] if direction == REVERSE else range(last + 1)
+    return [t for t in times if selected(t, view.times)]
 
 
 def item_values(result: Result, values: Array | Flags, key: Key, item: int) -> Masked:

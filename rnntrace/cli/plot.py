@@ -1,0 +1,72 @@
+"""`rnntrace plot`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rnntrace.cli import options
+from rnntrace.cli.options import OUTPUT, VIEW, Format, When
+from rnntrace.errors import ExitCode, show
+
+
+class Kind(StrEnum):
+    """What is drawn."""
+
+    HEATMAP = "heatmap"
+    LINES = "lines"
+    HISTOGRAM = "histogram"
+    SATURATION = "saturation"
+    DIFFERENCE = "difference"
+
+
+def plot(
+    trace: Annotated[Path, typer.Argument(metavar="TRACE", help="A file that `run --save` has written.", show_default=False)],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The picture: .png, .svg or .pdf.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ],
+    kind: Annotated[
+        Kind,
+        typer.Option(
+            "--kind",
+            help="heatmap: units by t; lines: each unit over t; histogram: of the values; saturation: share of gates above "
+            "0.9 and below 0.1; difference: replay against framework.",
+            rich_help_panel=VIEW,
+        ),
+    ] = Kind.HEATMAP,
+    layer: options.Layer = None,
+    time: options.Time = None,
+    unit: options.Unit = None,
+    item: Annotated[
+        str | None,
+        typer.Option("--item", metavar="0", help="Items of the batch to draw, from 0.", show_default="0", rich_help_panel=VIEW),
+    ] = None,
+    quiet: options.Quiet = False,
+    color: options.Color = When.AUTO,
+) -> int:
+    """Draw the gates and states of a saved trace, without torch. The exit code is that of its verdict."""
+    from dataclasses import replace
+
+    from rnntrace.api.plot import check_drawable, drawn
+    from rnntrace.api.saved import open_trace
+    from rnntrace.cli.output import Look, emit
+    from rnntrace.report.run import run_report
+    from rnntrace.report.select import parse_view
+
+    check_drawable(output)
+    result = open_trace(trace)
+    view = parse_view("gates,states", result.spec, result.inputs, layer=layer, time=time, unit=unit, item=item)
+    content = drawn(result, output, kind, view)
+    report = run_report(result, replace(view, parts=frozenset()), "plot")
+    report = replace(report, headline=(*report.headline, ((f"{kind}: {show(str(output))}",), ())))
+    emit(report, Look(Format.TABLE, quiet, color, 4, 40), None, [(output, content)])
+    return ExitCode.AGREES if result.passed else ExitCode.DISAGREES
