@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rnntrace.api.saved import save as save
     from rnntrace.api.trace import replay as replay
     from rnntrace.api.trace import trace as trace
+    from rnntrace.api.watch import Traces as Traces
+    from rnntrace.api.watch import watch as watch
     from rnntrace.engine.compare import Verdict as Verdict
     from rnntrace.engine.trace import Trace as Trace
     from rnntrace.errors import RnnTraceError as RnnTraceError
@@ -31,6 +33,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "trace": "rnntrace.api.trace",
     "replay": "rnntrace.api.trace",
+    "watch": "rnntrace.api.watch",
     "load": "rnntrace.api.load",
     "inspect": "rnntrace.api.load",
     "plot": "rnntrace.api.plot",
@@ -38,6 +41,7 @@ _HOMES = {
     "open_trace": "rnntrace.api.saved",
     "Result": "rnntrace.report.result",
     "Trace": "rnntrace.engine.trace",
+    "Traces": "rnntrace.api.watch",
     "Verdict": "rnntrace.engine.compare",
     "ModuleSpec": "rnntrace.model.spec",
     "Inputs": "rnntrace.model.signals",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rnntrace.api.displayed import DisplayedResult
 from rnntrace.engine.compare import Comparison, Place, Verdict, judge
 from rnntrace.engine.quantities import pair_outputs, pair_up
 from rnntrace.engine.replay import replay
@@ -17,7 +18,6 @@ from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
-from rnntrace.report.result import Result
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def judged(
     seed: int | None = None,
     origin: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
-) -> Result:
+) -> DisplayedResult:
     """Replay free and, as far as the other side's states are known, forced; compare with what was observed.
 
     What rounding can explain costs as much as the replay, so it is worked out only where rtol and atol do not settle it.
@@ -81,7 +81,7 @@ def judged(
         if comparison.verdict is Verdict.DRIFT and free and known:
             states = {key: values for key, values in free.columns.items() if key[2] in spec.cell.states}
             comparison = _if_drift(comparison, free, replayed(states, rounding), tolerance)
-    return Result(
+    return DisplayedResult(
         spec,
         weights,
         inputs,
@@ -117,8 +117,7 @@ def check_mode(mode: str) -> None:
 
 def _not_finite(inputs: Inputs, weights: Weights) -> list[str]:
     """What holds NaN or infinity, in sentences."""
-    arrays = [array for column in weights.columns.values() for array in column.arrays.values()]
-    names = [*inputs.not_finite, *([] if all(np.isfinite(array).all() for array in arrays) else ["a weight"])]
+    names = [*inputs.not_finite, *([] if all(np.isfinite(array).all() for array in weights.arrays) else ["a weight"])]
     return [f"{name} holds NaN or infinity" for name in names]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnntrace.api.displayed import DisplayedResult
 from rnntrace.engine.compare import Comparison, Difference, Place, Verdict
 from rnntrace.engine.tolerance import Tolerance
 from rnntrace.engine.trace import Key, Trace, input_term_symbol, recurrent_term_symbol
@@ -113,7 +114,7 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> Result:
     for name, values in trace.outputs.items():
         if observation.outputs[name].shape != values.shape:
             raise ValueError(name)
-    return Result(
+    return DisplayedResult(
         spec,
         _weights(groups["weights"]),
         inputs,

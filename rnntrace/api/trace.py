@@ -48,7 +48,8 @@ def trace(
     )
     inputs = as_seen_by(spec, assemble(spec, request, framework.drawing(spec, "normal")))
     judging = Judging(replay=replay, tolerance=tolerance, capture=capture, keep_terms=terms)
-    return result_of(module, spec, inputs, judging)
+    origin = {"h0": "zeros", "c0": "zeros"} if hx is None else {}
+    return result_of(module, spec, inputs, judging, origin=origin)
 
 
 def replay(

@@ -44,17 +44,24 @@ def check_capture(capture: str) -> None:
 
 
 def observe(
-    module: Any, spec: ModuleSpec, inputs: Inputs, capture: str = "auto", outputs: Mapping[str, Array] | None = None
+    module: Any,
+    spec: ModuleSpec,
+    inputs: Inputs,
+    capture: str = "auto",
+    *,
+    outputs: Mapping[str, Array] | None = None,
+    grad: bool = False,
 ) -> Observation:
-    """Run the module on the inputs under no_grad in eval mode; `capture` torch's own gates: auto, on or off.
+    """Run the module on the inputs in eval mode; `capture` torch's own gates: auto, on or off.
 
-    `outputs` are those of another run, time-major, as far as they are known: they are then what was observed.
+    `outputs` are those of another run, time-major, as far as they are known: they are then what was observed. `grad` is the
+    mode that it ran in: oneDNN computes with other bits under no_grad.
     """
     check_capture(capture)
     was_training = module.training
     module.eval()
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.set_grad_enabled(grad), warnings.catch_warnings():
             # What it says stands in the answer: the path.
             warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
             again = _run(module, spec, inputs)
@@ -62,7 +69,8 @@ def observe(
             same = all(np.array_equal(again[name], values, equal_nan=True) for name, values in outputs.items())
             path = _path(module, spec, inputs) if same else UNKNOWN_PATH
             hidden = _hidden_by_layer(module, spec, inputs, {**again, **outputs})
-            captured, reason = _capture(module, spec, inputs, capture)
+            with torch.no_grad():
+                captured, reason = _capture(module, spec, inputs, capture)
     except RuntimeError as error:
         raise FrameworkError(f"torch could not run {spec.kind} in {spec.dtype}: {first_line(error)}") from error
     finally:
@@ -153,12 +161,12 @@ def _one_layer(module: Any, spec: ModuleSpec, layer: int) -> tuple[Any, ModuleSp
     # Inside a stack only the first layer reads batch-first memory, and other strides may take another operator.
     own_layout = spec.batch_first and layer == 0
     single = replace(spec, input_size=spec.layer_input_size(layer), num_layers=1, batch_first=own_layout)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
         built = build(single, str(next(module.parameters()).device))
-    for _, direction in single.columns:
-        for part in part_shapes(spec, layer):
-            source = getattr(module, parameter_name(spec, part, layer, direction))
-            getattr(built, parameter_name(single, part, 0, direction)).copy_(source)
+        for _, direction in single.columns:
+            for part in part_shapes(spec, layer):
+                source = getattr(module, parameter_name(spec, part, layer, direction))
+                getattr(built, parameter_name(single, part, 0, direction)).copy_(source)
     return built, single
 
 
