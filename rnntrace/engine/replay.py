@@ -32,16 +32,19 @@ def replay(
     dtype: np.dtype[np.floating] | None = None,
     keep_terms: bool = False,
     rounding: Format | None = None,
+    cell: Cell | None = None,
 ) -> Trace:
     """Every gate and state of a module on these inputs.
 
     `known` gives state sequences (layer, direction, "h" or "c") → (T, B, ·) to force the replay with: it then needs an "h"
     for every layer and direction. `dtype` is the numpy format to compute in, by default the one of `spec`. With `rounding`
     the trace also holds bounds on what rounding in these formats can do: in a single step where h is known, and otherwise
-    since the first step, but at most TRAJECTORY times that.
+    since the first step, but at most TRAJECTORY times that. `cell` replaces the declaration that `spec` names, by one of the
+    same gates and states.
     """
     dtype = np.dtype(dtype or spec.precision.replay)
     known = known or {}
+    cell = cell or spec.cell
     columns: dict[Key, Array] = {}
     terms: dict[Key, Array] = {}
     bounds: dict[Key, Array] = {}
@@ -54,8 +57,8 @@ def replay(
                 layer_input = side_by_side(known, layer - 1, spec, inputs.valid)
             else:
                 layer_input = so_far.hidden(layer - 1)
-            column = _Column(spec.cell, weights[layer, direction], layer_input, inputs.valid, direction, dtype)
-            for state in spec.cell.states:
+            column = _Column(cell, weights[layer, direction], layer_input, inputs.valid, direction, dtype)
+            for state in cell.states:
                 column.start(state, so_far.initial(state, layer, direction), known.get((layer, direction, state)))
             column.run()
             columns |= {(layer, direction, symbol): array for symbol, array in column.quantities().items()}
