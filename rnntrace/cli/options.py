@@ -228,7 +228,12 @@ ReplayDtypeOption = Annotated[
 ]
 
 Show = Annotated[
-    str, typer.Option("--show", help="What to show: gates, states, terms, weights, outputs or all.", rich_help_panel=VIEW)
+    str,
+    typer.Option(
+        "--show",
+        help="What to show: gates, states, terms, weights, outputs or all; heat for gates and states as coloured cells.",
+        rich_help_panel=VIEW,
+    ),
 ]
 Layer = Annotated[str | None, typer.Option("--layer", metavar="0,2", help="Layers to show, from 0.", rich_help_panel=VIEW)]
 Time = Annotated[

@@ -23,6 +23,9 @@ RENDERERS = {
 DATA = ("json", "jsonl", "csv")
 """Formats for programs: they are whole or not there, however little a person wants to see."""
 
+DRAWN = ("table", "plain", "json")
+"""Formats that can hold panels; JSON holds every value whatever is shown."""
+
 
 @dataclass(frozen=True)
 class Style:
@@ -38,6 +41,10 @@ def pieces(report: Report, format: str, style: Style) -> Iterator[str]:
     """The report as text in one of the formats, piece by piece, ending in a newline. Raises UsageError."""
     if format not in RENDERERS:
         raise UsageError(f"unknown format {format!r}: choose one of {', '.join(RENDERERS)}")
+    if report.panels and format not in DRAWN:
+        raise UsageError(
+            f"--show heat is drawn as {' or '.join(DRAWN[:2])}, not as {format}: leave one of them out, or see --plot"
+        )
     found: Iterator[str] = import_module(RENDERERS[format]).render(report, style)
     return found
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rnntrace.render import Style
+from rnntrace.render.heat import heat
 from rnntrace.render.layout import DOT, equations, margin
 from rnntrace.render.numbers import cells, notation
 from rnntrace.report.table import Report, Table
@@ -20,6 +21,8 @@ def render(report: Report, style: Style) -> Iterator[str]:
         lines += ["", formulas.title, *equations(formulas, None)]
     for table in report.tables:
         lines += ["", table.title, *_rows(table, style.digits)]
+    # Off a terminal nothing is split and nothing left out.
+    lines += ["".join(text for text, _ in line) for line in heat(report.panels, Style(max_rows=0))]
     yield "\n".join([*lines, "", DOT.join(report.conclusion), ""])
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from rnntrace.render import Style
 from rnntrace.render.blocks import LABELS, TEXTS, Block, Page, shown_tables, split
+from rnntrace.render.heat import heat
 from rnntrace.render.layout import DOT, equations, flow, margin
 from rnntrace.render.numbers import cells, notation
 from rnntrace.report.table import Column, Report, Scale, Table
@@ -49,6 +50,8 @@ def render(report: Report, style: Style) -> Iterator[str]:
             console.print(Text(f"\n{table}"))
         else:
             _print(console, table, style)
+    for line in heat(report.panels, style):
+        console.print(Text.assemble(*line))
     console.print()
     verdict = Text("\n".join(flow(report.conclusion, style.width)))
     if report.passed is not None:

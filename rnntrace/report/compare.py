@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from rnntrace.engine.compare import Verdict
 from rnntrace.errors import show
+from rnntrace.report.panels import heat
 from rnntrace.report.result import Result
 from rnntrace.report.run import run_report
 from rnntrace.report.select import View
@@ -43,6 +44,7 @@ def compare_report(
         },
         warnings=tuple(f"{prefix}: {warning}" for prefix, report in reports.items() for warning in report.warnings),
         rows=tidy_rows(dict(zip(reports, results.values(), strict=True)), view),
+        panels=heat(results, view),
     )
 
 

@@ -1,6 +1,5 @@
 """What a picture shows: for each symbol, layer, direction and item a panel of numbers."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,11 +7,12 @@ import numpy as np
 from rnntrace.engine.trace import Key
 from rnntrace.errors import UsageError
 from rnntrace.model.spec import REVERSE
+from rnntrace.report.panels import finite, heatmap, items_in, panels_of, without_initial
 from rnntrace.report.result import Result
 from rnntrace.report.run import conclusion, headline
 from rnntrace.report.select import View
 from rnntrace.report.table import Panel, Scale
-from rnntrace.report.trace import Masked, item_values, place, scale_of, selected, times_in_view
+from rnntrace.report.trace import Masked, item_values
 
 MAX_PANELS = 48
 """As many panels can be read on one sheet."""
@@ -39,7 +39,7 @@ def picture(result: Result, view: View, kind: str = "heatmap", *, paged: bool = 
     """
     if kind not in KINDS:
         raise UsageError(f"unknown kind of picture {kind!r}: choose one of {', '.join(KINDS)}")
-    items, batch = _items(view), result.inputs.batch
+    items, batch = items_in(view), result.inputs.batch
     panels = KINDS[kind](result, view)
     if len(panels) > MAX_PANELS and not paged:
         raise UsageError(
@@ -49,14 +49,6 @@ def picture(result: Result, view: View, kind: str = "heatmap", *, paged: bool = 
     which = "item " + ", ".join(map(str, items)) + (f" of {batch}, from 0" if batch > 1 else "")
     module, signals = (parts for parts, _ in headline(result)[:2])
     return Picture(kind, (module, signals, (kind, which), (conclusion(result)[0],)), panels)
-
-
-def heatmap(result: Result, view: View) -> tuple[Panel, ...]:
-    """Every gate and state, (units, t); a state from t = 0 on. Signed values share one scale."""
-    panels = [panel for _, _, panel in _panels(result, view)]
-    signed = [np.abs(_finite(panel)).max(initial=0.0) for panel in panels if panel.scale is Scale.SIGNED]
-    limit = float(max(signed, default=0.0)) or 1.0
-    return tuple(replace(panel, limit=limit) if panel.scale is Scale.SIGNED else panel for panel in panels)
 
 
 def lines(result: Result, view: View) -> tuple[Panel, ...]:
@@ -69,7 +61,7 @@ def histogram(result: Result, view: View) -> tuple[Panel, ...]:
     panels = []
     for panel in heatmap(result, view):
         edges = np.linspace(0.0 if panel.scale is Scale.UNIT else -panel.limit, panel.limit, BINS + 1)
-        counts = np.histogram(_finite(panel), edges)[0]
+        counts = np.histogram(finite(panel), edges)[0]
         values = np.ma.array(counts[None], mask=np.zeros((1, BINS), bool))
         panels.append(
             replace(panel, rows=("values",), row_name="count", x=tuple(edges.tolist()), x_name="value", values=values)
@@ -79,7 +71,7 @@ def histogram(result: Result, view: View) -> tuple[Panel, ...]:
 
 def saturation(result: Result, view: View) -> tuple[Panel, ...]:
     """The share of each gate's units that are almost open or almost shut: (2, t). Raises UsageError without gates."""
-    gates = [_without_initial(panel) for panel in heatmap(result, view) if panel.scale is Scale.UNIT]
+    gates = [without_initial(panel) for panel in heatmap(result, view) if panel.scale is Scale.UNIT]
     if not gates:
         raise UsageError(f"saturation is that of sigmoid gates, and {result.spec.kind} has none: choose another --kind")
     rows = (f"above {HIGH}", f"below {LOW}")
@@ -97,7 +89,7 @@ def saturation(result: Result, view: View) -> tuple[Panel, ...]:
 def difference(result: Result, view: View) -> tuple[Panel, ...]:
     """The largest |Δ| of the units, replay against framework, (1, t) from t = 1 on, and where one is out of tolerance."""
     # At t = 0 both sides are given the same state.
-    return tuple(_difference(result, _without_initial(panel), key, item) for key, item, panel in _panels(result, view))
+    return tuple(_difference(result, without_initial(panel), key, item) for key, item, panel in panels_of(result, view))
 
 
 KINDS = {
@@ -107,56 +99,6 @@ KINDS = {
     "saturation": saturation,
     "difference": difference,
 }
-
-
-def _items(view: View) -> list[int]:
-    return [0] if view.items is None else list(view.items)
-
-
-def _panels(result: Result, view: View) -> Iterator[tuple[Key, int, Panel]]:
-    """The replay's values of every symbol in the view."""
-    for layer, direction in result.spec.columns:
-        for item in _items(view):
-            for symbol in result.spec.cell.symbols:
-                if selected(layer, view.layers):
-                    panel = _panel(result, view, (layer, direction, symbol), item)
-                    # A projected hidden state has fewer units than there are gates.
-                    if panel.rows:
-                        yield (layer, direction, symbol), item, panel
-
-
-def _panel(result: Result, view: View, key: Key, item: int) -> Panel:
-    """One symbol of the replay, (units, t)."""
-    layer, direction, symbol = key
-    size = result.trace[symbol, layer, direction].shape[2]
-    times = times_in_view(view, direction, result.inputs.steps)
-    units = [unit for unit in range(size) if selected(unit, view.units)]
-    values = item_values(result, result.trace[symbol, layer, direction], key, item)[np.ix_(times, units)].T
-    broken = int((~np.isfinite(values.compressed())).sum())
-    return Panel(
-        where=place(layer, direction, item),
-        symbol=symbol,
-        role=result.spec.cell.roles[symbol],
-        scale=scale_of(result.spec.cell, symbol),
-        rows=tuple(map(str, units)),
-        x=tuple(times),
-        values=values,
-        x_name="t, from right to left" if direction == REVERSE else "t",
-        note=f"{broken} NaN or infinite" if broken else "",
-    )
-
-
-def _without_initial(panel: Panel) -> Panel:
-    """The panel from t = 1 on."""
-    steps = [column for column, t in enumerate(panel.x) if t > 0]
-    return replace(panel, x=tuple(panel.x[column] for column in steps), values=panel.values[:, steps])
-
-
-def _finite(panel: Panel) -> Masked:
-    """The values that exist and are finite, in one row."""
-    values = panel.values.compressed()
-    finite: Masked = values[np.isfinite(values)]
-    return finite
 
 
 def _difference(result: Result, panel: Panel, key: Key, item: int) -> Panel:

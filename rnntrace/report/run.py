@@ -13,6 +13,7 @@ from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
+from rnntrace.report.panels import heat
 from rnntrace.report.result import Result
 from rnntrace.report.select import View
 from rnntrace.report.table import SCHEMA, Line, Report
@@ -30,6 +31,7 @@ def run_report(result: Result, view: View, command: str = "run") -> Report:
         document=document(result, command, weights="weights" in view.parts),
         warnings=result.warnings,
         rows=tidy_rows({"": result}, view),
+        panels=heat({"": result}, view),
     )
 
 

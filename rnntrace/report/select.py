@@ -8,6 +8,8 @@ from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 
 PARTS = ("gates", "states", "terms", "weights", "outputs")
+HEAT = "heat"
+"""Gates and states as coloured cells: another way to see them, so that `all` does not hold it."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,9 @@ def parse_parts(text: str) -> frozenset[str]:
     """Parts from `gates,states`, or all of them from `all`. Raises UsageError for any other word."""
     words = {word.strip() for word in text.split(",")}
     if "all" in words:
-        return frozenset(PARTS)
-    for word in words - set(PARTS):
-        raise UsageError(f"unknown part {word!r} in --show: choose from {', '.join(PARTS)}, all")
+        return frozenset(PARTS) | (words & {HEAT})
+    for word in words - {*PARTS, HEAT}:
+        raise UsageError(f"unknown part {word!r} in --show: choose from {', '.join(PARTS)}, all, {HEAT}")
     return frozenset(words)
 
 
