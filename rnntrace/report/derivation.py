@@ -16,7 +16,7 @@ from rnntrace.report.explain import equations_document, title
 from rnntrace.report.run import describe, describe_signals
 from rnntrace.report.table import SCHEMA, Column, Formula, Formulas, Report, Scale, Table
 
-LONGEST_VECTOR = 8
+LONGEST_VECTOR = 6
 """A vector of more units than this is written with its first and last ones."""
 LINE, LATEX_LINE = 64, 110
 """Letters on a line of a long sum, in a terminal of 80 columns and in LaTeX."""
@@ -127,11 +127,12 @@ def _lines(derivations: Sequence[Derivation], bias: bool, digits: int) -> Iterat
 
 
 def _below_one_another(stages: Sequence[str]) -> str:
-    """The stages on lines of their own; a long sum goes on where its brackets open."""
+    """The stages on lines of their own; a long sum goes on behind its function's bracket."""
     lines = [stages[0]]
     for stage in stages[1:]:
         first, *others = _broken(f"= {stage}", LINE)
-        lines += [first, *(" " * (first.find("(") + 1 or 2) + line for line in others)]
+        opening = re.match(r"= \w*\(?", first)
+        lines += [first, *(" " * (opening.end() if opening else 0) + line for line in others)]
     return "\n".join(lines)
 
 
