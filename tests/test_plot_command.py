@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+import torch
 from commandline import ask, refused
 from PIL import Image
 
@@ -119,6 +120,19 @@ def test_run_draws_what_the_view_selects(folder: Path, capsys: pytest.CaptureFix
     assert not [label for label in found if label.startswith("layer 0") or label.endswith("item 0")]
 
 
+def test_compare_draws_one_module(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file of one module is drawn, of two only with the name of one."""
+    model = torch.nn.ModuleDict({"small": torch.nn.RNN(2, 2), "large": torch.nn.GRU(2, 3)})
+    torch.save(model.state_dict(), "w.pt")
+    flags = ("compare", "w.pt", "--seed", "1", "--quiet", "--plot", "p.svg")
+    assert "--module" in refused(capsys, *flags, "-o", "out.txt")
+    assert ask(capsys, *flags, "--module", "large").code == 0
+    found = words(Path("p.svg"))
+    assert "z · update gate" in found
+    assert "GRU(2, 3)" in "\n".join(found)
+    assert ".png, .svg, .pdf" in refused(capsys, "compare", "no-such-file", "--plot", "p.txt")
+
+
 def test_a_failing_trace_is_drawn_and_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The exit code is the verdict's, and the picture marks what is out of tolerance."""
     flags = ("--dtype", "float16", "--tolerance", "exact", "--save", "t.npz", "--quiet")
@@ -195,4 +209,4 @@ def test_what_cannot_be_drawn_is_one_line(trace: Path, capsys: pytest.CaptureFix
     assert "--layer 1" in refused(capsys, "plot", trace, "-o", "p.png", "--layer", "1")
     np.save("x.npy", np.ones(3))
     assert "no trace" in refused(capsys, "plot", "x.npy", "-o", "p.png")
-    assert "p.png" in refused(capsys, *LSTM, "--plot", "p.png", "-o", "p.png")
+    assert "both name p.png" in refused(capsys, *LSTM, "--plot", "p.png", "-o", "p.png")

@@ -6,7 +6,7 @@ import typer
 
 from rnntrace.cli import options
 from rnntrace.cli.options import JUDGING, MODULE, Capture, Distribution, Format, ReplayMode, ToleranceName, When
-from rnntrace.errors import ExitCode
+from rnntrace.errors import ExitCode, UsageError
 
 
 def compare(
@@ -77,6 +77,7 @@ def compare(
     max_rows: options.MaxRows = 40,
     format: options.FormatOption = Format.TABLE,
     output: options.OutputFile = None,
+    plot: options.Plot = None,
     quiet: options.Quiet = False,
     color: options.Color = When.AUTO,
 ) -> int:
@@ -91,12 +92,15 @@ def compare(
     from rnntrace.api.compare import compare as compare_files
     from rnntrace.api.compare_one import Told
     from rnntrace.api.judging import Judging
+    from rnntrace.api.plot import check_drawable, drawn
     from rnntrace.api.sources import read_sources
     from rnntrace.cli.output import Look, emit
     from rnntrace.files import label
     from rnntrace.report.compare import compare_report
     from rnntrace.report.select import parse_parts, parse_view
 
+    if plot:
+        check_drawable(plot)
     sources = partial(
         read_sources,
         input=input,
@@ -123,6 +127,9 @@ def compare(
     )
     first = next(iter(compared.results.values()))
     view = parse_view(show, first.spec, first.inputs, layer=layer, time=time, unit=unit, item=item)
+    if plot and len(compared.results) > 1:
+        raise UsageError(f"--plot draws one module, and there are {len(compared.results)}: choose with --module")
+    others = [(plot, drawn(first, plot, view=view))] if plot else []
     report = compare_report(label(file), compared.results, view, compared.assumed)
-    emit(report, Look(format, quiet, color, digits, max_rows), output)
+    emit(report, Look(format, quiet, color, digits, max_rows), output, others)
     return ExitCode.AGREES if report.passed else ExitCode.DISAGREES

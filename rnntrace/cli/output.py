@@ -32,7 +32,7 @@ def emit(report: Report, look: Look, output: Path | None, others: Sequence[tuple
         raise UsageError(f"--output needs the name of a file, not {str(output)!r}")
     for path, _ in others:
         if output and path.resolve() == output.resolve():
-            raise UsageError(f"--save and --output both name {show(str(path))}: give them different files")
+            raise UsageError(f"--output and another flag both name {show(str(path))}: give them different files")
     to_terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
     style = Style(
         width=_width(to_terminal) if output is None else None,
