@@ -39,11 +39,15 @@ class Hdf5:
         """The values of a dataset as float32, or float64 where they are that, and the name of its own format."""
         dataset = self._datasets[name]
         dtype = dataset.dtype
-        if dtype.kind != "f" or dtype.itemsize not in (2, 4, 8):
+        # HDF5 has no bfloat16; Keras writes two bytes a number and says what they are.
+        is_bfloat16 = dtype.kind == "V" and dtype.itemsize == 2 and _text(dataset.attrs.get("dtype", "")) == "bfloat16"
+        if not is_bfloat16 and (dtype.kind != "f" or dtype.itemsize not in (2, 4, 8)):
             raise FileError(f"{show(name)} should hold floats of 16, 32 or 64 bits, and holds {show(str(dtype))[:60]}")
         if dataset.ndim > 2 or 0 in dataset.shape:
             raise FileError(f"{show(name)} should have one or two dimensions above 0, and has shape {dataset.shape}")
         check_size(math.prod(dataset.shape), name)
+        if is_bfloat16:
+            return (dataset[()].view(np.uint16).astype(np.uint32) << 16).view(np.float32), "bfloat16"
         return np.asarray(dataset[()]).astype(np.float64 if dtype.itemsize == 8 else np.float32), dtype.name
 
     def attribute(self, path: str, name: str) -> Any:

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from rnntrace.errors import FileError, SpecError, WeightsError, show
 from rnntrace.files.hdf5 import Hdf5
@@ -45,7 +45,7 @@ def read(path: Path, kind: str) -> Tensors:
             config = None if text is None else json.loads(text)
         store = Store(content)
         try:
-            layers = list(_declared(config, store, "")) if isinstance(config, dict) else list(_undeclared(store))
+            layers = list(_declared(config, store) if _has_layers(config) else _undeclared(store))
         except (KeyError, TypeError, AttributeError, IndexError):
             reason = "its configuration is not one that Keras writes: expected layers with class_name and config"
             raise FileError(reason) from None
@@ -54,29 +54,34 @@ def read(path: Path, kind: str) -> Tensors:
     return Tensors({}, {}, modules=stacked(layers), others=store.unused)
 
 
-def _declared(model: Config, store: Store, path: str) -> Iterator[Layer]:
-    """The recurrent layers of a model's configuration; `path` leads to the model inside others."""
+def _has_layers(model: Any) -> TypeGuard[Config]:
+    """Whether a model's configuration, if there is one, lists its layers; that of a class of one's own need not."""
+    return isinstance(model, dict) and (isinstance(model["config"], list) or "layers" in model["config"])
+
+
+def _declared(model: Config, store: Store, path: str = "", group: str = "") -> Iterator[Layer]:
+    """The recurrent layers of a model's configuration; `path` and `group` lead to the model inside others."""
     config = model["config"]
     # Keras 1 wrote the layers of a Sequential without anything around them.
     layers = config if isinstance(config, list) else config["layers"]
     is_sequence = model["class_name"] == "Sequential"
-    groups = Groups(path)
+    groups = Groups(group)
     passed: dict[str, str | None] = {}
     previous = None
     for layer in layers:
         kind, inner = str(layer["class_name"]), layer["config"]
         name = str(inner["name"])
-        group = groups.next(kind)
+        own_group = groups.next(kind)
         reads = previous if is_sequence else _source(layer)
         # What reads a layer that gives on what it gets reads the layer below.
         reads = passed.get(reads or "", reads)
         if kind in PASSING:
             passed[name] = reads
         elif "layers" in inner:
-            yield from _declared(layer, store, group + "/")
+            yield from _declared(layer, store, f"{path}{name}/", own_group + "/")
         elif (found := _recurrent(kind, inner)) is not None:
-            with _named(name):
-                module = _module(*found, store.layer(name, group))
+            with _named(path + name):
+                module = _module(*found, store.layer(path + name, own_group))
             yield Layer(path + name, module, None if reads is None else path + reads)
         previous = name
 
@@ -110,7 +115,8 @@ def _recurrent(kind: str, config: Config) -> tuple[str, Config, Config | None] |
         if config.get("merge_mode") != "concat":
             raise WeightsError(f"merge_mode {show(str(config.get('merge_mode')))} is not supported: expected concat")
         kind, forward, _ = found
-        backward = (config.get("backward_layer") or inner)["config"]
+        other = config.get("backward_layer") or inner
+        _, backward, _ = _recurrent(str(other["class_name"]), other["config"]) or (None, {}, None)
         for option in ("units", "use_bias", "reset_after", *SUPPORTED):
             if forward.get(option) != backward.get(option):
                 raise WeightsError(f"its two directions have another {option}: expected them alike")

@@ -16,6 +16,8 @@ Parts = list[tuple[Array, str]]
 """kernel, recurrent_kernel and perhaps bias of one direction, each with its number format."""
 
 _CELL = "/cell/vars/"
+_INSIDE = re.compile(r"/(?:forward|backward)_[^/]*(?:/[^/]*)?$|/[^/]*_cell(?:_\d+)?$")
+"""In the older way, what follows a layer's name in those of its weights: direction and cell."""
 _DIRECTIONS = ("/forward_layer", "/backward_layer")
 
 
@@ -49,16 +51,22 @@ class Store:
         """How many arrays were not asked for."""
         return len(self._content.names) - len(self._used)
 
-    def layer(self, name: str, group: str) -> list[Parts]:
-        """The arrays of a layer, direction by direction; `group` is where Keras 3 puts it if it tells no names.
+    def layer(self, path: str, group: str) -> list[Parts]:
+        """The arrays of a layer, direction by direction; `path` is its name behind those of the models around it.
 
-        Raises WeightsError.
+        `group` is where Keras 3 puts it by class and number. Raises WeightsError.
         """
-        if name in self._older:
-            return self._read(self._older[name])
-        found = [outer for outer in self._newer if self._name(outer) == name] or [
-            outer for outer in self._newer if outer == group
-        ]
+        model, _, name = path.rpartition("/")
+        # The older way has groups for the layers of the outermost model alone.
+        for key in (path.partition("/")[0] + "/" + name, path.partition("/")[0]) if model else (name,):
+            if key in self._older:
+                return self._read(self._older[key])
+        # A layer made of two, whose directions have names of their own.
+        if inside := [names for key, (names, *_) in self._older.items() if key.startswith(path + "/")]:
+            return self._read(inside)
+        if group in self._newer and self._name(group) in (None, name):
+            return self._read(self._newer[group])
+        found = [outer for outer in self._newer if self._name(outer) == name]
         if not found:
             raise WeightsError(f"no weights are stored for it: expected them in {show(group)}/cell/vars")
         if len(found) > 1:
@@ -66,12 +74,13 @@ class Store:
         return self._read(self._newer[found[0]])
 
     def all(self) -> Iterator[tuple[str, list[Parts]]]:
-        """Every layer that has a recurrent matrix, with its name."""
+        """Every layer that has a recurrent matrix, with its name; with its group where others have its name or it has none."""
         for layer, directions in self._older.items():
-            if "recurrent_kernel" in "".join(directions[0]):
-                yield layer, self._read(directions)
+            yield layer, self._read(directions)
+        uses = Counter(map(self._name, self._newer))
         for outer, directions in self._newer.items():
-            yield self._name(outer) or outer, self._read(directions)
+            name = self._name(outer)
+            yield outer if name is None or uses[name] > 1 else name, self._read(directions)
 
     def _name(self, outer: str) -> str | None:
         """The layer's own name, as far as the file tells it."""
@@ -101,12 +110,22 @@ def _newer(content: Hdf5) -> dict[str, list[list[str]]]:
 
 
 def _older(content: Hdf5) -> dict[str, list[list[str]]]:
-    """The layers that were written the older way; a whole model has them in a group beside the optimizer's."""
+    """The recurrent layers that were written the older way; a whole model has them in a group beside the optimizer's.
+
+    A layer of a model inside the model has no group of its own: its key is `model/layer`.
+    """
     root = "model_weights/" if content.attribute("model_weights", "layer_names") is not None else ""
-    found = {}
-    for layer in content.attribute(root.rstrip("/"), "layer_names") or ():
-        names = [f"{root}{layer}/{name}" for name in content.attribute(f"{root}{layer}", "weight_names") or ()]
-        directions = 2 if sum("recurrent_kernel" in name for name in names) == 2 else 1
-        half = len(names) // directions
-        found[str(layer)] = [names[k * half : (k + 1) * half] for k in range(directions)]
+    found: dict[str, list[list[str]]] = {}
+    for group in content.attribute(root.rstrip("/"), "layer_names") or ():
+        outer = f"{root}{group}"
+        weights = content.attribute(outer, "weight_names") or ()
+        owners: dict[str, list[str]] = {}
+        for name in weights:
+            owners.setdefault(name.rpartition("/")[0], []).append(f"{outer}/{name}")
+        layers: dict[str, list[list[str]]] = {}
+        for owner, names in owners.items():
+            if any("recurrent_kernel" in name for name in names):
+                layers.setdefault(_INSIDE.sub("", owner).rpartition("/")[2], []).append(names)
+        for layer, directions in layers.items():
+            found[str(group) if sum(map(len, directions)) == len(weights) else f"{group}/{layer}"] = directions
     return found
