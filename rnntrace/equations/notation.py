@@ -131,7 +131,7 @@ UNICODE = Notation(
 MEANINGS = {
     Op.SIGMOID: ("sigmoid, from 0 to 1", "σ(a) = 1 / (1 + exp(-a))", r"\sigma(a) = \frac{1}{1 + e^{-a}}"),
     Op.TANH: (
-        "from -1 to 1",
+        "tanh, from -1 to 1",
         "tanh(a) = (exp(a) - exp(-a)) / (exp(a) + exp(-a))",
         r"\tanh(a) = \frac{e^{a} - e^{-a}}{e^{a} + e^{-a}}",
     ),

@@ -19,8 +19,9 @@ _MATRICES = ("input matrix", "recurrent matrix")
 class Block:
     """What a gate has of one array: `name` in formulas, `W_if`, is this part of the framework's `parameter`, `weight_ih_l0`.
 
-    It is what lies from `start` to `stop`, in steps of `step`, along `axis`, rows or columns; with `axis` None it is the
-    whole array. `gate` is a symbol of the cell, and `shape` that of the block where it lies.
+    It is what lies from `start` to `stop`, in steps of `step`, along `axis`: rows, columns or, where it is not known which of
+    them, gates. With `axis` None it is the whole array. `gate` is a symbol of the cell, and `shape` that of the block where it
+    lies, or torch's where that is not known.
     """
 
     layer: int
@@ -45,7 +46,7 @@ class Block:
         if self.axis is None:
             return "all of it"
         part = f"{self.start}:{self.stop}" + (f":{self.step}" if self.step > 1 else "")
-        return f"[:, {part}]" if self.axis == "columns" else f"[{part}]"
+        return {"rows": f"[{part}]", "columns": f"[:, {part}]"}.get(self.axis, part)
 
 
 def gate_order(spec: ModuleSpec, convention: Convention) -> str:
@@ -80,6 +81,8 @@ def blocks(spec: ModuleSpec, convention: Convention) -> Iterator[Block]:
                     start, stop, step = place, rows, len(order)
                 if convention.transposed and others:
                     axis, shape = axis and "columns", shape[::-1]
+                elif convention.transposed is None and others:
+                    axis = "gates"
                 symbol = ("W_" if others else "b_") + part[-2] + gate
                 yield Block(layer, direction, gate, symbol, parameter, axis, start, stop, step, shape)
         if projection:
@@ -87,8 +90,8 @@ def blocks(spec: ModuleSpec, convention: Convention) -> Iterator[Block]:
             yield Block(layer, direction, "h", "W_hr", parameter, None, 0, projection[0], 1, projection)
 
 
-def biases_a_gate(spec: ModuleSpec, convention: Convention) -> int:
-    """1 or 2; a Keras GRU that resets before the product has 1, its default 2."""
+def biases_a_gate(spec: ModuleSpec, convention: Convention) -> int | None:
+    """1 or 2, or None where it is not known; a Keras GRU that resets before the product has 1, its default 2."""
     if spec.family != "GRU":
         return convention.lstm_biases
     return 1 if convention.framework == KERAS and not spec.reset_after else convention.gru_biases
@@ -106,7 +109,10 @@ def _parameters(spec: ModuleSpec, convention: Convention, layer: int, direction:
         # B is the input biases of all gates and behind them the recurrent ones.
         biases = {"bias_ih": ("B", 0), "bias_hh": ("B", len(spec.cell.gates) * spec.hidden_size)}
         return {part: (name + row, offset) for part, (name, offset) in (names | biases).items()}
-    if biases_a_gate(spec, convention) == 1:
+    count = biases_a_gate(spec, convention)
+    if count is None:
+        return names
+    if count == 1:
         return names | {"bias_ih": ("bias", 0)}
     both = ("bias[0]", "bias[1]") if framework == KERAS else ("input bias", "recurrent bias")
     return names | {"bias_ih": (both[0], 0), "bias_hh": (both[1], 0)}

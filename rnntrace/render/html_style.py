@@ -38,7 +38,7 @@ _RULES = """\
 .rnntrace .formulas td {
   font: 1.1em/1.6 "Latin Modern Math", "STIX Two Math", Cambria, Georgia, serif; padding: 0; vertical-align: baseline;
 }
-.rnntrace .formulas td + td { text-align: left; padding-left: .3em; }
+.rnntrace .formulas td + td { text-align: left; padding-left: .3em; white-space: pre; }
 .rnntrace .verdict { margin: 1.2rem 0 0; padding: .5em .8em; border-left: 4px solid var(--line); background: var(--head); }
 .rnntrace .passed { border-color: var(--good); } .rnntrace .passed strong { color: var(--good); }
 .rnntrace .failed { border-color: var(--bad); } .rnntrace .failed strong { color: var(--bad); }

@@ -73,6 +73,10 @@ def _notes(spec: ModuleSpec, convention: Convention) -> Iterator[Line]:
     words = [f"{convention.framework}: gates in the order {order}"] if len(order) > 1 else [convention.framework]
     if spec.bias and biases_a_gate(spec, convention) == 1:
         words.append("one bias a gate, read b_h… as 0")
+    if spec.bias and biases_a_gate(spec, convention) is None:
+        words.append("how many biases there are is not known")
+    if convention.transposed is None:
+        words.append("which axis holds the gates is not known")
     if spec.family == "GRU" and convention.keeps != "z":
         words.append(f"its z is torch's 1 - z: the state before is kept by {convention.keeps}")
     if spec.family == "GRU" and convention.reset == "before" and spec.reset_after:
