@@ -1,6 +1,7 @@
 """`rnntrace explain` as its user sees it: the numbers of `run` and `compare`, whose slices, and what it refuses."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -179,6 +180,15 @@ def test_eighty_columns_are_enough(line: str, capsys: pytest.CaptureFixture[str]
     assert max(map(len, done.out.splitlines())) <= 80
     starts = [found.lstrip() for found in done.out.splitlines() if "·" in found and found.startswith("     ")]
     assert all(not start.startswith(("0.", "1", "2")) for start in starts)
+
+
+def test_a_product_stays_one_where_only_ascii_can_be_written() -> None:
+    """A dot between two numbers multiplies, and is no minus; subscripts are digits."""
+    command = [sys.executable, "-m", "rnntrace", "explain", "lstm", "--at", "t=2,gate=c", "--seed", "1"]
+    surroundings = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=surroundings)
+    assert "c2[0] = f2[0]*c1[0] + i2[0]*g2[0]" in done.stdout
+    assert "?" not in done.stdout
 
 
 @pytest.mark.usefixtures("files")

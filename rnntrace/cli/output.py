@@ -12,7 +12,10 @@ from rnntrace.render import DATA, Style, pieces
 from rnntrace.render.layout import DOT
 from rnntrace.report.table import Report
 
-_ASCII = str.maketrans({"·": "-", "│": "|", "Δ": "d", "✗": "!", "…": "...", "ₜ": "_t", "₋": "-", "₁": "1"})
+_ASCII = str.maketrans(
+    {"·": "*", "⊙": "*", "σ": "sigmoid", "│": "|", "Δ": "d", "✗": "!", "…": "...", "ₜ": "_t", "₋": "-"}
+    | {chr(0x2080 + digit): str(digit) for digit in range(10)}
+)
 
 
 @dataclass(frozen=True)
@@ -87,5 +90,5 @@ def _encodable(text: str) -> str:
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        return text.translate(_ASCII).encode(encoding, "replace").decode(encoding)
+        return text.replace(DOT, " - ").translate(_ASCII).encode(encoding, "replace").decode(encoding)
     return text

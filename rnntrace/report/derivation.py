@@ -191,7 +191,7 @@ def _table(derivations: Sequence[Derivation], top: int | None) -> Table:
     if any(term.factor is not None for _, term in rows):
         numbers["adds"] = [term.contribution for _, term in rows]
     columns += [Column(heading, np.array(values), section="terms", group="terms") for heading, values in numbers.items()]
-    title = f"the {top} largest terms of each: weight · value = product" if top else "every term: weight · value = product"
+    title = f"the {top} largest terms of each: weight·value = product" if top else "every term: weight·value = product"
     return Table(title, tuple(columns))
 
 
