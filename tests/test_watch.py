@@ -140,9 +140,7 @@ def test_a_model_runs_as_it_would_unwatched(name: str, training: bool) -> None:
         watched = passed_through(model, x)
         repr(traces)
     assert_same(watched, alone)
-    state = torch.get_rng_state()
-    assert len(traces)
-    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(torch.get_rng_state(), watched["generator"])
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     assert not any(module._forward_hooks_with_kwargs for module in model.modules())
 
@@ -215,6 +213,19 @@ def test_cells_from_other_states_are_traces_of_their_own() -> None:
     assert traces.passed
 
 
+def test_a_cell_whose_weights_change_begins_anew() -> None:
+    """A loop during which the weights are changed is one trace for each set of weights."""
+    torch.manual_seed(0)
+    cell, h = nn.RNNCell(3, 2), torch.zeros(1, 2)
+    with torch.no_grad(), rnntrace.watch(cell) as traces:
+        for step in range(5):
+            if step == 3:
+                cell.weight_hh.mul_(2)
+            h = cell(torch.randn(1, 3), h)
+    assert [result.inputs.steps for result in traces] == [3, 2]
+    assert traces.passed
+
+
 def test_looking_on_the_way_changes_nothing() -> None:
     """A result that is looked at in the middle of a loop goes on with the loop."""
     torch.manual_seed(0)
@@ -240,6 +251,20 @@ def test_weights_are_those_of_the_call() -> None:
     assert traces.passed
     np.testing.assert_array_equal(traces["", 3].weights[0, "forward"].W_hh.reshape(16, 4), before)
     assert not np.array_equal(traces["", 0].weights[0, "forward"].W_hh, traces["", 3].weights[0, "forward"].W_hh)
+
+
+def test_what_is_overwritten_after_the_call_was_copied() -> None:
+    """Input, states and outputs that the model changes in place once the module has returned are those of the call."""
+    torch.manual_seed(0)
+    module, x, h0 = nn.GRU(3, 2), torch.randn(4, 2, 3), torch.randn(1, 2, 2)
+    direct = rnntrace.trace(module, x, h0)
+    with torch.no_grad(), rnntrace.watch(module) as traces:
+        output, h_n = module(x, h0)
+        for tensor in (x, h0, output, h_n):
+            tensor.fill_(7)
+    assert traces.passed
+    for name, values in direct.expected.items():
+        np.testing.assert_array_equal(traces[0].expected[name], values)
 
 
 def changes_output(module: nn.Module) -> None:
@@ -294,6 +319,17 @@ def test_a_fault_in_one_call_of_two() -> None:
     model.lstm.register_forward_hook(lambda module, args, output: (output[0] + 0.01 * next(numbers), output[1]))
     with rnntrace.watch(model) as traces:
         model(x)
+    assert [result.passed for result in traces] == [True, False]
+
+
+def test_a_hook_that_comes_late_is_seen() -> None:
+    """What a hook changes is seen though it was registered in the block, after the module had been called."""
+    torch.manual_seed(0)
+    module, x = nn.GRU(3, 2), torch.randn(4, 1, 3)
+    with rnntrace.watch(module) as traces:
+        module(x)
+        changes_output(module)
+        module(x)
     assert [result.passed for result in traces] == [True, False]
 
 
