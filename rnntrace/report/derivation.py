@@ -11,10 +11,12 @@ import numpy as np
 from rnntrace.engine.derivation import Derivation, Scene, largest
 from rnntrace.engine.trace import Trace
 from rnntrace.equations.notation import LATEX, UNICODE, Notation, formula, left_side, spell
+from rnntrace.model.blocks import blocks
+from rnntrace.model.conventions import BY_NAME, TORCH
 from rnntrace.model.dtypes import Array
-from rnntrace.report.explain import equations_document, title
+from rnntrace.report.explain import document, title
 from rnntrace.report.run import describe, describe_signals
-from rnntrace.report.table import SCHEMA, Column, Formula, Formulas, Report, Scale, Table
+from rnntrace.report.table import Column, Formula, Formulas, Report, Scale, Table
 
 LONGEST_VECTOR = 6
 """A vector of more units than this is written with its first and last ones."""
@@ -61,12 +63,8 @@ def derivation_report(explained: Explanation, digits: int = 4) -> Report:
         passed=None,
         warnings=explained.warnings,
         document={
-            "schema": SCHEMA,
-            "command": "explain",
-            "kind": spec.kind,
-            "spec": asdict(spec),
+            **document(spec, BY_NAME[TORCH], list(blocks(spec, BY_NAME[TORCH]))),
             "seed": explained.seed,
-            "equations": equations_document(spec),
             "derivation": [
                 _document(derivation, line) for derivation, line in zip(found, _lines(found, spec.bias, digits), strict=True)
             ],

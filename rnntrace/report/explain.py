@@ -27,16 +27,24 @@ def equations_report(spec: ModuleSpec, convention: Convention) -> Report:
         tables=(_shapes(spec, found), *_parameters(spec, found)),
         conclusion=("put numbers in: --at t=2,unit=0",),
         passed=None,
-        document={
-            "schema": SCHEMA,
-            "command": "explain",
-            "kind": spec.kind,
-            "framework": convention.framework,
-            "spec": asdict(spec),
-            "equations": equations_document(spec),
-            "parameters": [asdict(block) for block in found],
-        },
+        document=document(spec, convention, found),
     )
+
+
+def document(spec: ModuleSpec, convention: Convention, found: Sequence[Block]) -> dict[str, Any]:
+    """What every form of the command says of a module, as plain values."""
+    return {
+        "schema": SCHEMA,
+        "command": "explain",
+        "kind": spec.kind,
+        "spec": asdict(spec),
+        "equations": [
+            {"symbol": step.symbol, "role": line.label, "text": line.text, "latex": line.latex}
+            for step, line in zip(spec.cell.steps, equations(spec).lines, strict=True)
+        ],
+        "framework": convention.framework,
+        "parameters": [asdict(block) for block in found],
+    }
 
 
 def title(spec: ModuleSpec) -> tuple[str, ...]:
@@ -51,14 +59,6 @@ def equations(spec: ModuleSpec) -> Formulas:
         for step in spec.cell.steps
     ]
     return Formulas("every step t = 1 … T" + (" and layer" if len(spec.columns) > 1 else ""), tuple(lines))
-
-
-def equations_document(spec: ModuleSpec) -> list[dict[str, Any]]:
-    """The same as plain values."""
-    return [
-        {"symbol": step.symbol, "role": line.label, "text": line.text, "latex": line.latex}
-        for step, line in zip(spec.cell.steps, equations(spec).lines, strict=True)
-    ]
 
 
 def _meanings(spec: ModuleSpec) -> Formulas:
