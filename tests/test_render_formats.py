@@ -93,6 +93,15 @@ def test_any_text_comes_back_from_html(texts: list[str], heading: str) -> None:
     assert [row[1] for row in rows] == texts
 
 
+def test_a_formula_is_text_in_html_as_well() -> None:
+    """What is typeset, formulas and headings of numbers, holds no element but slanted letters and indices."""
+    formulas = Formulas("<b>", (Formula("<i>", "a<b = c>&lt;d", "a"),))
+    text = render(report(table(Column("<u> & W_x", np.ones(1))), formulas=(formulas,)), "html", Style())
+    first, second = read_html(text)
+    assert first == [["<i>", "a<b ", "= c>&lt;d"]]
+    assert second[0] == ["t", "<u> & Wx"]
+
+
 @given(st.lists(printable, min_size=1, max_size=4))
 @examples(150)
 def test_any_text_stays_in_its_markdown_cell(texts: list[str]) -> None:
