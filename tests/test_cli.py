@@ -198,7 +198,7 @@ def run_process(*arguments: str, **variables: str) -> subprocess.CompletedProces
 HELP = [
     ["--help"],
     ["--version"],
-    *([command, "--help"] for command in ("run", "compare", "inspect", "show", "layouts", "doctor")),
+    *([command, "--help"] for command in ("run", "compare", "inspect", "show", "plot", "layouts", "doctor")),
 ]
 
 

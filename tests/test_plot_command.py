@@ -1,6 +1,7 @@
 """Pictures as files: they open, say what they show, are the same every time, and are whole or not there."""
 
 import re
+import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
@@ -13,8 +14,12 @@ import torch
 from commandline import ask, refused
 from PIL import Image
 
+from rnntrace.api.judging import Judging
 from rnntrace.api.plot import drawn
+from rnntrace.api.run import run
 from rnntrace.api.saved import open_trace
+from rnntrace.api.sources import read_sources
+from rnntrace.model.spec import ModuleSpec
 from rnntrace.render.plot import sheet
 from rnntrace.report.plot import KINDS, picture
 from rnntrace.report.select import View
@@ -26,9 +31,9 @@ BARS = {"heatmap": 2}
 
 @pytest.fixture
 def trace(folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """A saved trace of a bidirectional LSTM, packed."""
+    """A saved trace of a bidirectional GRU, packed."""
     flags = ("-b", "-T", "5", "-B", "2", "--lengths", "5,3", "--save", "t.npz", "--quiet")
-    assert ask(capsys, *LSTM, *flags).code == 0
+    assert ask(capsys, "run", "gru", "--seed", "1", *flags).code == 0
     return Path("t.npz")
 
 
@@ -61,9 +66,9 @@ def test_every_kind_in_every_format(kind: str, trace: Path, capsys: pytest.Captu
         assert len(image.convert("RGB").getcolors(2**24)) > 9
     found = words(Path("p.svg"))
     text = "\n".join(found)
-    for label in ("LSTM(3, 2)", "bidirectional", "T=5, B=2", "lengths 5,3", f"{kind} · item 0", "PASS"):
+    for label in ("GRU(3, 2)", "bidirectional", "T=5, B=2", "lengths 5,3", f"{kind} · item 0", "PASS"):
         assert label in text
-    for label in ("layer 0 · forward · item 0", "layer 0 · reverse · item 0", "f · forget gate"):
+    for label in ("layer 0 · forward · item 0", "layer 0 · reverse · item 0", "z · update gate"):
         assert label in found
     assert pages(Path("p.pdf")) == 1
 
@@ -72,14 +77,15 @@ def test_every_kind_in_every_format(kind: str, trace: Path, capsys: pytest.Captu
 def test_there_is_an_axis_for_each_panel(kind: str, trace: Path) -> None:
     """As many axes as panels, and the bars."""
     shown = picture(open_trace(trace), View(), kind)
-    assert len(shown.panels) == (6 if kind == "saturation" else 12)
+    assert len(shown.panels) == (4 if kind == "saturation" else 8)
     assert len(sheet(shown, shown.panels).axes) == len(shown.panels) + BARS.get(kind, 0)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
-def test_the_same_bytes_whatever_the_settings(suffix: str, trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_bytes_whatever_the_settings(suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice the same file, on a machine with settings of its own as well, and those are left as they were."""
-    result, target = open_trace(trace), Path(f"p{suffix}")
+    spec = ModuleSpec(kind="RNN", input_size=1, hidden_size=2)
+    result, target = run(spec, read_sources(), Judging(), seed=1), Path(f"p{suffix}")
     first = drawn(result, target)
     for name, value in {"font.size": 20.0, "svg.fonttype": "path", "image.cmap": "gray", "savefig.dpi": 30}.items():
         monkeypatch.setitem(matplotlib.rcParams, name, value)
@@ -96,7 +102,7 @@ def test_the_colours_are_the_numbers(trace: Path) -> None:
         (image,) = ax.images
         drawn_values = np.ma.asarray(image.get_array())
         assert drawn_values.tolist() == panel.values.tolist()
-        assert image.get_clim() == (0.0 if panel.symbol in "ifo" else -panel.limit, panel.limit)
+        assert image.get_clim() == (0.0 if panel.symbol in "rz" else -panel.limit, panel.limit)
 
 
 def test_a_long_stack_has_pages(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,6 +201,17 @@ def test_without_matplotlib_one_line_says_how_to_get_it(
     monkeypatch.setattr("rnntrace.api.run.run", pytest.fail)
     for command in ((*LSTM, "--plot", "p.png"), ("plot", trace, "-o", "p.png")):
         assert "pip install 'rnntrace[plot]'" in refused(capsys, *command)
+
+
+def test_a_saved_trace_is_drawn_without_torch(trace: Path) -> None:
+    """Neither torch nor the windows of matplotlib are loaded."""
+    code = (
+        "import sys; from rnntrace.cli.app import exit_code; code = exit_code(sys.argv[1:])\n"
+        "print([name for name in ('matplotlib', 'matplotlib.pyplot', 'torch') if name in sys.modules], code, file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, "plot", str(trace), "-o", "p.png", "--layer", "0", "--quiet"]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert finished.stderr.splitlines()[-1:] == ["['matplotlib'] 0"], finished.stderr
 
 
 def test_a_folder_that_is_not_there(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
