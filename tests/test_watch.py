@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -346,7 +347,7 @@ def test_a_fault_in_one_step_of_a_cell(step: int) -> None:
     assert traces[0].comparison.first_failure.t == step + 1
 
 
-def test_dropout_between_layers_leaves_the_first_layer_to_judge() -> None:
+def test_dropout_between_layers_leaves_the_first_layer_to_judge(tmp_path: Path) -> None:
     """In training mode a stack with dropout is judged by its first layer, which a module of one layer confirms, and says so."""
     model, x, _ = made("dropout")
     model.train()
@@ -362,6 +363,9 @@ def test_dropout_between_layers_leaves_the_first_layer_to_judge() -> None:
     _, (h_n, c_n) = alone(model.embedding(x))
     np.testing.assert_array_equal(result.expected["h_n"], h_n.detach())
     np.testing.assert_array_equal(result.expected["c_n"], c_n.detach())
+    rnntrace.save(result, tmp_path / "trace.npz")
+    assert rnntrace.open_trace(tmp_path / "trace.npz").comparison.differences == result.comparison.differences
+    assert "dropout 0.5 acted" in result._repr_html_()
     with rnntrace.watch(model.eval()) as traces:
         model(x)
     assert traces["encoder.lstm"].spec.num_layers == 2

@@ -111,8 +111,8 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> Result:
         captured_path=seen["captured"] or "",
         not_captured=seen["not_captured"] or "",
     )
-    for name, values in trace.outputs.items():
-        if observation.outputs[name].shape != values.shape:
+    for name, values in observation.outputs.items():
+        if trace.outputs[name].shape != values.shape:
             raise ValueError(name)
     return DisplayedResult(
         spec,
