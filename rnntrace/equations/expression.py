@@ -49,7 +49,7 @@ class Expr:
         return Expr(Op.SUBTRACT, (self, other))
 
     def __rsub__(self, number: float) -> Expr:
-        return Expr(Op.SUBTRACT, (Expr(Op.CONSTANT, value=number), self))
+        return Expr(Op.SUBTRACT, (constant(number), self))
 
     def __mul__(self, other: Expr) -> Expr:
         return Expr(Op.MULTIPLY, (self, other))
@@ -69,6 +69,11 @@ def now(symbol: str) -> Expr:
 def before(symbol: str) -> Expr:
     """The state `symbol` at the step before, t - 1; at t = 1 it is the initial state."""
     return Expr(Op.BEFORE, name=symbol)
+
+
+def constant(value: float) -> Expr:
+    """A number."""
+    return Expr(Op.CONSTANT, value=value)
 
 
 def input_term(gate: str) -> Expr:

@@ -1,0 +1,27 @@
+"""The mistakes people make with recurrent networks, each declared once: what it changes, what it is called, how to mend it.
+
+They were collected from public questions and from the conventions of frameworks. `diagnose` looks for one that explains a
+difference, a run can make one on purpose, and a pass can be asked which of them it could not have seen.
+"""
+
+from rnntrace.engine.mistakes.equations import equation_mistakes
+from rnntrace.engine.mistakes.mistake import Case, Mistake, Outputs, changed, outputs_of
+from rnntrace.engine.mistakes.outputs import output_mistakes
+from rnntrace.engine.mistakes.precision import precision_mistakes
+from rnntrace.engine.mistakes.signals import signal_mistakes
+from rnntrace.engine.mistakes.weights import weight_mistakes
+from rnntrace.equations.cells import Cell
+
+__all__ = ["Case", "Mistake", "Outputs", "catalogue", "changed", "outputs_of"]
+
+
+def catalogue(cell: Cell) -> tuple[Mistake, ...]:
+    """Every mistake that can be made with a cell, in the order in which they act: weights, equations, signals, outputs."""
+    kind = cell.kind.lower()
+    return (
+        *weight_mistakes(cell, kind),
+        *equation_mistakes(cell, kind),
+        *signal_mistakes(kind, cell.states),
+        *output_mistakes(kind, cell.states),
+        *precision_mistakes(kind),
+    )
