@@ -74,7 +74,7 @@ def _named(spec: ModuleSpec, source: str) -> tuple[dict[str, Array], list[str]]:
     if not found and len(tensors.arrays) == 1:
         found = {"output": next(iter(tensors.arrays.values()))}
     if not found:
-        holds = ", ".join(map(show, [*tensors.arrays, *tensors.refused][:5])) or "nothing"
+        holds = ", ".join(show(name)[:60] for name in [*tensors.arrays, *tensors.refused][:5]) or "nothing"
         raise FileError(f"{label(source)} should hold one array, or some of {', '.join(names)}, and holds {holds}")
     return found, names
 

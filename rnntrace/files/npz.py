@@ -28,6 +28,7 @@ def read(path: Path, kind: str) -> Tensors:
     dtypes: dict[str, str] = {}
     refused: dict[str, str] = {}
     metadata = ""
+    total = 0
     with reading(kind):
         for name, content in _members(path, kind):
             dtype = _checked_header(content)
@@ -36,6 +37,9 @@ def read(path: Path, kind: str) -> Tensors:
                 if name == METADATA:
                     metadata = array.tobytes().decode()
                     continue
+                # Small integers become eight times as large.
+                total += array.size
+                check_size(total, "everything together")
                 arrays[name], dtypes[name] = _as_float(array), dtype.name
             else:
                 refused[name] = f"an array of {dtype}"[:60]

@@ -9,6 +9,11 @@ from rnntrace.model.limits import MAX_BYTES, MAX_MEMBERS, over
 
 UNKNOWN = "unknown format: expected one of .pt, .safetensors, .npz, .npy, .onnx, .keras, .h5, .json or .csv"
 
+MAX_GROWTH = 200
+"""Most times that an archive may grow when it is unpacked; weights and signals compress to a tenth as a rule."""
+ANY_GROWTH = 2**26
+"""Bytes to which any archive may unpack: 64 MiB."""
+
 
 def recognise(path: Path) -> str:
     """A kind of READERS. Raises FileError for anything else and for archives over the limits."""
@@ -44,6 +49,9 @@ def _recognise_zip(path: Path) -> str:
     unpacked = sum(member.file_size for member in members)
     if unpacked > MAX_BYTES:
         raise FileError(f"it unpacks to {unpacked:,} bytes, {over('MAX_BYTES', MAX_BYTES)}")
+    size = path.stat().st_size
+    if unpacked > max(MAX_GROWTH * size, ANY_GROWTH):
+        raise FileError(f"it unpacks to {unpacked:,} bytes, over {MAX_GROWTH} times its size of {size:,}, which is the limit")
     names = {member.filename for member in members}
     if "model.weights.h5" in names:
         return "keras"

@@ -9,18 +9,25 @@ import numpy as np
 
 from rnntrace.errors import FileError, show
 from rnntrace.files.sniff import UNKNOWN
-from rnntrace.files.tensors import Tensors
+from rnntrace.files.tensors import Tensors, reading
 from rnntrace.model.dtypes import Array
+from rnntrace.model.limits import MAX_BYTES
+
+MAX_TEXT = MAX_BYTES // 64
+"""Largest file of text: as lists it takes a hundred times as much memory, and seconds."""
 
 
 def read(path: Path, kind: str) -> Tensors:
     """The arrays of a .json by key, or the one array of a .json or .csv under the empty name."""
+    if (size := path.stat().st_size) > MAX_TEXT:
+        raise FileError(f"{size:,} bytes of text are over the limit of {MAX_TEXT:,}: save the numbers as .npz")
     try:
         # With or without the byte order mark that spreadsheets write.
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise FileError(UNKNOWN) from None
-    return parse_json(text) if kind == "json" else _named({"": parse_csv(text)})
+    with reading(kind):
+        return parse_json(text) if kind == "json" else _named({"": parse_csv(text)})
 
 
 def parse_json(text: str) -> Tensors:

@@ -13,7 +13,14 @@ from rnntrace.report.table import Report
 
 def render(report: Report, style: Style) -> Iterator[str]:
     """The report's document. Nothing is rounded or left out, whatever the style says."""
-    yield json.dumps(plain(report.document), ensure_ascii=False, allow_nan=False) + "\n"
+    yield _printable(json.dumps(plain(report.document), ensure_ascii=False, allow_nan=False)) + "\n"
+
+
+def _printable(text: str) -> str:
+    """The text with JSON's own escapes for what would act on a terminal: names from files may hold anything."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def plain(value: Any) -> Any:
