@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from commandline import ESCAPED, EVIL, LONGEST_LINE, ask, refused
 from formats import NAMED, lstm, parameters
-from hostile import ONE
+from hostile_arrays import ONE
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import examples

@@ -1,0 +1,62 @@
+"""The hostile corpus in one place: every bad or strange file by name, and what becomes of it.
+
+    python tests/hostile_corpus.py FOLDER
+
+writes it, for other tools to be tried on. Nothing in it does more harm, if a tool falls for it, than make a folder `pwned`
+or fill the memory.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from hostile import Entry
+from hostile_arrays import ARRAYS
+from hostile_torch import TORCH
+
+FILES: dict[str, Entry] = {**ARRAYS, **TORCH}
+"""Name of the file → its content and what is said of it."""
+
+
+def sparse(size: int, start: bytes) -> Callable[[Path], None]:
+    """A file that is larger than the disk space it takes."""
+
+    def make(path: Path) -> None:
+        with path.open("wb") as file:
+            file.write(start)
+            file.truncate(size)
+
+    return make
+
+
+PLACES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "folder.pt": (Path.mkdir, "expected a file, and found a directory"),
+    "pipe.npz": (os.mkfifo, "expected a file, and found a device or pipe"),
+    "loop.npy": (lambda path: path.symlink_to(path.name), "levels of symbolic links"),
+    "link to a device": (lambda path: path.symlink_to("/dev/zero"), "expected a file, and found a device or pipe"),
+    "link to nowhere": (lambda path: path.symlink_to("nowhere"), "there is no such file"),
+    "text over the limit.json": (
+        lambda path: path.write_bytes(b"[" + b" " * 2**24),
+        "16,777,217 bytes of text are over the limit of 16,777,216",
+    ),
+    "file over the limit.npy": (sparse(2**30 + 1, b"\x93NUMPY"), "1,073,741,825 bytes are over the limit of 1,073,741,824"),
+}
+"""Name → a way to make what is no ordinary file, and what is said of it whatever it is for."""
+
+
+def write(folder: Path) -> None:
+    """Make every file of the corpus in an empty folder."""
+    for name, entry in FILES.items():
+        (folder / name).write_bytes(entry.content())
+    for name, (make, _) in PLACES.items():
+        make(folder / name)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python tests/hostile_corpus.py FOLDER")
+    target = Path(sys.argv[1])
+    target.mkdir()
+    write(target)
+    print(f"{len(FILES) + len(PLACES)} files in {target}")
