@@ -157,7 +157,7 @@ def test_what_is_printed_can_be_worked_out_again(found: tuple[Problem, Position]
     trace = traced(case)
     scene = Scene(trace, case.weights, place)
     derivations = tuple(scene.derive(step, top) for step in case.spec.cell.steps)
-    report = derivation_report(Explanation(trace, ((scene, derivations),), top), digits)
+    report = derivation_report(Explanation(trace, (scene.moment(derivations),), top), digits)
     for entry, derived in zip(report.document["derivation"], derivations, strict=True):
         lines = stages(entry["text"])
         exact = Interval(derived.value, derived.value)
@@ -190,7 +190,7 @@ def test_the_largest_terms_are_written_out(found: tuple[Problem, Position], top:
     step = next(step for step in case.spec.cell.steps if step.symbol in ORDERS[case.spec.family])
     derived = scene.derive(step, top)
     sizes = sorted((abs(term.contribution) for term in derived.terms), reverse=True)
-    report = derivation_report(Explanation(scene.trace, ((scene, (derived,)),), top))
+    report = derivation_report(Explanation(scene.trace, (scene.moment((derived,)),), top))
     shown = [float(value) for value in columns_of(report.tables[0])["product"]]
     factors = [term.factor or 1.0 for term in derived.terms]
     if all(factor == 1.0 for factor in factors):
@@ -211,7 +211,7 @@ def test_a_long_sum_keeps_its_ends_unless_all_is_asked_for() -> None:
     scene = Scene(traced(case), case.weights, Position(0, "forward", 2, 0, 7))
     (step,) = case.spec.cell.steps
     elided, whole = scene.derive(step), scene.derive(step, top=0)
-    report = [derivation_report(Explanation(scene.trace, ((scene, (found,)),))) for found in (elided, whole)]
+    report = [derivation_report(Explanation(scene.trace, (scene.moment((found,)),))) for found in (elided, whole)]
     texts = [found.document["derivation"][0]["text"] for found in report]
     assert re.findall(r"… (\d+) terms", texts[0]) == ["17", "17"]
     assert "…" not in texts[1]
@@ -224,7 +224,7 @@ def test_a_thousand_terms_are_no_trouble() -> None:
     case = problem(ModuleSpec(kind="GRU", input_size=2000, hidden_size=2, dtype="float64"), 1, 1)
     scene = Scene(traced(case), case.weights, Position(0, "forward", 1, 0, 1))
     derived = scene.derive(case.spec.cell.steps[0], top=0)
-    text = derivation_report(Explanation(scene.trace, ((scene, (derived,)),), 0), 17).document["derivation"][0]["text"]
+    text = derivation_report(Explanation(scene.trace, (scene.moment((derived,)),), 0), 17).document["derivation"][0]["text"]
     assert worked_out(stages(text)[0]).holds(Interval(derived.value, derived.value), SLACK)
 
 
@@ -234,7 +234,7 @@ def test_not_a_number_is_shown_as_it_is() -> None:
     case.inputs.x[0, 0] = [np.nan, np.inf, 1]
     scene = Scene(traced(case), case.weights, Position(0, "forward", 1, 0, 0))
     derived = tuple(scene.derive(step, 2) for step in case.spec.cell.steps)
-    text = derivation_report(Explanation(scene.trace, ((scene, derived),), 2)).document["derivation"][0]["text"]
+    text = derivation_report(Explanation(scene.trace, (scene.moment(derived),), 2)).document["derivation"][0]["text"]
     assert "·nan" in text
     assert text.endswith("= nan")
 
@@ -255,7 +255,7 @@ def test_latex_compiles(tmp_path: Path) -> None:
             case.inputs.x[:, :, 1] *= 1e9
             scene = Scene(traced(case), case.weights, Position(0, "forward", 12, 0, 0))
             derived = tuple(scene.derive(step, top) for step in case.spec.cell.steps)
-            report = derivation_report(Explanation(scene.trace, ((scene, derived),), top))
+            report = derivation_report(Explanation(scene.trace, (scene.moment(derived),), top))
             lines += [line.latex for line in report.formulas[0].lines]
     body = "\n".join(f"\\[\n{line}\n\\]" for line in lines)
     document = f"\\documentclass{{article}}\\usepackage{{amsmath}}\\begin{{document}}\n{body}\n\\end{{document}}\n"

@@ -51,10 +51,10 @@ def explain(
     while len(places) <= back and (t := step_before(trace, places[0])):
         places.insert(0, replace(places[0], t=t))
     steps = [step for step in spec.cell.steps if symbol in (None, step.symbol) and last.unit < _units(spec, step.symbol)]
-    scenes = [Scene(trace, weights, place) for place in places]
+    scenes = (Scene(trace, weights, place) for place in places)
     return Explanation(
         trace,
-        tuple((scene, tuple(scene.derive(step, top) for step in steps)) for scene in scenes),
+        tuple(scene.moment([scene.derive(step, top) for step in steps]) for scene in scenes),
         top,
         seed,
         sources.described(distribution),

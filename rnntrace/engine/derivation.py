@@ -1,6 +1,6 @@
 """One value of a trace, derived from its equation with the numbers put in."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -79,6 +79,17 @@ class Derivation:
     value: float
 
 
+@dataclass(frozen=True)
+class Moment:
+    """What there was to read at a position, the layer's input x and the states before, and what was derived from it."""
+
+    position: Position
+    before_t: int
+    x: Array
+    before: Mapping[str, Array]
+    derivations: tuple[Derivation, ...]
+
+
 class Scene:
     """What can be read at a position of a trace: the layer's input x, all units of this step and of the states before."""
 
@@ -105,6 +116,10 @@ class Scene:
         """All units of this item, in float64."""
         units: Array = values[self.position.item].astype(np.float64)
         return units
+
+    def moment(self, derivations: Sequence[Derivation]) -> Moment:
+        """The derivations with what they read; the weights, which may be large, are not kept."""
+        return Moment(self.position, self.before_t, self.x, self.before, tuple(derivations))
 
     def derive(self, step: Step, top: int | None = None) -> Derivation:
         """One step of the cell at this position.

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from rnntrace.engine.derivation import Derivation, Scene, largest
+from rnntrace.engine.derivation import Derivation, Moment, largest
 from rnntrace.engine.trace import Trace
 from rnntrace.equations.notation import LATEX, UNICODE, Notation, formula, left_side, spell
 from rnntrace.model.blocks import blocks
 from rnntrace.model.conventions import BY_NAME, TORCH
 from rnntrace.model.dtypes import Array
+from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.explain import document, title
 from rnntrace.report.run import describe, describe_signals
 from rnntrace.report.table import Column, Formula, Formulas, Report, Scale, Table
@@ -26,13 +27,13 @@ LINE, LATEX_LINE = 64, 110
 
 @dataclass(frozen=True)
 class Explanation:
-    """What was derived: by step, the earliest first, what could be read there and how each quantity came about.
+    """What was derived, the earliest step first.
 
     `top` is how many terms were singled out, None or 0 if none were; `seed` and `origin` are as in a result.
     """
 
     trace: Trace
-    steps: tuple[tuple[Scene, tuple[Derivation, ...]], ...]
+    moments: tuple[Moment, ...]
     top: int | None = None
     seed: int | None = None
     origin: Mapping[str, str] | None = None
@@ -42,8 +43,8 @@ class Explanation:
 def derivation_report(explained: Explanation, digits: int = 4) -> Report:
     """What `rnntrace explain --at` tells: every equation with its numbers, and every product in a table."""
     spec, inputs = explained.trace.spec, explained.trace.inputs
-    found = [derivation for _, derivations in explained.steps for derivation in derivations]
-    asked = explained.steps[-1][1]
+    found = [derivation for moment in explained.moments for derivation in moment.derivations]
+    asked = explained.moments[-1].derivations
     states = [derivation for derivation in asked if derivation.step.symbol in spec.cell.states] or asked
     return Report(
         headline=(
@@ -51,8 +52,11 @@ def derivation_report(explained: Explanation, digits: int = 4) -> Report:
             (tuple(describe_signals(spec, inputs, explained.origin or {})), ()),
         ),
         formulas=tuple(
-            Formulas(_title(scene, explained), tuple(chain(_given(scene, digits), _lines(derivations, spec.bias, digits))))
-            for scene, derivations in explained.steps
+            Formulas(
+                _title(moment, explained.trace),
+                tuple(chain(_given(moment, spec, digits), _lines(moment.derivations, spec.bias, digits))),
+            )
+            for moment in explained.moments
         ),
         tables=(_table(found, explained.top),),
         conclusion=(
@@ -73,27 +77,27 @@ def derivation_report(explained: Explanation, digits: int = 4) -> Report:
     )
 
 
-def _title(scene: Scene, explained: Explanation) -> str:
-    place, inputs = scene.position, explained.trace.inputs
+def _title(moment: Moment, trace: Trace) -> str:
+    place = moment.position
     words = [f"t = {place.t}", f"unit {place.unit}"]
-    if len(explained.trace.spec.columns) > 1:
+    if len(trace.spec.columns) > 1:
         words += [f"layer {place.layer}", place.direction]
-    if inputs.batch > 1:
+    if trace.inputs.batch > 1:
         words.append(f"item {place.item}")
     return " · ".join(words)
 
 
-def _given(scene: Scene, digits: int) -> Iterator[Formula]:
+def _given(moment: Moment, spec: ModuleSpec, digits: int) -> Iterator[Formula]:
     """What the unit reads: the layer's input and the states before."""
-    place, spec = scene.position, scene.trace.spec
+    place = moment.position
     label = "input"
     if place.layer:
         label += f", h of layer {place.layer - 1}" + (" (forward, reverse)" if spec.bidirectional else "")
-    notations = [notation.at(place.t, scene.before_t, place.unit, digits) for notation in (UNICODE, LATEX)]
-    vectors = [("x", label, notations, place.t, scene.x)]
-    for state, values in scene.before.items():
-        label = f"initial {spec.cell.roles[state]}" if scene.before_t == 0 else f"{spec.cell.roles[state]} before"
-        vectors.append((state, label, notations, scene.before_t, values))
+    notations = [notation.at(place.t, moment.before_t, place.unit, digits) for notation in (UNICODE, LATEX)]
+    vectors = [("x", label, notations, place.t, moment.x)]
+    for state, values in moment.before.items():
+        label = f"initial {spec.cell.roles[state]}" if moment.before_t == 0 else f"{spec.cell.roles[state]} before"
+        vectors.append((state, label, notations, moment.before_t, values))
     for symbol, label, (plain, typeset), t, values in vectors:
         # The cell state acts unit by unit, so its one number is all that is read.
         if symbol == "c":
@@ -159,7 +163,7 @@ def _broken(line: str, length: int) -> list[str]:
 
 def _projected_away(explained: Explanation) -> tuple[str, ...]:
     """Why there is no h of this unit, if there is none."""
-    unit, size = explained.steps[-1][0].position.unit, explained.trace.spec.output_size
+    unit, size = explained.moments[-1].position.unit, explained.trace.spec.output_size
     return () if unit < size else (f"h has no unit {unit}: the projection leaves {size}",)
 
 
