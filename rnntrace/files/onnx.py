@@ -61,8 +61,8 @@ def read(path: Path, kind: str) -> Tensors:
         others = sum(name not in used and tensor.data_type in FORMATS for name, tensor in constants.items())
     if not layers:
         raise FileError(
-            "the model has no RNN, LSTM or GRU node (torch's newer exporter writes nn.RNN, and both write cells, as single "
-            "operators): expected weights in such nodes, or a state_dict"
+            "the model has no RNN, LSTM or GRU node outside of branches and loops (torch's newer exporter writes nn.RNN, "
+            "and both write cells, as single operators): expected weights in such nodes, or a state_dict"
         )
     return Tensors({}, {}, modules=stacked(layers), others=others)
 
