@@ -26,7 +26,7 @@ def read_expected(module: Module, inputs: Inputs, source: str) -> tuple[dict[str
     may give its last output alone, those forms. Raises FileError and SignalError.
     """
     spec = module.spec
-    found, names = _named(spec, source)
+    found, names, in_onnx_words = _named(spec, source)
     notes = []
     if module.layout == KERAS:
         given, found = found, _from_keras(module, inputs, found)
@@ -41,12 +41,12 @@ def read_expected(module: Module, inputs: Inputs, source: str) -> tuple[dict[str
     }
     outputs = {}
     for name, array in found.items():
-        if name == "h_n" and module.last_output and len(array) == directions:
+        if name != "output" and module.layout == KERAS and len(array) == directions:
             # Of a stack, Keras gives the states of the last layer.
             shapes[name] = (directions, *shapes[name][1:])
         shape = to_own_layout(spec, name, np.empty(shapes[name]), inputs.unbatched).shape
         if module.layout == ONNX:
-            array = _from_onnx(spec, name, array)
+            array = _from_onnx(spec, name, array, in_onnx_words)
         if array.shape != shape:
             raise SignalError(
                 f"{label(source)}: {name} should have shape {shape}, and has shape {array.shape}{_hint(array, shape)}"
@@ -66,8 +66,8 @@ def known_states(spec: ModuleSpec, outputs: Mapping[str, Array]) -> Mapping[Key,
     return {(last, direction, "h"): half for direction, half in zip(spec.directions, halves, strict=True)}
 
 
-def _named(spec: ModuleSpec, source: str) -> tuple[dict[str, Array], list[str]]:
-    """The arrays by torch's name of the output, and the names that there could be."""
+def _named(spec: ModuleSpec, source: str) -> tuple[dict[str, Array], list[str], bool]:
+    """The arrays by torch's name of the output, the names that there could be, and whether they are named as in ONNX."""
     tensors = read_source(source)
     names = [name for name in OUTPUTS if name != "c_n" or spec.has_cell_state]
     found = {name: tensors.arrays[key] for name in names for key in (name, ONNX_NAMES[name]) if key in tensors.arrays}
@@ -76,28 +76,28 @@ def _named(spec: ModuleSpec, source: str) -> tuple[dict[str, Array], list[str]]:
     if not found:
         holds = ", ".join(show(name)[:60] for name in [*tensors.arrays, *tensors.refused][:5]) or "nothing"
         raise FileError(f"{label(source)} should hold one array, or some of {', '.join(names)}, and holds {holds}")
-    return found, names
+    return found, names, not tensors.arrays.keys().isdisjoint(ONNX_NAMES.values())
 
 
-def _from_onnx(spec: ModuleSpec, name: str, array: Array) -> Array:
+def _from_onnx(spec: ModuleSpec, name: str, array: Array, in_onnx_words: bool) -> Array:
     """Y (T, D, B, H), or (B, T, D, H) with layout 1, as torch's output; states with layout 1 as torch's."""
     if name == "output" and array.ndim == 4:
         directions_last = array if spec.batch_first else np.moveaxis(array, 1, 2)
         return directions_last.reshape(*directions_last.shape[:2], -1)
-    if name != "output" and spec.batch_first and array.ndim == 3 and array.shape[1] == len(spec.columns) != array.shape[0]:
-        return array.swapaxes(0, 1)
+    if name != "output" and spec.batch_first and array.ndim == 3 and array.shape[1] == len(spec.columns):
+        # With as many items as rows, only its name tells which axis is which.
+        return array.swapaxes(0, 1) if in_onnx_words or array.shape[0] != array.shape[1] else array
     return array
 
 
 def _from_keras(module: Module, inputs: Inputs, found: Mapping[str, Array]) -> dict[str, Array]:
-    """Keras' forms as torch's: states (B, H) of a single layer, and the output of go_backwards in the order of the input.
+    """Keras' forms as torch's: states (B, H) of the last layer, and the output of go_backwards in the order of the input.
 
     What return_sequences=False gives, (B, D·H), is every direction's final hidden state: h_n of the last layer alone.
     """
     spec, outputs = module.spec, dict(found)
-    rows = len(spec.columns)
     for name in ("h_n", "c_n"):
-        if rows == 1 and name in outputs and outputs[name].ndim == 2 and not inputs.unbatched:
+        if not spec.bidirectional and name in outputs and outputs[name].ndim == 2 and not inputs.unbatched:
             outputs[name] = outputs[name][None]
     output = outputs.get("output")
     width = len(spec.directions) * spec.output_size
