@@ -105,6 +105,20 @@ def test_the_colours_are_the_numbers(trace: Path) -> None:
         assert image.get_clim() == (0.0 if panel.symbol in "rz" else -panel.limit, panel.limit)
 
 
+def test_ticks_are_whole_units_and_steps() -> None:
+    """One unit and one step have one tick each, with a label."""
+    spec = ModuleSpec(kind="GRU", input_size=1, hidden_size=1)
+    shown = picture(run(spec, read_sources(steps=1), Judging(), seed=1), View(times=[1]))
+    figure = sheet(shown, shown.panels)
+    figure.canvas.draw()
+    for axis in (axis for ax in figure.axes[:4] for axis in (ax.xaxis, ax.yaxis)):
+        inside = [
+            label.get_text() for label, at in zip(axis.get_ticklabels(), axis.get_majorticklocs(), strict=True) if at == 0
+        ]
+        assert inside == ["1" if axis.axis_name == "x" else "0"]
+        assert all(float(at).is_integer() for at in axis.get_majorticklocs())
+
+
 def test_a_long_stack_has_pages(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """49 panels: a second page in a PDF, and one line for a PNG."""
     flags = ("run", "rnn", "-l", "49", "-T", "1", "--seed", "1", "--quiet")

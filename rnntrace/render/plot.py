@@ -100,7 +100,7 @@ def _label(ax: Axes, panel: Panel) -> None:
     ax.set_xlabel(panel.x_name)
     ax.set_ylabel(panel.row_name)
     if panel.x_name != "value":
-        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda at, _: _entry(panel.x, at)))
 
 
@@ -119,7 +119,7 @@ def _cells(ax: Axes, panel: Panel) -> None:
     ax.imshow(shown, COLOURS[panel.scale], vmin=low, vmax=panel.limit, aspect="auto", interpolation="nearest")
     ax.set_xlim(-0.5, shape[1] - 0.5)
     ax.set_ylim(shape[0] - 0.5, -0.5)
-    ax.yaxis.set_major_locator(MaxNLocator(10, integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda at, _: _entry(panel.rows, at)))
     row, column = np.nonzero(~finite)
     if row.size:
@@ -131,7 +131,7 @@ def _lines(ax: Axes, panel: Panel, *, share: bool) -> None:
     colours = _line_colours(len(panel.rows))
     for number, (row, colour) in enumerate(zip(panel.values, colours, strict=True)):
         finite = np.ma.masked_invalid(row)
-        marker = "o" if len(panel.x) <= 40 else ""
+        marker = "o" if len(panel.x) <= 25 else ""
         width, style = (0.6, "-") if len(colours) > MANY_UNITS else (1.3, STYLES[number % len(STYLES)])
         ax.plot(range(len(panel.x)), finite, style, color=colour, marker=marker, markersize=2.3 * width, linewidth=width)
     low = 0.0 if share or panel.scale is Scale.UNIT else -panel.limit
@@ -206,7 +206,10 @@ def _keys(figure: Figure, axes: Sequence[Axes], panels: Sequence[Panel], kind: s
 def _bar(
     figure: Figure, axes: Sequence[Axes], colours: str, ends: tuple[float, float], words: str, last: float | None = None
 ) -> None:
-    bar = figure.colorbar(ScalarMappable(Normalize(*ends), colours), ax=list(axes), label=words, aspect=30, pad=0.01)
+    # As long as a tall sheet is, a bar is not read better.
+    shrink = min(1.0, 7 / figure.get_figheight())
+    scale = ScalarMappable(Normalize(*ends), colours)
+    bar = figure.colorbar(scale, ax=list(axes), label=words, shrink=shrink, anchor=(0.0, 1.0), aspect=30, pad=0.01)
     if last is not None:
         bar.ax.set_ylim(0, last)
-        bar.ax.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+        bar.ax.yaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
