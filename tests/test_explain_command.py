@@ -160,6 +160,13 @@ def test_a_file_without_a_place_shows_its_equations(capsys: pytest.CaptureFixtur
     assert "W_if = [2:4]" in done.out
 
 
+def test_the_reverse_direction_reads_the_step_after(capsys: pytest.CaptureFixture[str]) -> None:
+    """The equations say so where there is one, and only there."""
+    said = "the reverse direction has t + 1 for t - 1"
+    assert said in ask(capsys, "explain", "gru", "-b").out
+    assert said not in ask(capsys, "explain", "gru").out
+
+
 LINES = (
     "explain lstm",
     "explain gru -b --layers 2 -H 12 -i 9",

@@ -58,7 +58,10 @@ def equations(spec: ModuleSpec) -> Formulas:
         Formula(step.role, formula(step, UNICODE, bias=spec.bias), formula(step, LATEX, bias=spec.bias))
         for step in spec.cell.steps
     ]
-    return Formulas("every step t = 1 … T" + (" and layer" if len(spec.columns) > 1 else ""), tuple(lines))
+    words = ["every step t = 1 … T" + (" of every layer" if spec.num_layers > 1 else "")]
+    if REVERSE in spec.directions:
+        words.append("the reverse direction has t + 1 for t - 1")
+    return Formulas(" · ".join(words), tuple(lines))
 
 
 def _meanings(spec: ModuleSpec) -> Formulas:
@@ -132,7 +135,7 @@ def _parameters(spec: ModuleSpec, found: Sequence[Block]) -> Iterator[Table]:
         for array in dict.fromkeys(block.parameter for block in stacked):
             cells = [[f"{block.name} = {block.slice}" for block in own if block.parameter == array] for own in gates.values()]
             columns.append(_words(array, [" ".join(cell) or "-" for cell in cells]))
-        words = ["whose part of which array"]
+        words = ["each gate's part of each array"]
         if not spec.is_cell:
             words += [f"layer {layer}", direction]
         words += [f"{block.name} is {block.parameter}" for block in projection]
