@@ -4,10 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rnntrace.equations.notation import LARGEST_FIXED
 from rnntrace.report.table import Column, Scale
-
-LARGEST_FIXED = 1e6
-"""From this absolute value on, a table is written in scientific notation."""
 
 
 def notation(columns: Sequence[Column]) -> str:
