@@ -43,6 +43,8 @@ def _parse(text: str) -> tuple[str, re.Pattern[str]]:
         raise UsageError(f"--names {text!r} names no parameter of torch: the left side is one of {', '.join(PARTS)}")
     pieces = _FIELD.split(right.strip())
     literals, fields = pieces[::2], pieces[1::2]
+    if any(brace in literal for literal in literals for brace in "{}"):
+        raise UsageError(f"--names {text!r} has a brace that is not closed or not opened: {_HOW}")
     reverse = [field for field in fields if field != "layer"]
     if len(reverse) > 1 or "" in reverse or fields.count("layer") > 1:
         raise UsageError(f"--names {text!r} has a field too many: {{layer}} and one for the reverse direction may stand in it")
