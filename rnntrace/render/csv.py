@@ -1,6 +1,7 @@
 """CSV: a row a value for whatever has a trace, the rows of the tables for all else; nothing is rounded."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from rnntrace.render import Style
 from rnntrace.render.rows import WORDS, batches, report_rows
@@ -25,6 +26,7 @@ def render(report: Report, style: Style) -> Iterator[str]:
             yield "\n".join(map(",".join, lines)) + "\n"
 
 
+@lru_cache
 def _text(text: str) -> str:
     # A sign alone is no formula.
     if text[:1] in _FORMULA and len(text) > 1:

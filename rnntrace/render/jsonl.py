@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 
 from rnntrace.render import Style
 from rnntrace.render.rows import WORDS, batches, report_rows
@@ -28,5 +29,6 @@ def _values(column: Column, texts: list[str]) -> list[str]:
     return [(text if text[-1].isdigit() else f'"{text}"') if text else "null" for text in texts]
 
 
+@lru_cache
 def _string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)

@@ -55,6 +55,8 @@ _SPECIALS = {
     "σ": r"\ensuremath{\sigma}",
     "−": r"\ensuremath{-}",
 }
+_TOLD = re.compile(r"""[^ -~]|[{}$&#%_\\~^|<>"]""")
+"""What TeX would not print as it stands."""
 
 
 def render(report: Report, style: Style) -> Iterator[str]:
@@ -79,8 +81,9 @@ def render(report: Report, style: Style) -> Iterator[str]:
 
 def escape(text: str) -> str:
     """The text as TeX has to be told it. A weight such as W_ii gets its index; what no basic font has, its code point."""
-    escaped = "".join(map(_character, text.replace("--", "-\0-"))).replace("\0", "{}")
-    escaped = escaped.replace(r"}\textsubscript{", "")
+    escaped = _TOLD.sub(lambda found: _character(found[0]), text).replace(r"}\textsubscript{", "")
+    # Two hyphens would become a dash.
+    escaped = re.sub("-(?=-)", "-{}", escaped)
     return re.sub(r"\b([Wb])\\_(\w+)", r"$\1_{\2}$", escaped)
 
 
@@ -91,7 +94,7 @@ def _character(char: str) -> str:
     if made_of.startswith("<sub>"):
         return rf"\textsubscript{{{unicodedata.normalize('NFKC', char).replace('−', '-')}}}"
     # Letters with an accent are made of a letter and the accent, and the kernel knows them.
-    if char == "\0" or (char.isascii() and char.isprintable()) or ("À" <= char <= "ÿ" and made_of):
+    if "À" <= char <= "ÿ" and made_of:
         return char
     return rf"\texttt{{U+{ord(char):04X}}}"
 
@@ -135,10 +138,10 @@ def _symbol(name: str) -> str:
 def _tables(table: Table, style: Style) -> Iterator[str]:
     texts = partial(_texts, digits=style.digits, kind=notation(table.columns))
     for block in split(table, texts, style.max_rows, Page(WIDTH, gaps=(2,))):
-        lines = list(_rows(block))
+        head, lines = list(_begin(block)), list(_rows(block))
         yield _title(block.title) + "\\par\\nopagebreak\\smallskip\n"
         for start in range(0, max(len(lines), 1), PAGE_ROWS):
-            yield "\n".join([*_begin(block), *lines[start : start + PAGE_ROWS], r"\end{tabular}}\par\smallskip", ""])
+            yield "\n".join([*head, *lines[start : start + PAGE_ROWS], r"\end{tabular}}\par\smallskip", ""])
         if block.remark:
             yield f"{escape(block.remark)}\\par\n"
 
@@ -148,6 +151,11 @@ def _texts(column: Column, rows: Sequence[int], digits: int, kind: str) -> list[
     if column.flagged is None:
         return texts
     return [text + (" ✗" if column.flagged[row] else "") for text, row in zip(texts, rows, strict=True)]
+
+
+def _number(text: str) -> str:
+    """A number with a minus sign instead of a hyphen, and its mark."""
+    return text.replace("-", "$-$").replace("✗", _SPECIALS["✗"])
 
 
 def _begin(block: Block) -> Iterator[str]:
@@ -166,7 +174,7 @@ def _begin(block: Block) -> Iterator[str]:
 
 def _rows(block: Block) -> Iterator[str]:
     columns = [
-        [escape(text) if column.scale in TEXTS else escape(text).replace("-", "$-$") for text in texts]
+        [escape(text) if column.scale in TEXTS else _number(text) for text in texts]
         for column, texts in zip(block.columns, block.texts, strict=True)
     ]
     for number, row in enumerate(zip(*columns, strict=True)):

@@ -52,7 +52,9 @@ def _math(formulas: Formulas) -> list[str]:
 
 
 def _texts(column: Column, rows: Sequence[int], digits: int, kind: str) -> list[str]:
-    texts = [escape(text) for text in cells(column, digits, kind, rows)]
+    texts = cells(column, digits, kind, rows)
+    if column.scale in TEXTS:
+        texts = list(map(escape, texts))
     if column.flagged is None:
         return texts
     return [f"**{text}** ✗" if column.flagged[row] else text for text, row in zip(texts, rows, strict=True)]
