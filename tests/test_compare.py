@@ -184,6 +184,21 @@ def test_tolerances_that_make_no_sense(kind: str, rtol: float | None, atol: floa
         make_tolerance(kind, "float32", rtol, atol)
 
 
+@pytest.mark.parametrize(
+    ("kind", "lam", "words"), [("exact", 1.0, "--lambda"), ("torch", 0.0, "above 0"), ("torch", np.inf, "above 0")]
+)
+def test_a_lambda_that_makes_no_sense(kind: str, lam: float, words: str) -> None:
+    """λ belongs to rounding and is a positive number."""
+    with pytest.raises(UsageError, match=words):
+        make_tolerance(kind, "float32", lam=lam)
+
+
+def test_lambda_is_printed_and_decides() -> None:
+    """A bound that is too tight fails what a wider one passes; both say which λ they went by."""
+    wide, tight = (make_tolerance("rounding", "float32", lam=lam) for lam in (2.0, 0.5))
+    assert (str(wide), str(tight)) == ("what rounding can explain, λ = 2", "what rounding can explain, λ = 0.5")
+
+
 def test_given_tolerances_replace_single_values() -> None:
     """--rtol alone keeps the format's atol, and what rounding can explain counts as before."""
     tolerance = make_tolerance("torch", "float32", rtol=0.1)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from rnntrace.engine.replay import replay
-from rnntrace.engine.rounding import ACTIVATION_ERROR, LAMBDA, Bounded, Format, error_bounds
+from rnntrace.engine.rounding import ACTIVATION_ERROR, Bounded, Format, error_bounds
+from rnntrace.engine.tolerance import LAMBDA
 from rnntrace.equations import cells
 from rnntrace.model.dtypes import DTYPES
 from rnntrace.model.signals import Inputs
@@ -35,16 +36,17 @@ def random_weights(spec: ModuleSpec, generator: np.random.Generator, scale: floa
     )
 
 
-def test_one_unit_by_hand() -> None:
+@pytest.mark.parametrize("lam", [LAMBDA, 0.5])
+def test_one_unit_by_hand(lam: float) -> None:
     """h = tanh(w·x + b + v·h0 + d): each rule of the analysis once, written out."""
     w, b, v, d, x, h0, u = 0.5, 0.1, -0.8, 0.2, 2.0, 0.25, 1e-3
     weights = LayerWeights(
         *(np.array(part).reshape(shape) for part, shape in ((w, (1, 1, 1)), (v, (1, 1, 1)), (b, (1, 1)), (d, (1, 1))))
     )
     one, exact = np.ones((1, 1, 1)), np.zeros((1, 1, 1))
-    bounds = error_bounds(cells.RNN_TANH, weights, Bounded(x * one, exact), {"h": h0 * one}, ("h",), None, Format(u, 0.0))
+    bounds = error_bounds(cells.RNN_TANH, weights, Bounded(x * one, exact), {"h": h0 * one}, ("h",), None, Format(u, 0.0, lam))
     bound = bounds["h"].item()
-    gamma = LAMBDA * math.sqrt(2) * u
+    gamma = lam * math.sqrt(2) * u
     before = gamma * (abs(w * x) + abs(b)) + gamma * (abs(v * h0) + abs(d))
     total = w * x + b + v * h0 + d
     before += u * abs(total)

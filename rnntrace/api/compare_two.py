@@ -45,7 +45,7 @@ def compare_traces(first: str, second: str, judging: Judging) -> dict[str, Resul
     dtype = _coarser(mine.spec, theirs.spec)
     trace, other = mine.trace, theirs.trace
     quantities = [*pair_up(trace, trace, other.columns), *pair_outputs(trace, trace, other.outputs)]
-    tolerance = make_tolerance(judging.tolerance, dtype, judging.rtol, judging.atol)
+    tolerance = make_tolerance(judging.tolerance, dtype, judging.rtol, judging.atol, judging.lam)
     return {
         "": replace(
             mine,

@@ -28,6 +28,7 @@ class Judging:
     tolerance: str = "torch"
     rtol: float | None = None
     atol: float | None = None
+    lam: float | None = None
     replay: str = "free"
     replay_dtype: str | None = None
     keep_terms: bool = False
@@ -49,7 +50,7 @@ def judged(
     What rounding can explain costs as much as the replay, so it is worked out only where rtol and atol do not settle it.
     """
     check_mode(judging.replay)
-    tolerance = make_tolerance(judging.tolerance, spec.dtype, judging.rtol, judging.atol)
+    tolerance = make_tolerance(judging.tolerance, spec.dtype, judging.rtol, judging.atol, judging.lam)
     dtype = np.dtype(judging.replay_dtype or spec.precision.replay)
     own = observation.captured or observation.hidden
     # Where not every layer's h is known, single steps cannot be judged, and the trajectory is.
@@ -76,7 +77,7 @@ def judged(
 
     comparison, forced, forced_outputs = compared(None)
     if tolerance.rounding and comparison.verdict in (Verdict.FAIL, Verdict.DRIFT):
-        rounding = Format.of(spec.precision, dtype)
+        rounding = Format.of(spec.precision, dtype, tolerance.lam)
         comparison, forced, forced_outputs = compared(rounding)
         if comparison.verdict is Verdict.DRIFT and free and known:
             states = {key: values for key, values in free.columns.items() if key[2] in spec.cell.states}

@@ -211,6 +211,15 @@ Rtol = Annotated[
 Atol = Annotated[
     float | None, typer.Option("--atol", help="Absolute tolerance instead of the dtype's.", rich_help_panel=JUDGING)
 ]
+Lambda = Annotated[
+    float | None,
+    typer.Option(
+        "--lambda",
+        help="How generous the rounding bound is, λ of its probabilistic analysis.",
+        show_default="2",
+        rich_help_panel=JUDGING,
+    ),
+]
 Replay = Annotated[
     ReplayMode,
     typer.Option(

@@ -48,6 +48,7 @@ def run(
     tolerance: options.Tolerance = ToleranceName.TORCH,
     rtol: options.Rtol = None,
     atol: options.Atol = None,
+    lam: options.Lambda = None,
     replay: options.Replay = ReplayMode.FREE,
     replay_dtype: options.ReplayDtypeOption = None,
     show: options.Show = "gates,states",
@@ -106,7 +107,7 @@ def run(
         dropout=dropout,
         dtype=dtype,
     )
-    judging = Judging(capture, tolerance, rtol, atol, replay, replay_dtype, keep_terms="terms" in parts)
+    judging = Judging(capture, tolerance, rtol, atol, lam, replay, replay_dtype, keep_terms="terms" in parts)
     result = run_module(spec, sources, judging, weights=weights, distribution=dist, seed=seed, device=device)
     view = parse_view(show, spec, result.inputs, layer=layer, time=time, unit=unit, item=item)
     others = [(save, dump(result, save))] if save else []

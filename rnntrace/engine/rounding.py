@@ -15,13 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnntrace.engine.evaluate import schedule
+from rnntrace.engine.tolerance import LAMBDA
 from rnntrace.equations.cells import Cell, Step
 from rnntrace.equations.expression import Expr, Op
 from rnntrace.model.dtypes import Array, Dtype, Flags
 from rnntrace.model.weights import LayerWeights
 
-LAMBDA = 2.0
-"""λ: rounding errors of a sum stay within the bound with probability 1 - 2·exp(-λ²/2) even if each were the worst."""
 ACTIVATION_ERROR = 4.0
 """Accuracy of sigmoid and tanh in units of u: vectorised implementations are within a few units in the last place."""
 
@@ -30,17 +29,18 @@ ACTIVATION_ERROR = 4.0
 class Format:
     """How two sides round together.
 
-    `u` is the sum of their unit roundoffs, `underflow` that of the errors each makes near zero.
+    `u` is the sum of their unit roundoffs, `underflow` that of the errors each makes near zero; `lam` is λ.
     """
 
     u: float
     underflow: float
+    lam: float = LAMBDA
 
     @classmethod
-    def of(cls, framework: Dtype, replay: np.dtype[np.floating]) -> "Format":
+    def of(cls, framework: Dtype, replay: np.dtype[np.floating], lam: float = LAMBDA) -> "Format":
         """From the framework's format and numpy's format of the replay."""
         mine = np.finfo(replay)
-        return cls((framework.eps + float(mine.eps)) / 2, (framework.smallest + float(mine.smallest_subnormal)) / 2)
+        return cls((framework.eps + float(mine.eps)) / 2, (framework.smallest + float(mine.smallest_subnormal)) / 2, lam)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class _Bounds:
         return self._affine(self.weights.W_hh[gate], _gate(self.weights.b_hh, gate), args[0])
 
     def _affine(self, W: Array, b: Array | None, v: Bounded) -> Bounded:
-        gamma = LAMBDA * np.sqrt(W.shape[1] + 1) * self.format.u
+        gamma = self.format.lam * np.sqrt(W.shape[1] + 1) * self.format.u
         bias = np.zeros(len(W), W.dtype) if b is None else b
         size = np.abs(v.value) @ np.abs(W).T + np.abs(bias)
         return Bounded(v.value @ W.T + bias, gamma * size + v.error @ np.abs(W).T + self.format.underflow)
