@@ -47,6 +47,7 @@ RUNS = {
     "rnn --unbatched --dtype float64": (0, "forward", 4, 0, 1),
     "lstm --weights lstm.pt": (0, "forward", 2, 0, 1),
     "lstm --weights double.npz": (0, "forward", 2, 0, 1),
+    "lstm --weights lstm.pt --dtype bfloat16": (0, "forward", 2, 0, 1),
 }
 
 

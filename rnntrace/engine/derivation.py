@@ -135,7 +135,8 @@ class Scene:
             written = [self._put_in(expr, lambda leaf: self._sum(leaf, shown)), self._put_in(expr, self._total)]
             while written[-1].op is not Op.CONSTANT:
                 written.append(_shorter(written[-1]))
-            stages = [stage for k, stage in enumerate(written[:-1]) if k == 0 or stage != written[k - 1]]
+            # As text NaN equals itself.
+            stages = [stage for k, stage in enumerate(written[:-1]) if k == 0 or repr(stage) != repr(written[k - 1])]
             return Derivation(
                 position=self.position,
                 before=self.before_t,
