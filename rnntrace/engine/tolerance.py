@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import Array
 
-
 LAMBDA = 2.0
 """λ: rounding errors of a sum stay within the bound with probability 1 - 2·exp(-λ²/2) even if each were the worst."""
 
