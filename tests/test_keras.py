@@ -237,6 +237,23 @@ def test_states_are_judged_without_the_axis_of_layers(how: str, keras: Any, caps
     assert not verdict(capsys, path, *signals(h_n=h + 0.01))["passed"]
 
 
+def test_states_of_a_stack_are_those_of_its_last_layer(keras: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """(B, H) again; both are judged, and the layer below is not claimed to be."""
+    layers = keras.layers
+    start = layers.Input((STEPS, SIZE))
+    below = layers.LSTM(4, return_sequences=True)(start)
+    model = filled(keras.Model(start, layers.LSTM(4, return_sequences=True, return_state=True)(below)))
+    path = written(model, ".keras")
+    output, h, c = predicted(model, x_of())
+    assert only(path).num_layers == 2
+    assert verdict(capsys, path, *signals(output=output, h_n=h, c_n=c))["passed"]
+    for wrong in ({"h_n": h + 0.01}, {"c_n": c + 0.01}):
+        found = verdict(capsys, path, *signals(**{"output": output, "h_n": h, "c_n": c} | wrong))
+        failed = [(entry["name"], entry["passed"]) for entry in found["differences"] if not entry["passed"]]
+        assert failed == [(name, False) for name in wrong]
+        assert found["first_failure"]["layer"] == 1
+
+
 def test_what_the_weights_alone_do_not_tell_can_be_said(keras: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """--nonlinearity and --go-backwards say what a file of weights leaves open; without them the verdict is FAIL."""
     for option, arguments in (
