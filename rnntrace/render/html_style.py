@@ -25,6 +25,7 @@ _RULES = """\
 .rnntrace .headline { margin: 0; }
 .rnntrace .beside { color: var(--quiet); margin-left: 1.5em; }
 .rnntrace .scroll { max-height: 85vh; overflow: auto; margin: 1.2rem 0; width: fit-content; max-width: 100%; }
+.rnntrace .scroll:has(.formulas) { max-height: none; }
 .rnntrace table { border-collapse: separate; border-spacing: 0; margin: 0; font-variant-numeric: tabular-nums; }
 .rnntrace caption { caption-side: top; font-weight: 600; text-align: left; padding: .3em 0; color: var(--text); }
 .rnntrace tr { background: var(--ground); }

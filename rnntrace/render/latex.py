@@ -8,7 +8,7 @@ from itertools import groupby
 
 from rnntrace.render import Style
 from rnntrace.render.blocks import LABELS, TEXTS, Block, Page, shown_tables, split
-from rnntrace.render.layout import DOT, aligned
+from rnntrace.render.layout import DOT, aligned, longest
 from rnntrace.render.numbers import cells, notation
 from rnntrace.report.table import Column, Report, Scale, Table
 
@@ -65,8 +65,8 @@ def render(report: Report, style: Style) -> Iterator[str]:
     for left, right in report.headline:
         yield f"{escape(DOT.join((*left, *right)))}\\par\n"
     for formulas in report.formulas:
-        small = any(len(line.text) > SMALL for line in formulas.lines)
-        yield _display(formulas.title, aligned(formulas, escape), r"\footnotesize" * small)
+        size = r"\footnotesize" if longest(formulas) > SMALL else ""
+        yield _display(formulas.title, aligned(formulas, escape), size)
     for table in shown_tables(report, style.max_rows):
         if isinstance(table, str):
             yield f"\\medskip {escape(table)}\\par\n"

@@ -52,13 +52,18 @@ def sides(text: str) -> tuple[str, str]:
     return "", text
 
 
+def longest(formulas: Formulas) -> int:
+    """Characters of the longest line in plain text."""
+    return max((len(text) for line in formulas.lines for text in line.text.splitlines()), default=0)
+
+
 def aligned(formulas: Formulas, escape: Callable[[str], str]) -> list[str]:
     """The lines of a LaTeX environment such as align*: equals signs below one another, labels at the right.
 
     Beside long formulas is no room for labels, and they stand above.
     """
     lines = []
-    above = any(len(line.text) > LONG for line in formulas.lines)
+    above = longest(formulas) > LONG
     for line in formulas.lines:
         left, right = sides(line.latex)
         label = rf"\text{{{escape(line.label)}}}"
