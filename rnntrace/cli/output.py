@@ -13,7 +13,7 @@ from rnntrace.render.layout import DOT
 from rnntrace.report.table import Report
 
 _ASCII = str.maketrans(
-    {"·": "*", "⊙": "*", "σ": "sigmoid", "│": "|", "Δ": "d", "✗": "!", "…": "...", "ₜ": "_t", "₋": "-"}
+    {"·": "*", "⊙": "*", "σ": "sigmoid", "│": "|", "Δ": "d", "✗": "!", "✓": "+", "…": "...", "ₜ": "_t", "₋": "-"}
     | {chr(0x2080 + digit): str(digit) for digit in range(10)}
 )
 
