@@ -306,6 +306,52 @@ def test_a_model_inside_a_model_has_its_layers_read(how: str, keras: Any, capsys
     assert verdict(capsys, path, *judged, "--module", "second/a+second/b")["passed"]
 
 
+@pytest.mark.parametrize("how", [".keras", ".h5"])
+def test_models_inside_models_inside_a_model(how: str, keras: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """However deep, and with the same name in both: each layer has its own weights."""
+    layers = keras.layers
+
+    def inner(name: str, *more: Any) -> Any:
+        stack = [layers.LSTM(SIZE, return_sequences=True, name="same"), *more]
+        return keras.Sequential([layers.Input((STEPS, SIZE)), *stack], name=name)
+
+    both = layers.Bidirectional(layers.LSTM(2, return_sequences=True), name="both")
+    outer = keras.Sequential([layers.Input((STEPS, SIZE)), inner("one"), inner("two", both)], name="outer")
+    model = sequential(keras, [outer])
+    path = written(model, how)
+    assert [*rnntrace.load(path)] == ["outer/one/same", "outer/two/same", "outer/two/both"]
+    x = x_of()
+    for number, name in enumerate(("outer/one/same", "outer/two/same", "outer/two/both")):
+        layer = (outer.layers[0].layers + outer.layers[1].layers)[number]
+        output = np.asarray(keras.ops.convert_to_numpy(layer(x)))
+        judged = signals(output=output)
+        np.save("x.npy", x)
+        assert verdict(capsys, path, *judged, "--module", name)["passed"], name
+        x = output
+
+
+def test_a_layer_of_ones_own_class_does_no_harm(keras: Any) -> None:
+    """It need not tell its name, and what is inside is not read; the layers around it are."""
+
+    class Own(keras.layers.Layer):  # type: ignore[misc, name-defined]
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.inside = keras.layers.GRU(4, return_sequences=True)
+
+        def build(self, shape: Any) -> None:
+            self.inside.build(shape)
+
+        def call(self, x: Any) -> Any:
+            return self.inside(x)
+
+        def get_config(self) -> dict[str, Any]:
+            return {}
+
+    lstms = [keras.layers.LSTM(4, return_sequences=True, name=name) for name in ("below", "above")]
+    path = written(sequential(keras, [lstms[0], Own(), lstms[1]]), ".keras")
+    assert [*rnntrace.load(path)] == ["below", "above"]
+
+
 def test_layers_of_one_name_in_a_file_of_weights_are_all_there(keras: Any) -> None:
     """Where a name does not tell layers apart, their groups do."""
     layers = keras.layers

@@ -70,7 +70,8 @@ def _declared(model: Config, store: Store, path: str = "", group: str = "") -> I
     previous = None
     for layer in layers:
         kind, inner = str(layer["class_name"]), layer["config"]
-        name = str(inner["name"])
+        # Layers of one's own class may tell their name beside their configuration, or not at all.
+        name = str(inner.get("name") or layer.get("name") or kind)
         own_group = groups.next(kind)
         reads = previous if is_sequence else _source(layer)
         # What reads a layer that gives on what it gets reads the layer below.

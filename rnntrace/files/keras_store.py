@@ -56,14 +56,15 @@ class Store:
 
         `group` is where Keras 3 puts it by class and number. Raises WeightsError.
         """
-        model, _, name = path.rpartition("/")
-        # The older way has groups for the layers of the outermost model alone.
-        for key in (path.partition("/")[0] + "/" + name, path.partition("/")[0]) if model else (name,):
+        outermost, *inside, name = path.split("/") if "/" in path else (path, path)
+        # The older way has groups for the layers of the outermost model alone, and may leave out models between.
+        shorter = ["/".join([outermost, *inside[start:], name]) for start in range(len(inside) + 1)]
+        for key in (*shorter, outermost):
             if key in self._older:
                 return self._read(self._older[key])
         # A layer made of two, whose directions have names of their own.
-        if inside := [names for key, (names, *_) in self._older.items() if key.startswith(path + "/")]:
-            return self._read(inside)
+        if ways := [names for key, (names, *_) in self._older.items() if key.startswith(path + "/")]:
+            return self._read(ways)
         if group in self._newer and self._name(group) in (None, name):
             return self._read(self._newer[group])
         found = [outer for outer in self._newer if self._name(outer) == name]
@@ -125,7 +126,7 @@ def _older(content: Hdf5) -> dict[str, list[list[str]]]:
         layers: dict[str, list[list[str]]] = {}
         for owner, names in owners.items():
             if any("recurrent_kernel" in name for name in names):
-                layers.setdefault(_INSIDE.sub("", owner).rpartition("/")[2], []).append(names)
+                layers.setdefault(_INSIDE.sub("", owner).removeprefix(f"{group}/"), []).append(names)
         for layer, directions in layers.items():
             found[str(group) if sum(map(len, directions)) == len(weights) else f"{group}/{layer}"] = directions
     return found
