@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from commandline import ask
 from formats import drawn, lstm, npz_bytes, pt_bytes
 from jsonschema import Draft202012Validator
+from onnx import helper, numpy_helper
 from referencing import Registry, Resource
 from torch import nn
 
@@ -79,6 +81,13 @@ OTHERS = {
     "every framework": "layouts",
     **{f"layouts {convention.framework}": f"layouts '{convention.framework}'" for convention in CONVENTIONS},
     "this machine": "doctor",
+    "equations": "explain lstm --bidirectional --layers 2",
+    "equations of another framework": "explain gru --framework keras",
+    "numbers put in": "explain lstm --at t=2,unit=1 --back 1 --top 3 --seed 1",
+    "numbers of saved weights": "explain lstm.pt --at t=2 --input x.npz",
+    "an ONNX model": "inspect gru.onnx",
+    "an ONNX model and its outputs": "compare gru.onnx --input x.npz --expected zeros.npy",
+    "expected and torch": "compare lstm.pt --input x.npz --expected y.npz --framework torch",
 }
 FAMILY = {**RUNS, **COMPARISONS, **OTHERS}
 
@@ -104,6 +113,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, arrays in {"other": other, "wild": wild, "x": {"x": x.numpy()}, "y": y, "wrong": wrong}.items():
         (folder / f"{name}.npz").write_bytes(npz_bytes(arrays))
     np.save(folder / "output.npy", y["output"])
+    np.save(folder / "zeros.npy", np.zeros_like(y["output"]))
+    blocks = [numpy_helper.from_array(drawn(*shape), name) for name, shape in {"W": (1, 6, 3), "R": (1, 6, 2)}.items()]
+    node = helper.make_node("GRU", ["X", "W", "R"], ["Y"], hidden_size=2)
+    onnx.save(helper.make_model(helper.make_graph([node], "graph", [], [], blocks)), folder / "gru.onnx")
     traced = rnntrace.trace(module, x)
     for name in ("trace.npz", "trace.safetensors"):
         rnntrace.save(traced, folder / name)
