@@ -389,13 +389,14 @@ def test_a_shared_layer_is_one_module(keras: Any) -> None:
 
 
 def test_a_layer_of_an_encoder_that_hands_on_its_state_is_no_stack(keras: Any) -> None:
-    """A decoder that takes the encoder's states and another sequence stands beside the encoder."""
+    """A decoder that takes the encoder's states stands beside the encoder, whichever sequence it reads."""
     layers = keras.layers
     one, two = layers.Input((STEPS, SIZE)), layers.Input((STEPS, SIZE))
-    _, h, c = layers.LSTM(4, return_sequences=True, return_state=True, name="encoder")(one)
-    model = filled(keras.Model([one, two], layers.LSTM(4, name="decoder")(two, initial_state=[h, c])))
-    for how in (".keras", ".h5"):
-        assert [*rnntrace.load(written(model, how))] == ["encoder", "decoder"]
+    sequence, h, c = layers.LSTM(4, return_sequences=True, return_state=True, name="encoder")(one)
+    for read in (two, sequence):
+        model = filled(keras.Model([one, two], layers.LSTM(4, name="decoder")(read, initial_state=[h, c])))
+        for how in (".keras", ".h5"):
+            assert [*rnntrace.load(written(model, how))] == ["encoder", "decoder"]
 
 
 def test_a_model_of_ones_own_class_is_read_from_its_weights(keras: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -595,14 +596,16 @@ def test_a_functional_model_of_keras_2_is_stacked_by_its_lists() -> None:
         {"class_name": "Dropout", "name": "d", "config": {"name": "d"}, "inbound_nodes": [[["a", 0, 0, {}]]]},
         layer("LSTM", "b", [[["d", 0, 0, {}]]]),
         layer("LSTM", "c", [[["x", 0, 0, {}]]]),
+        layer("LSTM", "decoder", [[["a", 0, 0, {}], ["a", 0, 1, {}], ["a", 0, 2, {}]]]),
     ]
     weights = {
         "a": stored("a/lstm_cell", *LSTM_SHAPES),
         "b": stored("b/lstm_cell_1", (2, 8), *LSTM_SHAPES[1:]),
         "c": stored("c/lstm_cell_2", *LSTM_SHAPES),
+        "decoder": stored("decoder/lstm_cell_3", (2, 8), *LSTM_SHAPES[1:]),
     }
     path = legacy({"class_name": "Model", "config": {"name": "m", "layers": layers}}, weights)
-    assert {name: spec.num_layers for name, (spec, _) in rnntrace.load(path).items()} == {"a+b": 2, "c": 1}
+    assert {name: spec.num_layers for name, (spec, _) in rnntrace.load(path).items()} == {"a+b": 2, "c": 1, "decoder": 1}
 
 
 def test_directions_and_models_inside_are_told_apart_in_a_file_of_old_weights() -> None:

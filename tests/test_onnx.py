@@ -415,6 +415,13 @@ def turned(*perm: int) -> list[Any]:
     return [squeeze(target="s")[0], helper.make_node("Transpose", ["s"], ["X1"], perm=list(perm))]
 
 
+def handed_on() -> Node:
+    """A decoder that starts where the encoder ended."""
+    node = drawn("LSTM", size=HIDDEN)
+    node.inputs = ("X", "W", "R", "B", "", "Y_h0")
+    return node
+
+
 AXES, SHAPE = constant("axes", 1), constant("shape", 0, 0, -1)
 APART: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "another hidden size": ([squeeze()[0]], {"high": "wide"}),
@@ -423,6 +430,7 @@ APART: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "another direction": ([squeeze()[0]], {"high": drawn("LSTM", size=HIDDEN, direction="reverse")}),
     "something between": ([squeeze(target="s")[0], helper.make_node("Tanh", ["s"], ["X1"])], {}),
     "the last state": ([helper.make_node("Identity", ["Y_h0"], ["X1"])], {}),
+    "the final state handed on": ([squeeze()[0]], {"high": handed_on()}),
     "time and batch turned": (turned(1, 0, 2), {}),
     "units turned to time": (turned(2, 1, 0), {}),
     "an operator of another domain": (

@@ -88,16 +88,18 @@ def _declared(model: Config, store: Store, path: str = "", group: str = "") -> I
 
 
 def _source(layer: Config) -> str | None:
-    """The layer whose output a layer of a functional model reads, if it reads one alone and once."""
+    """The layer whose output a layer of a functional model reads, if it reads one alone, once, and no initial state."""
     nodes = layer.get("inbound_nodes") or []
     if len(nodes) != 1:
         return None
     if isinstance(nodes[0], dict):
+        if (nodes[0].get("kwargs") or {}).get("initial_state"):
+            return None
         tensor = (nodes[0].get("args") or [None])[0]
         history = tensor.get("config", {}).get("keras_history") if isinstance(tensor, dict) else None
     else:
-        # Keras 2: a list of [layer, node, tensor, options].
-        history = nodes[0][0]
+        # Keras 2: a list of [layer, node, tensor, options], the initial states behind the input.
+        history = nodes[0][0] if len(nodes[0]) == 1 else None
     return str(history[0]) if history and list(history[1:3]) == [0, 0] else None
 
 

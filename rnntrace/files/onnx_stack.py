@@ -26,8 +26,11 @@ class Stacking:
     def below(self, node: Any) -> Any | None:
         """The node whose output sequence this one reads as its X, if nothing but their arrangement is changed on the way.
 
-        Axes are followed: a batch that has become time is another model, and no stack of layers.
+        Axes are followed: a batch that has become time is another model, and no stack of layers. Nor are nodes that hand on
+        their final states as initial ones.
         """
+        if RECURRENT & {self._makers[name].op_type for name in node.input[5:7] if name in self._makers}:
+            return None
         movers: list[Any] = []
         source = node.input[0] if node.input else ""
         while (maker := self._makers.get(source)) is not None and maker.op_type not in RECURRENT:
