@@ -13,9 +13,11 @@ from pathlib import Path
 
 from hostile import Entry
 from hostile_arrays import ARRAYS
+from hostile_hdf5 import HDF5
+from hostile_onnx import ONNX_FILES
 from hostile_torch import TORCH
 
-FILES: dict[str, Entry] = {**ARRAYS, **TORCH}
+FILES: dict[str, Entry] = {**ARRAYS, **TORCH, **HDF5, **ONNX_FILES}
 """Name of the file → its content and what is said of it."""
 
 

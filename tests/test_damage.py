@@ -8,12 +8,14 @@ import pytest
 from commandline import ESCAPED, EVIL, LONGEST_LINE, ask, refused
 from formats import NAMED, lstm, parameters
 from hostile_arrays import ONE
+from hostile_hdf5 import h5, keras
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import examples
 
+import rnntrace
 from rnntrace.api.sources import read_sources
-from rnntrace.errors import FileError, RnnTraceError
+from rnntrace.errors import FileError, RnnTraceError, WeightsError
 from rnntrace.files import read_tensors
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -25,10 +27,11 @@ def sound(how: str) -> bytes:
     """A file that is in order."""
     if how == "npy":
         return ONE
-    return b"a,b,c\n1,2,3\n4,5,6\n" if how == "csv" else NAMED[how](parameters(lstm()))
+    others = {"csv": lambda: b"a,b,c\n1,2,3\n4,5,6\n", "h5": h5, "keras": keras}
+    return others[how]() if how in others else NAMED[how](parameters(lstm()))
 
 
-@pytest.mark.parametrize("how", ["npy", "npz", "compressed npz", "pt", "old pt", "safetensors"])
+@pytest.mark.parametrize("how", ["npy", "npz", "compressed npz", "pt", "old pt", "safetensors", "h5", "keras"])
 def test_no_part_of_a_file_is_taken_for_the_whole(how: str) -> None:
     """Cut off anywhere, a binary file is refused."""
     whole = sound(how)
@@ -46,7 +49,10 @@ EDITS = st.lists(
 )
 
 
-@pytest.mark.parametrize("how", ["npy", "npz", "compressed npz", "pt", "old pt", "safetensors", "json", "csv"])
+EVERY = ["npy", "npz", "compressed npz", "pt", "old pt", "safetensors", "h5", "keras", "json", "csv"]
+
+
+@pytest.mark.parametrize("how", EVERY)
 def test_damage_anywhere_is_survived(how: str) -> None:
     """Bytes changed, put in, taken out or cut off: the file is read or refused in one printable line, never a traceback."""
     whole = sound(how)
@@ -68,8 +74,8 @@ def test_damage_anywhere_is_survived(how: str) -> None:
         Path("damaged").write_bytes(content)
         said = ""
         try:
-            read_tensors(Path("damaged"))
-        except RnnTraceError as error:
+            rnntrace.load("damaged")
+        except (FileError, WeightsError) as error:
             said = str(error)
         assert said.isprintable()
         assert len(said) <= LONGEST_LINE

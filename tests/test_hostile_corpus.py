@@ -37,7 +37,13 @@ COMMANDS = {
 }
 ENTRIES = {**FILES, **{name: Entry(bytes, says) for name, (_, says) in PLACES.items()}}
 
-HONEST = ("npz in Fortran order", "pt of weights in four bytes", "safetensors with metadata")
+HONEST = (
+    "npz in Fortran order",
+    "pt of weights in four bytes",
+    "safetensors with metadata",
+    "h5 as Keras writes it",
+    "onnx as torch writes it",
+)
 """One file of each library, to begin with."""
 
 Found = dict[str, Any]
