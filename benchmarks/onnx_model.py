@@ -1,5 +1,7 @@
 """One layer as an ONNX model, for runtimes that are set beside the replay."""
 
+from typing import Any
+
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
@@ -19,7 +21,7 @@ def as_onnx(spec: ModuleSpec, weights: Weights) -> bytes:
     if spec.bias:
         both = [np.stack([b[order].ravel() for b in (found.b_ih, found.b_hh) if b is not None]).ravel() for found in columns]
         arrays["B"] = np.stack(both)
-    options: dict[str, object] = {"hidden_size": spec.hidden_size}
+    options: dict[str, Any] = {"hidden_size": spec.hidden_size}
     options["direction"] = "bidirectional" if spec.bidirectional else "forward"
     if spec.cell.kind == "GRU":
         options["linear_before_reset"] = int(spec.reset_after)

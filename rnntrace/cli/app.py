@@ -13,6 +13,7 @@ from rnntrace.cli.explain import explain
 from rnntrace.cli.inspect import inspect
 from rnntrace.cli.layouts import layouts
 from rnntrace.cli.plot import plot
+from rnntrace.cli.progress import sign_of_life
 from rnntrace.cli.run import run
 from rnntrace.cli.show import show
 from rnntrace.errors import ExitCode, RnnTraceError
@@ -53,7 +54,8 @@ def main(arguments: list[str] | None = None) -> None:
 def exit_code(arguments: list[str] | None = None) -> int:
     """Run the command line; everything that a user can get wrong becomes one line on stderr."""
     try:
-        code = int(app(args=arguments, standalone_mode=False) or ExitCode.AGREES)
+        with sign_of_life():
+            code = int(app(args=arguments, standalone_mode=False) or ExitCode.AGREES)
     except RnnTraceError as error:
         return _refuse(str(error))
     except TyperException as error:

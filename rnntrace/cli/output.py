@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rnntrace.cli.progress import clear
 from rnntrace.errors import FileError, UsageError, show
 from rnntrace.files.atomic import replace_files
 from rnntrace.render import DATA, Style, pieces
@@ -45,6 +46,7 @@ def emit(report: Report, look: Look, output: Path | None, others: Sequence[tuple
     )
     verdict_alone = look.quiet and look.format not in DATA
     text = [DOT.join(report.conclusion) + "\n"] if verdict_alone else pieces(report, look.format, style)
+    clear()
     replace_files([*others, *([(output, b"".join(piece.encode() for piece in text))] if output else [])])
     for warning in report.warnings:
         print(f"rnntrace: warning: {show(warning)}", file=sys.stderr)
