@@ -50,15 +50,19 @@ def pair_up(shown: Trace, one_step: Trace, own: Mapping[Key, Array]) -> list[Qua
     return quantities
 
 
-def pair_outputs(shown: Trace, one_step: Trace, expected: Mapping[str, Array]) -> list[Quantity]:
+def pair_outputs(
+    shown: Trace, one_step: Trace, expected: Mapping[str, Array], taken: Mapping[str, Array] | None = None
+) -> list[Quantity]:
     """output, h_n and c_n, time-major, as far as they are `expected`; each layer and direction is a quantity of its own.
 
+    `taken` is what was taken for the outputs of both traces, where that is not what they are; what it lacks is not paired.
     An expected h_n or c_n with fewer rows than there are layers and directions holds the last ones.
     """
     spec = shown.spec
     last, size = spec.num_layers - 1, spec.output_size
     quantities = []
-    mine, forced = shown.outputs, one_step.outputs
+    mine, forced = (shown.outputs, one_step.outputs) if taken is None else (taken, taken)
+    expected = {name: values for name, values in expected.items() if name in mine}
     bounds = one_step.bounds.outputs if one_step.bounds else {}
 
     def pair(name: str, layer: int, direction: str, part: Any, t: NDArray[np.int_], theirs: Any = None) -> None:

@@ -5,14 +5,15 @@ difference, a run can make one on purpose, and a pass can be asked which of them
 """
 
 from rnntrace.engine.mistakes.equations import equation_mistakes
-from rnntrace.engine.mistakes.mistake import Case, Mistake, Outputs, changed, outputs_of
+from rnntrace.engine.mistakes.mistake import Case, Made, Mistake, Outputs, made, outputs_of
 from rnntrace.engine.mistakes.outputs import output_mistakes
 from rnntrace.engine.mistakes.precision import precision_mistakes
-from rnntrace.engine.mistakes.signals import signal_mistakes
+from rnntrace.engine.mistakes.sequences import sequence_mistakes
+from rnntrace.engine.mistakes.states import state_mistakes
 from rnntrace.engine.mistakes.weights import weight_mistakes
 from rnntrace.equations.cells import Cell
 
-__all__ = ["Case", "Mistake", "Outputs", "catalogue", "changed", "outputs_of"]
+__all__ = ["Case", "Made", "Mistake", "Outputs", "catalogue", "made", "outputs_of"]
 
 
 def catalogue(cell: Cell) -> tuple[Mistake, ...]:
@@ -21,7 +22,8 @@ def catalogue(cell: Cell) -> tuple[Mistake, ...]:
     return (
         *weight_mistakes(cell, kind),
         *equation_mistakes(cell, kind),
-        *signal_mistakes(kind, cell.states),
+        *state_mistakes(kind, cell.states),
+        *sequence_mistakes(kind),
         *output_mistakes(kind, cell.states),
         *precision_mistakes(kind),
     )

@@ -1,12 +1,13 @@
 """Mistakes in the equations: another activation, a forgotten one, another variant of the cell."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from rnntrace.engine.mistakes.mistake import Case, Change, Mistake
 from rnntrace.equations import cells
 from rnntrace.equations.cells import Cell, Step
 from rnntrace.equations.expression import Expr, Op, constant, input_term, recurrent_term, relu, sigmoid, tanh
+from rnntrace.equations.notation import UNICODE, formula
 
 CLIPS = (1.0, 3.0, 5.0, 10.0)
 """Thresholds at which a cell state is clipped, as frameworks' defaults and examples have them."""
@@ -16,9 +17,9 @@ def equation_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
     """All of a cell."""
     yield from _activations(cell, kind)
     if cell.kind == "LSTM":
-        yield from _of_lstm(kind)
+        yield from _of_lstm(cell, kind)
     if cell.kind == "GRU":
-        yield from _of_gru(kind)
+        yield from _of_gru(cell, kind)
 
 
 def hard_sigmoid(argument: Expr, slope: float) -> Expr:
@@ -38,11 +39,11 @@ def _activations(cell: Cell, kind: str) -> Iterator[Mistake]:
         "hard-sigmoid-0.2": (0.2, "0.2·a + 0.5", ("Keras 2", "ONNX HardSigmoid")),
         "hard-sigmoid-6": (1 / 6, "a/6 + 0.5", ("Keras 3",)),
     }
-    for name, (slope, formula, frameworks) in hard.items() if gates else ():
+    for name, (slope, line, frameworks) in hard.items() if gates else ():
         yield Mistake(
             id=f"{kind}.activation.{name}",
-            says=f"the gates were computed with the hard sigmoid {formula}, cut off at 0 and 1",
-            fix="use the sigmoid 1 / (1 + exp(-a)); in Keras recurrent_activation='sigmoid'",
+            says=f"the gates were computed with the hard sigmoid, {line} cut off at 0 and 1",
+            fix="use the sigmoid 1 / (1 + exp(-a)); in Keras, recurrent_activation='sigmoid'",
             change=_with(
                 cell,
                 **{step.symbol: hard_sigmoid(step.expression.args[0], slope) for step in cell.steps if step.symbol in gates},
@@ -64,75 +65,71 @@ def _activations(cell: Cell, kind: str) -> Iterator[Mistake]:
             )
         yield Mistake(
             id=f"{kind}.activation.{step.symbol}-none",
-            says=f"the {step.role} {step.symbol} was left without its {names[right]}",
-            fix=f"apply {names[right]} in the {step.role}",
+            says=f"{names[right]} was forgotten in the {step.role} {step.symbol}",
+            fix=f"use {names[right]} in the {step.role}",
             change=_with(cell, **{step.symbol: argument}),
         )
 
 
-def _of_lstm(kind: str) -> Iterator[Mistake]:
+def _of_lstm(cell: Cell, kind: str) -> Iterator[Mistake]:
     i, f, g, o, c, c_before = cells.i, cells.f, cells.g, cells.o, cells.c, cells.c_before
     one = constant(1.0)
     variants = {
-        "tanh-forgotten": ({"h": o * c}, "h was computed as o ⊙ c, without the tanh", "h = o ⊙ tanh(c)", ()),
-        "h-sigmoid": ({"h": o * sigmoid(c)}, "h was computed as o ⊙ σ(c)", "h = o ⊙ tanh(c)", ()),
-        "coupled-i": ({"c": f * c_before + (one - f) * g}, "the input gate was coupled: i = 1 - f", "c = f ⊙ c + i ⊙ g",
+        "tanh-forgotten": ({"h": o * c}, "the tanh of the cell state was forgotten: h = o ⊙ c", ()),
+        "h-sigmoid": ({"h": o * sigmoid(c)}, "sigmoid was used for the tanh of the cell state: h = o ⊙ σ(c)", ()),
+        "coupled-i": ({"c": f * c_before + (one - f) * g}, "1 - f was used for the input gate",
                       ("TFLite", "ONNX input_forget")),
-        "coupled-f": ({"c": (one - i) * c_before + i * g}, "the forget gate was coupled: f = 1 - i", "c = f ⊙ c + i ⊙ g", ()),
-        "gates-of-c-swapped": ({"c": i * c_before + f * g}, "i and f changed places in c", "c = f ⊙ c + i ⊙ g", ()),
-        "forget-left-out": ({"c": c_before + i * g}, "the forget gate was left out of the cell state", "c = f ⊙ c + i ⊙ g", ()),
-        "output-left-out": ({"h": tanh(c)}, "the output gate was left out", "h = o ⊙ tanh(c)", ()),
+        "coupled-f": ({"c": (one - i) * c_before + i * g}, "1 - i was used for the forget gate", ()),
+        "gates-of-c-swapped": ({"c": i * c_before + f * g}, "i and f were exchanged: c = i ⊙ c + f ⊙ g", ()),
+        "forget-left-out": ({"c": c_before + i * g}, "the forget gate was left out: c = c + i ⊙ g", ()),
+        "output-left-out": ({"h": tanh(c)}, "the output gate was left out: h = tanh(c)", ()),
     }  # fmt: skip
-    for name, (steps, says, right, frameworks) in variants.items():
-        yield Mistake(
-            id=f"{kind}.equation.{name}",
-            says=says,
-            fix=f"compute {right}",
-            change=_with(cells.LSTM, **steps),
-            frameworks=frameworks,
-        )
+    for name, (steps, says, seen) in variants.items():
+        yield _variant(cell, f"{kind}.equation.{name}", steps, says, seen)
     for limit in CLIPS:
         yield Mistake(
             id=f"{kind}.equation.clip-{limit:g}",
-            says=f"the cell state was clipped to -{limit:g} … {limit:g}",
+            says=f"the cell state was clipped to the range from -{limit:g} to {limit:g}",
             fix="do not clip: torch does not",
-            change=_with(cells.LSTM, c=clipped(f * c_before + i * g, limit)),
-            frameworks=("TFLite", "ONNX clip"),
+            change=_with(cell, c=clipped(f * c_before + i * g, limit)),
+            frameworks=("TFLite cell_clip", "TF1 LSTMCell"),
         )
 
 
-def _of_gru(kind: str) -> Iterator[Mistake]:
+def _of_gru(cell: Cell, kind: str) -> Iterator[Mistake]:
     r, z, n, h_before = cells.r, cells.z, cells.n, cells.h_before
     after = tanh(input_term("n") + r * recurrent_term("n", h_before))
     before = tanh(input_term("n") + recurrent_term("n", r * h_before))
-    for name, expression, does, should in (
-        ("reset-before", before, "before the matrix product: W_hn (r ⊙ h)", "after it: r ⊙ (W_hn h + b_hn)"),
-        ("reset-after", after, "after the matrix product: r ⊙ (W_hn h + b_hn)", "before it: W_hn (r ⊙ h)"),
-    ):
+    for name, expression, does, should, frameworks, needs in (
+        ("reset-before", before, "before the matrix product: W_hn (r ⊙ h) + b_hn", "after it: r ⊙ (W_hn h + b_hn)",
+         ("Keras reset_after=False", "ONNX", "haiku", "CNTK"), "a GRU that resets after the matrix product, as torch's"),
+        ("reset-after", after, "after the matrix product: r ⊙ (W_hn h + b_hn)", "before it: W_hn (r ⊙ h) + b_hn",
+         ("PyTorch", "Keras 3"), "a GRU that resets before the matrix product: weights of Keras or ONNX"),
+    ):  # fmt: skip
         yield Mistake(
             id=f"{kind}.equation.{name}",
             says=f"the reset gate acted {does}",
-            fix=f"let it act {should}; in Keras that is reset_after, in ONNX linear_before_reset",
+            fix=f"let it act {should}; the switch is reset_after in Keras, linear_before_reset in ONNX",
             # What a cell does already is no mistake.
-            change=_with(cells.GRU, n=expression),
-            frameworks=("Keras reset_after=False", "ONNX", "haiku", "CNTK") if name == "reset-before" else ("torch", "Keras 3"),
+            change=_with(cell, n=expression),
+            frameworks=frameworks,
+            needs=needs,
         )
     variants = {
-        "z-inverted": ({"h": (1 - z) * h_before + z * n}, "z and 1 - z were exchanged", "h = (1 - z) ⊙ n + z ⊙ h",
+        "z-inverted": ({"h": (1 - z) * h_before + z * n}, "z and 1 - z were exchanged: h = z ⊙ n + (1 - z) ⊙ h",
                        ("haiku", "MPSGraph")),
-        "reset-left-out": ({"n": tanh(input_term("n") + recurrent_term("n", h_before))}, "the reset gate was left out",
-                           "n = tanh(W_in x + b_in + r ⊙ (W_hn h + b_hn))", ()),
+        "reset-left-out": ({"n": tanh(input_term("n") + recurrent_term("n", h_before))}, "the reset gate was left out", ()),
         "reset-of-all": ({"n": tanh(r * (input_term("n") + recurrent_term("n", h_before)))},
-                         "the reset gate acted on the input as well", "n = tanh(W_in x + b_in + r ⊙ (W_hn h + b_hn))", ()),
+                         "the reset gate acted on the input term of the candidate too", ()),
     }  # fmt: skip
-    for name, (steps, says, right, frameworks) in variants.items():
-        yield Mistake(
-            id=f"{kind}.equation.{name}",
-            says=says,
-            fix=f"compute {right}",
-            change=_with(cells.GRU, **steps),
-            frameworks=frameworks,
-        )
+    for name, (steps, says, seen) in variants.items():
+        yield _variant(cell, f"{kind}.equation.{name}", steps, says, seen)
+
+
+def _variant(cell: Cell, id: str, steps: Mapping[str, Expr], says: str, frameworks: tuple[str, ...]) -> Mistake:
+    """Other expressions for some steps; mended by the cell's own."""
+    right = ", ".join(formula(step, UNICODE) for step in cell.steps if step.symbol in steps)
+    return Mistake(id, says, f"compute {right}", _with(cell, **steps), frameworks=frameworks)
 
 
 def _with(cell: Cell, **steps: Expr) -> Change:

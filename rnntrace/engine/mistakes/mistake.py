@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rnntrace.engine.replay import replay
-from rnntrace.engine.trace import Trace
+from rnntrace.engine.trace import Key, Trace
 from rnntrace.equations.cells import Cell
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs
@@ -73,9 +73,10 @@ class Mistake:
     """One mistake.
 
     `id` is stable: `lstm.gate-order.iofc` is kind, family and name. `says` is what went wrong in one sentence, `fix` what to
-    do, `frameworks` where it comes from. `sequence` brings an array (T, B, ·) of the changed case to the axes of the right
-    one. `causal` says that the first steps of an output depend on the first steps of x alone, `itemwise` that an item's
-    output depends on that item alone, both as they should.
+    do, `frameworks` where it comes from, `needs` what a run must have for it to be made, with the flag that gives it.
+    `sequence` brings an array (T, B, ·) of the changed case to the axes of the right one. `causal` says that the first steps
+    of an output depend on the first steps of x alone, `itemwise` that an item's output depends on that item alone, both as
+    they should.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Mistake:
     read: Read = as_they_are
     sequence: Callable[[Array], Array] = same_axes
     frameworks: tuple[str, ...] = ()
+    needs: str = ""
     causal: bool = True
     itemwise: bool = True
 
@@ -102,13 +104,49 @@ def changed(case: Case, mistakes: Sequence[Mistake]) -> Case | None:
     return found
 
 
-def outputs_of(case: Case, mistakes: Sequence[Mistake] = ()) -> Outputs | None:
-    """What somebody who makes these mistakes gets; None if one of them cannot be made here."""
+@dataclass(frozen=True)
+class Made:
+    """What comes of mistakes: the trace on the axes of the right case, and what is taken for the outputs."""
+
+    trace: Trace
+    outputs: Outputs
+
+
+def made(case: Case, mistakes: Sequence[Mistake] = ()) -> Made | None:
+    """What somebody who makes these mistakes computes and gets; None if one of them cannot be made here."""
     wrong = changed(case, mistakes)
     if wrong is None:
         return None
     with np.errstate(all="ignore"):
-        outputs: Outputs = wrong.run(wrong).outputs
+        trace = wrong.run(wrong)
+        outputs: Outputs = trace.outputs
         for mistake in mistakes:
             outputs = mistake.read(wrong, outputs)
-    return outputs
+    columns = dict(trace.columns)
+    for mistake in reversed(mistakes):
+        columns = {key: mistake.sequence(values) for key, values in columns.items()}
+    return Made(Trace(case.spec, case.inputs, columns), outputs)
+
+
+def by_layer(case: Case, play: Callable[[Case], Trace]) -> Trace:
+    """Every layer played by itself, on the output of the layer below."""
+    spec, x = case.spec, case.inputs.x
+    columns: dict[Key, Array] = {}
+    for layer in range(spec.num_layers):
+        rows = slice(layer * len(spec.directions), (layer + 1) * len(spec.directions))
+        initial = {f"{state}0": case.inputs.initial(state)[rows] for state in case.cell.states}
+        one = replace(
+            case.with_inputs(x=x, **initial),
+            spec=replace(spec, num_layers=1, input_size=spec.layer_input_size(layer)),
+            weights=Weights({(0, direction): case.weights[layer, direction] for direction in spec.directions}),
+        )
+        trace = play(one)
+        columns |= {(layer, direction, symbol): array for (_, direction, symbol), array in trace.columns.items()}
+        x = trace.output
+    return Trace(spec, case.inputs, columns)
+
+
+def outputs_of(case: Case, mistakes: Sequence[Mistake] = ()) -> Outputs | None:
+    """The outputs alone."""
+    found = made(case, mistakes)
+    return None if found is None else found.outputs

@@ -7,7 +7,8 @@ import numpy as np
 from rnntrace.engine.mistakes.mistake import Case, Change, Mistake, Outputs, Read
 from rnntrace.model.dtypes import Array
 
-_ROWS = "rows of h_n are l0 forward, l0 reverse, l1 forward and so on"
+_ROWS = "take row 0 for layer 0 forward, row 1 for layer 0 reverse, then layer 1: one row for each layer and direction"
+_BOTH_WAYS = "two directions (--bidirectional)"
 
 
 def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
@@ -20,56 +21,63 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
     yield Mistake(
         f"{kind}.reading.reverse-not-flipped",
         "the reverse half of the output was left in the order in which it was computed",
-        "flip it back in time: row t of the output belongs to x_t in both directions",
+        "flip it back in time: output[t] belongs to x[t] in both directions",
         where(lambda case: case.spec.bidirectional and case.inputs.steps > 1),
         _reverse_not_flipped,
         frameworks=("Keras go_backwards",),
+        needs=f"{_BOTH_WAYS} and more than one step",
         causal=False,
     )
     yield Mistake(
         f"{kind}.reading.halves-swapped",
         "the forward and the reverse half of the output were exchanged",
-        "the forward half comes first",
+        "put the forward half first",
         both_ways,
         lambda case, outputs: {**outputs, "output": np.roll(outputs["output"], case.spec.output_size, axis=2)},
+        needs=_BOTH_WAYS,
     )
     yield Mistake(
         f"{kind}.reading.last-output-as-h_n",
-        "output[-1] was taken for h_n: of the reverse direction that is its first step, not its final state",
-        "take h_n, or output[0] of the reverse half",
+        "output[-1] was taken for the final states: the reverse direction ends at t = 1, and output[-1] is its first step",
+        "take h_n itself, or output[0] for the reverse half",
         both_ways,
         _last_output_as_h_n,
+        needs=_BOTH_WAYS,
     )
     yield Mistake(
         f"{kind}.reading.directions-first",
-        "h_n was stacked as all forward layers, then all reverse ones",
+        "the final states were taken for all forward layers, then all reverse ones",
         _ROWS,
         where(lambda case: case.spec.bidirectional and case.spec.num_layers > 1),
         _states(lambda rows: rows.reshape(-1, 2, *rows.shape[1:]).swapaxes(0, 1).reshape(rows.shape)),
+        needs="several layers in two directions (--layers 2 --bidirectional)",
     )
     yield Mistake(
         f"{kind}.reading.layers-reversed",
-        "h_n was stacked from the last layer to the first",
+        "the final states were taken from the last layer to the first",
         _ROWS,
         where(lambda case: len(case.spec.columns) > 1),
         _states(lambda rows: rows[::-1]),
+        needs="several layers or directions (--layers 2)",
     )
     yield Mistake(
         f"{kind}.reading.viewed",
-        "h_n was viewed as (batch, …) without exchanging its axes first",
-        "h_n.transpose(0, 1).reshape(batch, -1)",
+        "the final states were viewed as (batch, …) without exchanging the axes first, which mixes the items",
+        "write h_n.transpose(0, 1).reshape(batch, -1)",
         where(lambda case: len(case.spec.columns) > 1 and case.inputs.batch > 1),
         _states(lambda rows: rows.reshape(rows.shape[1], rows.shape[0], -1).swapaxes(0, 1)),
+        needs="several layers or directions, and items (--layers 2 --batch 2)",
         itemwise=False,
     )
     if "c" in states:
         yield Mistake(
             f"{kind}.reading.c_n-as-h_n",
             "h_n and c_n were exchanged",
-            "the state is (h, c) in torch and Keras; TF1 and flax give (c, h)",
+            "take the pair as (h, c): so give it torch and Keras, while TF1 and flax give (c, h)",
             where(lambda case: not case.spec.proj_size),
             lambda case, outputs: {**outputs, "h_n": outputs["c_n"], "c_n": outputs["h_n"]},
             frameworks=("flax linen", "TF1 BasicLSTMCell"),
+            needs="an LSTM without a projection",
         )
 
 

@@ -1,31 +1,35 @@
-"""A half format in between: not a mistake of reading or of equations, but one of digits."""
+"""Too few digits: not a mistake of reading or of equations, but a coarser format in between."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
 from rnntrace.engine.mistakes.mistake import Case, Change, Mistake
-from rnntrace.equations.cells import Cell
 from rnntrace.model.dtypes import DTYPES, rounded
 from rnntrace.model.weights import LayerWeights
 
-PRECISIONS = ("float16", "bfloat16")
-"""The half formats."""
+COARSER = ("float32", "float16", "bfloat16")
+"""Formats that a wider one may have gone through."""
 
 
 def precision_mistakes(kind: str) -> Iterator[Mistake]:
-    """Weights and inputs that went through a half format."""
-    for name in PRECISIONS:
+    """Weights and inputs that went through a coarser format."""
+    for name in COARSER:
         yield Mistake(
             f"{kind}.precision.{name}",
             f"{name} was used in between: the values have no more digits than that",
-            f"compute in the module's own format, or judge with --dtype {name}",
+            f"compute in the module's own format, or allow for {name} with --rtol and --atol",
             _in_format(name),
+            needs=f"a format of more digits than {name} (--dtype float64)",
         )
 
 
-def precision_mistake(cell: Cell, name: str) -> Mistake:
-    """The one of a format."""
-    return next(mistake for mistake in precision_mistakes(cell.kind.lower()) if mistake.id.endswith(f".{name}"))
+def printed(kind: str, decimals: int) -> Mistake:
+    """Outputs that were copied from print, which shows them rounded. Not in the catalogue: no replay is needed to see it."""
+    return Mistake(
+        f"{kind}.precision.printed-{decimals}",
+        f"the values that were given are rounded to {decimals} decimals, as print shows them",
+        "save the values as .npy or .npz instead of copying what print shows",
+    )
 
 
 def _in_format(name: str) -> Change:

@@ -14,6 +14,8 @@ from rnntrace.model.weights import LayerWeights, Weights
 
 FORGET_BIAS = 1.0
 """What frameworks add to the forget gate's bias: Jozefowicz et al. 2015."""
+_BIASES = "biases (leave --no-bias out)"
+_SQUARE = "an input as large as the hidden state, in every layer (-i 2 -H 2)"
 
 
 def weight_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
@@ -35,8 +37,8 @@ def _gate_orders(cell: Cell, kind: str) -> Iterator[Mistake]:
         spaced = " ".join(order)
         yield Mistake(
             id=f"{kind}.gate-order.{name}",
-            says=f"the blocks of gates were read in the order {spaced}, and are in the order {' '.join(cell.gates)}",
-            fix=f"reorder the blocks of rows of both matrices and biases: {' '.join(cell.gates)} is torch's order",
+            says=f"the blocks of gates were read in the order {spaced}, and lie in the order {' '.join(cell.gates)}",
+            fix=f"take the blocks of rows of weights and biases in the order {' '.join(cell.gates)}",
             change=_rearranged(lambda array, order=order: array[[order.index(gate) for gate in cell.gates]]),  # type: ignore[misc]
             frameworks=known[order],
         )
@@ -47,7 +49,7 @@ def _frameworks(cell: Cell, order: str) -> tuple[str, ...]:
 
 
 def _interleaved(cell: Cell, kind: str) -> Iterator[Mistake]:
-    gates = len(cell.gates)
+    gates, spaced = len(cell.gates), " ".join(cell.gates)
 
     def apart(array: Array) -> Array:
         """Rows that lie unit by unit taken for rows that lie gate by gate."""
@@ -57,14 +59,23 @@ def _interleaved(cell: Cell, kind: str) -> Iterator[Mistake]:
         """The other way round."""
         return array.swapaxes(0, 1).reshape(array.shape)
 
-    for name, change, says in (
-        ("read", apart, "gates were read unit by unit (i f g o of unit 0, then of unit 1), and lie block by block"),
-        ("stored", together, "gates lie unit by unit (i f g o of unit 0, then of unit 1), and were read block by block"),
+    unit_by_unit, block_by_block = (
+        f"unit by unit ({spaced} of unit 0, then of unit 1)",
+        "gate by gate (all rows of one gate first)",
+    )
+    for name, change, says, fix in (
+        ("read", apart, f"rows were read {unit_by_unit}, and lie {block_by_block}", "take a block of H rows for each gate"),
+        (
+            "stored",
+            together,
+            f"rows were read {block_by_block}, and lie {unit_by_unit}",
+            f"take one row in {gates} for each gate",
+        ),
     ):
         yield Mistake(
             id=f"{kind}.interleaved.{name}",
             says=says,
-            fix=f"take every {gates}th row for a gate, or a block of rows, as the file has them",
+            fix=fix,
             change=_rearranged(change),
             frameworks=("Chainer",),
         )
@@ -93,29 +104,32 @@ def _transposes(kind: str) -> Iterator[Mistake]:
 
     yield Mistake(
         id=f"{kind}.transpose.W_hh",
-        says="weight_hh was transposed within each gate",
-        fix="multiply with weight_hh as it is: W_hh · h, or h @ W_hh.T",
+        says="W_hh of every gate was transposed: h @ W_hh instead of W_hh @ h",
+        fix="compute W_hh @ h, which for rows of a batch is h @ W_hh.T",
         change=transposed("W_hh"),
         frameworks=("Keras 3", "TF1 BasicLSTMCell", "flax linen"),
+        needs="a hidden size above 1 and no projection",
     )
     yield Mistake(
         id=f"{kind}.transpose.W_ih",
-        says="weight_ih was transposed within each gate",
-        fix="multiply with weight_ih as it is: W_ih · x, or x @ W_ih.T",
+        says="W_ih of every gate was transposed: x @ W_ih instead of W_ih @ x",
+        fix="compute W_ih @ x, which for rows of a batch is x @ W_ih.T",
         change=transposed("W_ih"),
         frameworks=("Keras 3", "TF1 BasicLSTMCell", "flax linen"),
+        needs=_SQUARE,
     )
     yield Mistake(
         id=f"{kind}.transpose.both",
-        says="both matrices were transposed within each gate",
-        fix="multiply with both as they are: W · x, or x @ W.T",
+        says="W_ih and W_hh of every gate were both transposed",
+        fix="compute W_ih @ x and W_hh @ h, which for rows of a batch are x @ W_ih.T and h @ W_hh.T",
         change=lambda case: (first := transposed("W_ih")(case)) and transposed("W_hh")(first),
         frameworks=("Keras 3",),
+        needs=_SQUARE,
     )
     yield Mistake(
         id=f"{kind}.transpose.reshaped",
-        says="the matrices were reshaped where they should have been transposed",
-        fix="transpose with .T or swapaxes; reshape keeps the values in their order in memory",
+        says="the weights were brought to another shape with reshape where they should have been transposed",
+        fix="use .T: reshape keeps the values in their order in memory, so rows do not become columns",
         change=lambda case: case.with_weights(reshaped),
     )
 
@@ -132,13 +146,14 @@ def _biases(cell: Cell, kind: str) -> Iterator[Mistake]:
 
     none = np.zeros_like
     for name, change, says in (
-        ("hh-dropped", lambda ih, hh: (ih, none(hh)), "bias_hh was left out"),
-        ("ih-dropped", lambda ih, hh: (none(ih), hh), "bias_ih was left out"),
+        ("hh-dropped", lambda ih, hh: (ih, none(hh)), "b_hh was left out"),
+        ("ih-dropped", lambda ih, hh: (none(ih), hh), "b_ih was left out"),
         ("both-dropped", lambda ih, hh: (none(ih), none(hh)), "both biases were left out"),
-        ("hh-twice", lambda ih, hh: (ih + hh, hh), "bias_hh was added twice"),
-        ("ih-twice", lambda ih, hh: (ih + ih, hh), "bias_ih was added twice"),
+        ("hh-twice", lambda ih, hh: (ih + hh, hh), "b_hh was added twice"),
+        ("ih-twice", lambda ih, hh: (ih + ih, hh), "b_ih was added twice"),
     ):
-        yield Mistake(id=f"{kind}.bias.{name}", says=says, fix="add bias_ih and bias_hh, each once", change=biased(change))
+        fix = "add b_ih and b_hh, each once"
+        yield Mistake(id=f"{kind}.bias.{name}", says=says, fix=fix, change=biased(change), needs=_BIASES)
     if cell.kind == "GRU":
         candidate = cell.gates.index("n")
 
@@ -148,21 +163,33 @@ def _biases(cell: Cell, kind: str) -> Iterator[Mistake]:
 
         yield Mistake(
             id=f"{kind}.bias.hidden-outside-reset",
-            says="the candidate's bias_hh was added outside the reset gate, or folded into bias_ih",
-            fix="keep bias_hh of the candidate inside: n = tanh(W_in x + b_in + r ⊙ (W_hn h + b_hn))",
+            says="b_hn was added outside the reset gate, as if it could be summed with b_in",
+            fix="keep b_hn inside: n = tanh(W_in x + b_in + r ⊙ (W_hn h + b_hn))",
             change=biased(merged),
             frameworks=("Core ML",),
+            needs=_BIASES,
+        )
+        yield Mistake(
+            id=f"{kind}.bias.exchanged",
+            says="b_ih and b_hh were exchanged",
+            fix="b_hn belongs inside the reset gate, b_in outside of it",
+            change=biased(lambda ih, hh: (hh, ih)),
+            needs=_BIASES,
         )
     if cell.kind == "LSTM":
         forget = (np.array(cell.gates) == "f")[:, None]
         for name, sign, says in (
-            ("added", 1, "1 was added to the forget gate's bias at run time"),
-            ("missing", -1, "the 1 in the forget gate's bias was taken off, as if it were added at run time"),
+            ("added", 1, "1 was added to the forget gate's bias on top of the stored biases"),
+            (
+                "missing",
+                -1,
+                "1 is missing from the forget gate's bias: the stored biases hold it already, and it was taken off",
+            ),
         ):
             yield Mistake(
                 id=f"{kind}.forget-bias.{name}",
                 says=says,
-                fix="add the stored biases and nothing else: torch keeps no forget bias apart",
+                fix="add the stored biases and nothing else: torch has no forget bias apart from them",
                 change=_with_forget_bias(sign * FORGET_BIAS * forget),
                 frameworks=("TF1 BasicLSTMCell", "haiku"),
             )
