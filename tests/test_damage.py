@@ -9,6 +9,7 @@ from commandline import ESCAPED, EVIL, LONGEST_LINE, ask, refused
 from formats import NAMED, lstm, parameters
 from hostile_arrays import ONE
 from hostile_hdf5 import h5, keras
+from hostile_onnx import model
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import examples
@@ -27,7 +28,7 @@ def sound(how: str) -> bytes:
     """A file that is in order."""
     if how == "npy":
         return ONE
-    others = {"csv": lambda: b"a,b,c\n1,2,3\n4,5,6\n", "h5": h5, "keras": keras}
+    others = {"csv": lambda: b"a,b,c\n1,2,3\n4,5,6\n", "h5": h5, "keras": keras, "onnx": model}
     return others[how]() if how in others else NAMED[how](parameters(lstm()))
 
 
@@ -49,7 +50,7 @@ EDITS = st.lists(
 )
 
 
-EVERY = ["npy", "npz", "compressed npz", "pt", "old pt", "safetensors", "h5", "keras", "json", "csv"]
+EVERY = ["npy", "npz", "compressed npz", "pt", "old pt", "safetensors", "h5", "keras", "onnx", "json", "csv"]
 
 
 @pytest.mark.parametrize("how", EVERY)

@@ -165,3 +165,13 @@ def test_other_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
     np.savez(tmp_path / "weights.npz", weight_ih_l0=np.zeros((2, 3)))
     assert exit_code(["show", str(tmp_path / "weights.npz")]) == 2
     assert "holds no trace" in capsys.readouterr().err
+
+
+def test_terms_that_were_not_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Asked for by name they are refused in one line; among everything they are left out."""
+    path = tmp_path / "t.npz"
+    rnntrace.save(result_of("cell"), path)
+    for request in (["show", str(path)], ["compare", str(path), str(path)]):
+        assert exit_code([*request, "--show", "terms"]) == 2
+        assert "saved without its terms" in capsys.readouterr().err
+        assert exit_code([*request, "--show", "all"]) == 0

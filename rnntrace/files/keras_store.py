@@ -117,7 +117,8 @@ def _older(content: Hdf5) -> dict[str, list[list[str]]]:
     """
     root = "model_weights/" if content.attribute("model_weights", "layer_names") is not None else ""
     found: dict[str, list[list[str]]] = {}
-    for group in content.attribute(root.rstrip("/"), "layer_names") or ():
+    # A hostile file may name a layer many times.
+    for group in dict.fromkeys(content.attribute(root.rstrip("/"), "layer_names") or ()):
         outer = f"{root}{group}"
         weights = content.attribute(outer, "weight_names") or ()
         owners: dict[str, list[str]] = {}

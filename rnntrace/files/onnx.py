@@ -50,7 +50,7 @@ def read(path: Path, kind: str) -> Tensors:
         # Nodes are told apart by identity: two may look alike.
         by_identity = dict(zip(map(id, nodes), names, strict=True))
         stacking = Stacking(graph.node, constants)
-        layers = []
+        layers: list[Layer] = []
         used: set[str] = set()
         for name, node in zip(names, nodes, strict=True):
             try:
@@ -59,12 +59,13 @@ def read(path: Path, kind: str) -> Tensors:
                 raise FileError(f"{node.op_type} node {show(name)}: {error}") from None
             used.update(node.input)
         others = sum(name not in used and tensor.data_type in FORMATS for name, tensor in constants.items())
-    if not layers:
+        modules = stacked(layers)
+    if not modules:
         raise FileError(
             "the model has no RNN, LSTM or GRU node outside of branches and loops (torch's newer exporter writes nn.RNN, "
             "and both write cells, as single operators): expected weights in such nodes, or a state_dict"
         )
-    return Tensors({}, {}, modules=stacked(layers), others=others)
+    return Tensors({}, {}, modules=modules, others=others)
 
 
 def _constants(graph: Any) -> dict[str, Any]:

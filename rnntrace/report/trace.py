@@ -1,6 +1,7 @@
 """The tables of a trace: for each layer, direction and item a row per step and unit, the framework's values beside."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ from rnntrace.engine.trace import Key, input_term_symbol, recurrent_term_symbol
 from rnntrace.equations.cells import Cell
 from rnntrace.equations.expression import Op
 from rnntrace.equations.notation import UNICODE, spell
+from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.signals import to_own_layout
 from rnntrace.model.spec import REVERSE
 from rnntrace.report.result import Result
-from rnntrace.report.select import View
+from rnntrace.report.select import PARTS, View
 from rnntrace.report.table import Column, Scale, Table
 
 Masked = np.ma.MaskedArray[tuple[int, ...], np.dtype[np.float64]]
@@ -32,8 +34,15 @@ def trace_tables(result: Result, view: View) -> Iterator[Table]:
 
 
 def shown_symbols(result: Result, view: View) -> list[tuple[str, str]]:
-    """(group, symbol) of the columns, in order: what a gate sees, the gates, the states."""
+    """(group, symbol) of the columns, in order: what a gate sees, the gates, the states.
+
+    Raises UsageError if terms are asked for by name and a saved trace does not have them.
+    """
     cell = result.spec.cell
+    if not result.trace.terms and "terms" in view.parts:
+        if view.parts < frozenset(PARTS):
+            raise UsageError("the trace was saved without its terms: save it with `--show terms`, or leave terms out of --show")
+        view = replace(view, parts=view.parts - {"terms"})
     terms = [("terms", symbol) for gate in cell.gates for symbol in (input_term_symbol(gate), recurrent_term_symbol(gate))]
     gates = [("gates", symbol) for symbol in cell.symbols if symbol not in cell.states]
     states = [("states", symbol) for symbol in cell.symbols if symbol in cell.states]
