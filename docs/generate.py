@@ -1,13 +1,17 @@
 """Write the generated parts of README.md and docs/ anew, or check that they are what the code says today.
 
 Generated are: the output below every `$ rnntrace …` line of a ```console block, the ```text block directly below a
-```python block (which is run in any case), and whole pages (the CLI reference, the cells). A check compares words and
-layout exactly and numbers closely: the last digit and tiny differences vary between processors and are not compared.
+```python block (which is run in any case), every picture in docs/images that a command or script of its page writes under the
+same name, pictures of the terminal, and whole pages (the CLI reference, the cells). A check compares words and layout exactly
+and numbers closely: the last digit and tiny differences vary between processors and are not compared.
+
+In a console block `| head -n 3` keeps the first lines, `2>&1` shows stderr as well, and `echo $?` prints the last exit code.
 
     python docs/generate.py            write
     python docs/generate.py --check    compare, exit 1 if anything is stale
 """
 
+import base64
 import contextlib
 import io
 import os
@@ -22,22 +26,28 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
 WIDTH = 100
 FENCE = re.compile(r"```(?P<language>\w+)\n(?P<body>.*?)```", re.DOTALL)
+PICTURE = re.compile(r"\]\((?:docs/)?images/([\w-]+\.svg)\)")
+PIXELS = re.compile(r"base64,\s*([A-Za-z0-9+/=\s]+)")
+TINY = re.compile(r"(?<![\w.])(0|0\.0|\d(\.\d+)?e-(0[7-9]|[1-9]\d))(?![\w.])")
+SHADES = 4
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(?:e[-+]?\d+)?")
 
 
 def main() -> int:
     """Write or check every page; the exit code is 1 if a check finds a stale one."""
     # One thread, so that every machine says the same.
-    os.environ.update(COLUMNS=str(WIDTH), NO_COLOR="1", OMP_NUM_THREADS="1")
+    os.environ.update(COLUMNS=str(WIDTH), NO_COLOR="1", COLORTERM="truecolor", TERM="xterm-256color", OMP_NUM_THREADS="1")
     check = "--check" in sys.argv[1:]
     stale = []
     for path, text in pages():
         old = path.read_text(encoding="utf-8") if path.exists() else ""
         if check:
-            difference = first_difference(old, text)
+            compare = different_picture if path.suffix == ".svg" else first_difference
+            difference = compare(old, text)
             if difference:
                 stale.append(f"{path.relative_to(ROOT)}: {difference}")
         elif old != text:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
             print(f"wrote {path.relative_to(ROOT)}")
     for line in stale:
@@ -46,18 +56,28 @@ def main() -> int:
 
 
 def pages() -> Iterator[tuple[Path, str]]:
-    """Every page with its generated parts as they should be."""
+    """Every page with its generated parts as they should be, and every picture."""
     from reference import cells_page, cli_page
+    from terminal import WIDTH as NARROW
+    from terminal import pictures
 
+    images = ROOT / "docs" / "images"
     yield ROOT / "docs" / "cli.md", cli_page()
     yield ROOT / "docs" / "cells.md", cells_page()
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         if path.name not in ("cli.md", "cells.md"):
-            yield path, with_outputs(path.read_text(encoding="utf-8"))
+            text, drawn = with_outputs(path.read_text(encoding="utf-8"))
+            yield path, text
+            yield from ((images / name, svg) for name, svg in drawn.items())
+    os.environ["COLUMNS"] = str(NARROW)
+    yield from ((images / name, svg) for name, svg in pictures(run_command))
 
 
-def with_outputs(text: str) -> str:
-    """The page with every command and script run again, in order, in one scratch folder, and what they print today."""
+def with_outputs(text: str) -> tuple[str, dict[str, str]]:
+    """The page with every command and script run again, in order, in one scratch folder, and what they print today.
+
+    Also the pictures of the page that they wrote.
+    """
     result, position, printed = [], 0, None
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for block in FENCE.finditer(text):
@@ -70,7 +90,8 @@ def with_outputs(text: str) -> str:
             printed = run_script(body) if language == "python" else None
             result += [between, f"```{language}\n{body}```"]
             position = block.end()
-    return "".join([*result, text[position:]])
+        drawn = {name: Path(name).read_text(encoding="utf-8") for name in PICTURE.findall(text) if Path(name).exists()}
+    return "".join([*result, text[position:]]), drawn
 
 
 def console(body: str) -> str:
@@ -89,13 +110,16 @@ def run_command(line: str) -> str:
     global last_exit_code
     if line == "echo $?":
         return f"{last_exit_code}\n"
+    line, _, head = line.partition(" | head -n ")
     words = shlex.split(line, comments=True)
     if not words or words[0] != "rnntrace":
         return ""
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
-        last_exit_code = exit_code(words[1:])
-    return printed.getvalue()
+    beside = printed if "2>&1" in words else io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(beside):
+        last_exit_code = exit_code([word for word in words[1:] if word != "2>&1"])
+    lines = printed.getvalue().splitlines(keepends=True)
+    return "".join(lines[: int(head)] if head else lines)
 
 
 last_exit_code = 0
@@ -120,29 +144,41 @@ def first_difference(old: str, new: str) -> str:
     return ""
 
 
+def different_picture(old: str, new: str) -> str:
+    """As for pages; pictures in a picture are compared by their pixels, which may be a shade off."""
+    import numpy as np
+    from PIL import Image
+
+    def pixels(svg: str) -> list[np.ndarray[tuple[int, ...], np.dtype[np.int_]]]:
+        opened = (Image.open(io.BytesIO(base64.b64decode(data))) for data in PIXELS.findall(svg))
+        return [np.asarray(image, dtype=int) for image in opened]
+
+    pairs = zip(pixels(old), pixels(new), strict=False)
+    if not all(a.shape == b.shape and np.abs(a - b).max() <= SHADES for a, b in pairs):
+        return "its colours are others"
+    return first_difference(PIXELS.sub("", old), PIXELS.sub("", new))
+
+
 def same_line(mine: str, fresh: str) -> bool:
     """Whether two lines have the same words, and numbers that are equal but for the last digit."""
-    if mine == fresh:
-        return True
-    if words(mine) != words(fresh):
+    mine, fresh = stable(mine), stable(fresh)
+    if NUMBER.sub("#", mine).split() != NUMBER.sub("#", fresh).split():
         return False
     pairs = zip(NUMBER.findall(mine), NUMBER.findall(fresh), strict=True)
     return all(close(first, second) for first, second in pairs)
 
 
-def words(line: str) -> list[str]:
-    """The line without its numbers. Of a worst difference and of |Δ| only the words before them are stable."""
-    line = re.sub(r"worst \|Δ\| .*", "worst", line)
-    line = re.sub(r"│\s+(0|\d\.\de-\d\d)\s*$", "│ tiny", line)
-    return NUMBER.sub("#", line).split()
+def stable(line: str) -> str:
+    """The line without what differs between processors: how large a rounding difference is, and where the worst one is."""
+    return TINY.sub("tiny", re.sub(r"worst \|Δ\| .*", "worst", line))
 
 
 def close(first: str, second: str) -> bool:
-    """Equal but for one unit of the last printed digit."""
+    """Equal but for one unit of the last printed digit, or what float32 rounds."""
     mantissa, _, exponent = first.partition("e")
     last_digit = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
     a, b = float(first), float(second)
-    return abs(a - b) <= 1.01 * last_digit
+    return abs(a - b) <= max(1.01 * last_digit, 1e-6 * abs(a))
 
 
 if __name__ == "__main__":
