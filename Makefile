@@ -9,7 +9,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports docs docs-check bench check clean
+.PHONY: help demo test lint types imports docs docs-check site bench check clean
 
 help:  ## Show what there is to make
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,8 +38,11 @@ imports: $(READY)  ## Check that imports go down the floors
 docs: $(READY)  ## Write the generated parts of README and docs anew
 	$(BIN)/python docs/generate.py
 
-docs-check: $(READY)  ## Check that README and docs are what the commands print today
+docs-check: site  ## Check that README and docs are what the commands print today, and that links lead somewhere
 	$(BIN)/python docs/generate.py --check
+
+site: $(READY)  ## Make docs/ a site in build/site
+	$(BIN)/mkdocs build --site-dir build/site
 
 bench: $(READY)  ## Measure speed, as ratios against torch
 	$(BIN)/python benchmarks/replay.py
@@ -47,4 +50,4 @@ bench: $(READY)  ## Measure speed, as ratios against torch
 check: lint types imports docs-check test  ## Everything that CI checks
 
 clean:  ## Remove .venv and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
