@@ -654,3 +654,12 @@ def test_a_layer_without_weights_is_refused_by_name(capsys: pytest.CaptureFixtur
     config = {"class_name": "Sequential", "config": {"layers": [layer("LSTM", "l")]}}
     line = refused(capsys, "inspect", legacy(config, {"other": stored("other", *LSTM_SHAPES)}))
     assert all_in(("layer l", "no weights are stored for it"), line)
+
+
+def test_what_reads_a_last_output_is_no_layer_of_a_stack() -> None:
+    """Torch hands whole sequences from layer to layer."""
+    config = {"class_name": "Sequential", "config": {"layers": [layer("LSTM", "a"), layer("LSTM", "b")]}}
+    weights = {"a": stored("a/lstm_cell", *LSTM_SHAPES), "b": stored("b/lstm_cell", (2, 8), *LSTM_SHAPES[1:])}
+    assert [*rnntrace.load(legacy(config, weights))] == ["a", "b"]
+    config["config"]["layers"][0]["config"]["return_sequences"] = True  # type: ignore[index]
+    assert [*rnntrace.load(legacy(config, weights))] == ["a+b"]
