@@ -6,6 +6,7 @@ same name, pictures of the terminal, and whole pages (the CLI reference, the cel
 and numbers closely: the last digit and tiny differences vary between processors and are not compared.
 
 In a console block `| head -n 3` keeps the first lines, `2>&1` shows stderr as well, and `echo $?` prints the last exit code.
+A command that cannot be carried out (exit code 2) stops everything, unless it is shown with `2>&1`.
 
     python docs/generate.py            write
     python docs/generate.py --check    compare, exit 1 if anything is stale
@@ -118,6 +119,8 @@ def run_command(line: str) -> str:
     beside = printed if "2>&1" in words else io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(beside):
         last_exit_code = exit_code([word for word in words[1:] if word != "2>&1"])
+    if last_exit_code == 2 and beside is not printed:
+        sys.exit(f"`{line}` cannot be carried out: {beside.getvalue()}")
     lines = printed.getvalue().splitlines(keepends=True)
     return "".join(lines[: int(head)] if head else lines)
 

@@ -9,7 +9,7 @@ PICTURES = {
     "heat.svg": "rnntrace run lstm --hidden 4 --text hello --seed 0 --show heat",
 }
 """Each picture in docs/images, and the command that it shows."""
-WIDTH = 88
+WIDTH = 86
 
 
 def pictures(run: Callable[[str], str]) -> Iterator[tuple[str, str]]:
@@ -23,7 +23,7 @@ def _picture(line: str, printed: str) -> str:
     from rich.terminal_theme import DIMMED_MONOKAI
     from rich.text import Text
 
-    console = Console(record=True, width=WIDTH, file=StringIO(), legacy_windows=False)
+    console = Console(record=True, width=WIDTH + 1, file=StringIO(), legacy_windows=False)
     console.print(Text.assemble("$ ", (line, "bold")))
     console.print(Text.from_ansi(printed))
     svg = console.export_svg(title="rnntrace", theme=DIMMED_MONOKAI, unique_id="terminal")
