@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT / "docs"))
 WIDTH = 100
 FENCE = re.compile(r"```(?P<language>\w+)\n(?P<body>.*?)```", re.DOTALL)
 PICTURE = re.compile(r"\]\((?:docs/)?images/([\w-]+\.svg)\)")
+LINK = re.compile(r"\]\(([^):#]+)")
 PIXELS = re.compile(r"base64,\s*([A-Za-z0-9+/=\s]+)")
 TINY = re.compile(r"(?<![\w.])(0|0\.0|\d(\.\d+)?e-(0[7-9]|[1-9]\d))(?![\w.])")
 SHADES = 4
@@ -51,8 +52,14 @@ def main() -> int:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
             print(f"wrote {path.relative_to(ROOT)}")
+    # Between the pages of docs/ mkdocs checks them.
+    for page in ("README.md", "CONTRIBUTING.md"):
+        links = LINK.findall(FENCE.sub("", (ROOT / page).read_text(encoding="utf-8")))
+        stale += [f"{page}: there is no {link}" for link in links if not (ROOT / link).exists()]
     for line in stale:
-        print(f"stale: {line}\nrun `make docs`", file=sys.stderr)
+        print(f"stale: {line}", file=sys.stderr)
+    if stale:
+        print("run `make docs`", file=sys.stderr)
     return bool(stale)
 
 
