@@ -1,14 +1,18 @@
 """The rounding bounds: worked by hand for one unit, and never exceeded by honest computations."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from rnntrace.api.judging import Judging, judged
+from rnntrace.engine.compare import Verdict
 from rnntrace.engine.replay import replay
 from rnntrace.engine.rounding import ACTIVATION_ERROR, Bounded, Format, error_bounds
 from rnntrace.engine.tolerance import LAMBDA
 from rnntrace.equations import cells
+from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import DTYPES
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
@@ -101,3 +105,24 @@ def test_bound_grows_with_the_roundoff() -> None:
         assert trace.bounds is not None
         bounds.append(trace.bounds["c"])
     assert (bounds[1] > 1000 * bounds[0]).all()
+
+
+@pytest.mark.parametrize("tolerance", ["torch", "rounding"])
+def test_a_sum_that_overflows_inside_is_undecided(tolerance: str) -> None:
+    """40000 + 40000 - 60000 fits in float16, and a part of it does not: torch loses the value, which is no mistake of anyone.
+
+    The same values in float32, where nothing overflows, pass; and a wrong weight beside them is still found.
+    """
+    spec = ModuleSpec(kind="RNN", input_size=3, hidden_size=1, nonlinearity="relu", bias=False, dtype="float16")
+    weights = Weights({(0, "forward"): LayerWeights(np.ones((1, 1, 3)), np.zeros((1, 1, 1)))})
+    inputs = Inputs(np.array([[[40000.0, 40000.0, -60000.0]]]), np.zeros((1, 1, 1)))
+
+    def verdict(spec: ModuleSpec, output: float) -> Verdict:
+        observed = {"output": np.full((1, 1, 1), output)}
+        observation = Observation("expected", "", "", 0, "", observed, {(0, "forward", "h"): observed["output"]})
+        return judged(spec, weights, inputs, observation, Judging(tolerance=tolerance)).verdict
+
+    assert verdict(spec, np.inf) is Verdict.UNDECIDED
+    assert verdict(spec, 20000.0).passed
+    assert verdict(spec, 21000.0) is Verdict.FAIL
+    assert verdict(replace(spec, dtype="float32"), np.inf) is Verdict.FAIL

@@ -74,8 +74,9 @@ class Comparison:
     """The verdict and what it rests on.
 
     `worst` is the place of the largest difference on the trajectory, `out_of_tolerance` says by (layer, direction, name)
-    which values (T, B, H) of the trajectory are out, `not_finite` counts values that are NaN or infinite on both sides, and
-    `by_rounding` those that agree because rounding can explain the difference, and not by rtol and atol.
+    which values (T, B, H) of the trajectory are out. `not_finite` counts values that are NaN or infinite on both sides, or on
+    the framework's alone where part of a sum can overflow its format; `by_rounding` those that agree because rounding can
+    explain the difference, and not by rtol and atol.
     """
 
     verdict: Verdict
@@ -131,9 +132,14 @@ class _Sides:
         self.valid = np.ones(self.replay.shape, bool)
         if quantity.valid is not None:
             self.valid &= quantity.valid[..., None]
-        self.both_not_finite = self.valid & ~np.isfinite(self.framework) & ~np.isfinite(one_step)
+        bound = quantity.bound
+        # An infinite bound: part of a sum can be too large for the format. The framework may have lost the value there; where
+        # it has not, sums of that size leave so much rounding.
+        overflows = np.zeros((), bool) if bound is None else np.isposinf(bound)
+        bound = bound if bound is None else np.where(overflows, dtype.eps * dtype.largest, bound)
+        self.both_not_finite = self.valid & ~np.isfinite(self.framework) & (~np.isfinite(one_step) | overflows)
         self.counted = self.valid & ~self.both_not_finite
-        allowed = tolerance.allowed(self.framework, quantity.bound)
+        allowed = tolerance.allowed(self.framework, bound)
         self.delta, self.bad = self._part(self.replay, allowed)
         self.one_step_delta, self.one_step_bad = self._part(one_step, allowed)
         _, beyond_pair = self._part(one_step, tolerance.allowed(self.framework))

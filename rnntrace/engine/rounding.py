@@ -29,18 +29,21 @@ ACTIVATION_ERROR = 4.0
 class Format:
     """How two sides round together.
 
-    `u` is the sum of their unit roundoffs, `underflow` that of the errors each makes near zero; `lam` is λ.
+    `u` is the sum of their unit roundoffs, `underflow` that of the errors each makes near zero; `lam` is λ. Beyond `largest`
+    one of them overflows.
     """
 
     u: float
     underflow: float
     lam: float = LAMBDA
+    largest: float = np.inf
 
     @classmethod
     def of(cls, framework: Dtype, replay: np.dtype[np.floating], lam: float = LAMBDA) -> "Format":
         """From the framework's format and numpy's format of the replay."""
         mine = np.finfo(replay)
-        return cls((framework.eps + float(mine.eps)) / 2, (framework.smallest + float(mine.smallest_subnormal)) / 2, lam)
+        u, underflow = (framework.eps + float(mine.eps)) / 2, (framework.smallest + float(mine.smallest_subnormal)) / 2
+        return cls(u, underflow, lam, min(framework.largest, float(mine.max)))
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,9 @@ class _Bounds:
         gamma = self.format.lam * np.sqrt(W.shape[1] + 1) * self.format.u
         bias = np.zeros(len(W), W.dtype) if b is None else b
         size = np.abs(v.value) @ np.abs(W).T + np.abs(bias)
-        return Bounded(v.value @ W.T + bias, gamma * size + v.error @ np.abs(W).T + self.format.underflow)
+        error = gamma * size + v.error @ np.abs(W).T + self.format.underflow
+        # A part of the sum can overflow where the whole does not: anything may come of that.
+        return Bounded(v.value @ W.T + bias, np.where(size > self.format.largest, np.inf, error))
 
     def at_once(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
