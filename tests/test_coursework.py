@@ -66,10 +66,12 @@ def test_the_script_ends_with_one_exit_code() -> None:
     Path("hand-ins/zoe.npz").write_text("my cat ate it")
     with_bob = shell("sh", "-c", script)
     assert with_bob.returncode == 1
-    lines = with_bob.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == [f"hand-ins/{name}.npz" for name in ("ada", "bob", "eve", "zoe")]
-    assert "FAIL  first at h (hidden state), layer 0, forward, t=4, item 0, unit 1" in lines[1]
-    assert "rnntrace: error: hand-ins/zoe.npz" in lines[3]
+    parts = re.split(r"^hand-ins/(\w+)\.npz\n", with_bob.stdout, flags=re.MULTILINE)
+    said = dict(zip(parts[1::2], parts[2::2], strict=True))
+    assert list(said) == ["ada", "bob", "eve", "zoe"]
+    assert said["ada"].startswith("PASS")
+    assert "FAIL  first at h (hidden state), layer 0, forward, t=4, item 0, unit 1" in said["bob"]
+    assert "rnntrace: error: hand-ins/zoe.npz" in said["zoe"]
 
 
 @pytest.mark.usefixtures("exercise")
