@@ -19,6 +19,7 @@ from referencing import Registry, Resource
 from torch import nn
 
 import rnntrace
+from rnntrace.cli.app import exit_code
 from rnntrace.model.conventions import CONVENTIONS
 
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
@@ -69,6 +70,14 @@ COMPARISONS = {
     "other trace": "compare trace.npz other-trace.npz",
 }
 OTHERS = {
+    "a mistake on purpose": "run lstm --mistake gate-order.iofc+lengths.ignored --blind -B 2 --lengths 4,2 --seed 1",
+    "blind": "compare lstm.pt --input x.npz --expected y.npz --blind",
+    "explained": "diagnose mistaken.npz",
+    "explained by several": "diagnose unclear.npz",
+    "not explained": "diagnose lstm.pt --input x.npz --expected wrong.npz --time-limit 0.5",
+    "nothing to explain": "diagnose lstm.pt --input x.npz --expected y.npz",
+    "every mistake": "mistakes",
+    "mistakes of a family": "mistakes lstm --family gate-order",
     "a trace": "show trace.npz",
     "a trace as safetensors": "show trace.safetensors --show weights,outputs",
     "a packed trace with terms": "show packed.npz --show all",
@@ -123,6 +132,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rnntrace.save(rnntrace.trace(module, x + 1), folder / "other-trace.npz")
     rnntrace.save(rnntrace.trace(module, x, lengths=[4, 2], terms=True), folder / "packed.npz")
     rnntrace.save(rnntrace.trace(module, x * float("nan")), folder / "undecided.npz")
+    for name, size, mistake in (("mistaken", "2", "gate-order.iofc"), ("unclear", "4", "interleaved.read")):
+        path = str(folder / f"{name}.npz")
+        exit_code(["run", "lstm", "-H", size, "--seed", "1", "--mistake", mistake, "--save", path, "--output", f"{path}.txt"])
     return folder
 
 

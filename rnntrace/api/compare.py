@@ -50,6 +50,9 @@ def compare(
     if other is not None and (expected is not None or framework is not None):
         option = "--expected" if expected is not None else "--framework"
         raise UsageError(f"{option} judges one file of weights: leave it or the second file out")
+    if other is not None and (judging.mistakes or judging.blind):
+        option = "--mistake" if judging.mistakes else "--blind"
+        raise UsageError(f"{option} asks about one file of weights: leave it or the second file out")
     if framework not in (None, "torch"):
         raise UsageError(f"unknown framework {framework!r}: torch is the one there is")
     if other is not None and is_trace(file):

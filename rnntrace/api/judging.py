@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rnntrace.api.displayed import DisplayedResult
+from rnntrace.api.mistaken import with_blindness, with_mistakes
 from rnntrace.engine.compare import Comparison, Place, Verdict, judge
 from rnntrace.engine.quantities import pair_outputs, pair_up
 from rnntrace.engine.replay import replay
 from rnntrace.engine.rounding import Format
+from rnntrace.engine.saturation import remarks
 from rnntrace.engine.tolerance import Tolerance, make_tolerance
 from rnntrace.engine.trace import Key, Trace
 from rnntrace.errors import UsageError
@@ -32,6 +34,8 @@ class Judging:
     replay: str = "free"
     replay_dtype: str | None = None
     keep_terms: bool = False
+    mistakes: tuple[str, ...] = ()
+    blind: bool = False
 
 
 def judged(
@@ -82,7 +86,7 @@ def judged(
         if comparison.verdict is Verdict.DRIFT and free and known:
             states = {key: values for key, values in free.columns.items() if key[2] in spec.cell.states}
             comparison = _if_drift(comparison, free, replayed(states, rounding), tolerance)
-    return DisplayedResult(
+    result = DisplayedResult(
         spec,
         weights,
         inputs,
@@ -93,8 +97,26 @@ def judged(
         judging.replay,
         seed,
         dict(origin or {}),
-        (*warnings, *unsound, *_notes(spec, judging, observation)),
+        (*warnings, *unsound, *_notes(spec, judging, observation), *(() if unsound else remarks(free or forced))),
     )
+    return _asked_of(result, judging) if judging.mistakes or judging.blind else result
+
+
+def _asked_of(result: DisplayedResult, judging: Judging) -> DisplayedResult:
+    """The result with mistakes made on purpose, and with those that it could not have shown."""
+    apart = {
+        "--replay forced": judging.replay == "forced",
+        "--replay-dtype": judging.replay_dtype,
+        "--show terms": judging.keep_terms,
+    }
+    for option, given in apart.items():
+        if judging.mistakes and given:
+            raise UsageError(f"{option} does not go with --mistake, which replays in its own way: leave one of them out")
+    # A mistaken trajectory has no bound on its rounding, and none is needed to see the mistake.
+    tolerance = make_tolerance("torch", result.spec.dtype, judging.rtol, judging.atol)
+    if judging.blind:
+        result = with_blindness(result, tolerance)
+    return with_mistakes(result, judging.mistakes, tolerance) if judging.mistakes else result
 
 
 def _if_drift(comparison: Comparison, free: Trace, again: Trace, tolerance: Tolerance) -> Comparison:

@@ -9,6 +9,7 @@ import numpy as np
 
 from rnntrace.api.displayed import DisplayedResult
 from rnntrace.engine.compare import Comparison, Difference, Place, Verdict
+from rnntrace.engine.mistakes import catalogue
 from rnntrace.engine.tolerance import Tolerance
 from rnntrace.engine.trace import Key, Trace, input_term_symbol, recurrent_term_symbol
 from rnntrace.errors import FileError, show
@@ -114,6 +115,7 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> Result:
     for name, values in observation.outputs.items():
         if trace.outputs[name].shape != values.shape:
             raise ValueError(name)
+    known = {mistake.id: mistake for mistake in catalogue(spec.cell)}
     return DisplayedResult(
         spec,
         _weights(groups["weights"]),
@@ -126,6 +128,7 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> Result:
         metadata["seed"],
         {name: show(word) for name, word in metadata["origin"].items()},
         tuple(metadata["warnings"]),
+        tuple(known[mistake["id"]] for mistake in metadata.get("mistakes", ())),
     )
 
 

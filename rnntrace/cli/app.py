@@ -8,10 +8,12 @@ from typer.exceptions import TyperException
 
 from rnntrace import __version__
 from rnntrace.cli.compare import compare
+from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.doctor import doctor
 from rnntrace.cli.explain import explain
 from rnntrace.cli.inspect import inspect
 from rnntrace.cli.layouts import layouts
+from rnntrace.cli.mistakes import mistakes
 from rnntrace.cli.plot import plot
 from rnntrace.cli.progress import sign_of_life
 from rnntrace.cli.run import run
@@ -27,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
 )
-for command in (run, compare, inspect, explain, show, plot, layouts, doctor):
+for command in (run, compare, diagnose, mistakes, inspect, explain, show, plot, layouts, doctor):
     app.command()(command)
 
 

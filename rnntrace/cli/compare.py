@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
+from rnntrace.cli.diagnose import diagnose
+from rnntrace.cli.given import typed
 from rnntrace.cli.options import JUDGING, MODULE, Capture, Distribution, Format, ReplayMode, ToleranceName, When
 from rnntrace.errors import ExitCode, UsageError
 
@@ -45,10 +47,7 @@ def compare(
     names: options.Names = None,
     nonlinearity: options.NonlinearityOption = None,
     batch_first: options.BatchFirst = False,
-    go_backwards: Annotated[
-        bool,
-        typer.Option("--go-backwards", help="A Keras layer whose file does not tell it.", rich_help_panel=MODULE),
-    ] = False,
+    go_backwards: options.GoBackwards = False,
     dropout: options.Dropout = 0.0,
     device: options.Device = "cpu",
     steps: options.Steps = None,
@@ -67,6 +66,8 @@ def compare(
     rtol: options.Rtol = None,
     atol: options.Atol = None,
     lam: options.Lambda = None,
+    mistake: options.MistakeOption = None,
+    blind: options.Blind = False,
     replay: options.Replay = ReplayMode.FREE,
     replay_dtype: options.ReplayDtypeOption = None,
     show: options.Show = "gates,states",
@@ -88,6 +89,8 @@ def compare(
 
     Kind and sizes are told from the file. What it cannot tell has a flag: --nonlinearity, --batch-first, --dropout.
     """
+    values = locals()
+    from dataclasses import replace
     from functools import partial
 
     from rnntrace.api.compare import compare as compare_files
@@ -96,6 +99,7 @@ def compare(
     from rnntrace.api.plot import check_drawable, drawn
     from rnntrace.api.sources import read_sources
     from rnntrace.cli.output import Look, emit
+    from rnntrace.engine.compare import Verdict
     from rnntrace.files import label
     from rnntrace.report.compare import compare_report
     from rnntrace.report.select import parse_parts, parse_view
@@ -119,7 +123,18 @@ def compare(
         other,
         told=Told(module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards),
         sources=sources,
-        judging=Judging(capture, tolerance, rtol, atol, lam, replay, replay_dtype, keep_terms="terms" in parse_parts(show)),
+        judging=Judging(
+            capture,
+            tolerance,
+            rtol,
+            atol,
+            lam,
+            replay,
+            replay_dtype,
+            keep_terms="terms" in parse_parts(show),
+            mistakes=tuple(mistake or ()),
+            blind=blind,
+        ),
         expected=expected,
         framework=framework,
         distribution=dist,
@@ -132,5 +147,8 @@ def compare(
         raise UsageError(f"--plot draws one module, and there are {len(compared.results)}: choose with --module")
     others = [(plot, drawn(first, plot, view=view))] if plot else []
     report = compare_report(label(file), compared.results, view, compared.assumed)
+    failed = any(result.verdict is Verdict.FAIL for result in compared.results.values())
+    if expected is not None and failed and not mistake:
+        report = replace(report, hint=f"to look for the mistake: {typed(diagnose, values)}")
     emit(report, Look(format, quiet, color, digits, max_rows), output, others)
     return ExitCode.AGREES if report.passed else ExitCode.DISAGREES

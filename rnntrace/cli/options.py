@@ -83,6 +83,9 @@ class When(StrEnum):
     NEVER = "never"
 
 
+GoBackwards = Annotated[
+    bool, typer.Option("--go-backwards", help="A Keras layer whose file does not tell it.", rich_help_panel=MODULE)
+]
 InputSize = Annotated[
     int | None,
     typer.Option(
@@ -194,6 +197,23 @@ Seed = Annotated[
     ),
 ]
 
+MistakeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mistake",
+        metavar="ID",
+        help="Replay with a mistake on purpose, to see what it looks like: an id of `rnntrace mistakes`; several joined by +.",
+        rich_help_panel=JUDGING,
+    ),
+]
+Blind = Annotated[
+    bool,
+    typer.Option(
+        "--blind",
+        help="List the mistakes that this run could not have shown, and what would show them.",
+        rich_help_panel=JUDGING,
+    ),
+]
 CaptureOption = Annotated[
     Capture, typer.Option("--capture", help="Capture torch's own gates; auto: up to a size limit.", rich_help_panel=JUDGING)
 ]

@@ -13,6 +13,8 @@ from rnntrace.render import DATA, Style, pieces
 from rnntrace.render.layout import DOT
 from rnntrace.report.table import Report
 
+FOR_SCREENS = ("table", "plain")
+"""Formats behind which a person is told what to type next."""
 _ASCII = str.maketrans(
     {"·": "*", "⊙": "*", "σ": "sigmoid", "│": "|", "Δ": "d", "✗": "!", "✓": "+", "…": "...", "ₜ": "_t", "₋": "-"}
     | {chr(0x2080 + digit): str(digit) for digit in range(10)}
@@ -52,6 +54,8 @@ def emit(report: Report, look: Look, output: Path | None, others: Sequence[tuple
         print(f"rnntrace: warning: {show(warning)}", file=sys.stderr)
     if output is None and sys.stdout is not None:
         _write(text)
+    if report.hint and not look.quiet and look.format in FOR_SCREENS:
+        print(f"rnntrace: {show(report.hint)}", file=sys.stderr)
 
 
 def _write(text: Iterable[str]) -> None:

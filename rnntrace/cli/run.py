@@ -49,6 +49,8 @@ def run(
     rtol: options.Rtol = None,
     atol: options.Atol = None,
     lam: options.Lambda = None,
+    mistake: options.MistakeOption = None,
+    blind: options.Blind = False,
     replay: options.Replay = ReplayMode.FREE,
     replay_dtype: options.ReplayDtypeOption = None,
     show: options.Show = "gates,states",
@@ -66,12 +68,16 @@ def run(
     color: options.Color = When.AUTO,
 ) -> int:
     """Build a module, feed it, replay it by hand, and print every gate and state beside torch's own, with a verdict."""
+    import shlex
+    from dataclasses import replace
+
     from rnntrace.api.judging import Judging
     from rnntrace.api.plot import check_drawable, drawn
     from rnntrace.api.run import run as run_module
     from rnntrace.api.saved import dump
     from rnntrace.api.sources import read_sources
     from rnntrace.cli.output import Look, emit
+    from rnntrace.engine.compare import Verdict
     from rnntrace.files import check_writable
     from rnntrace.model.spec import ModuleSpec, parse_kind
     from rnntrace.report.run import run_report
@@ -107,11 +113,27 @@ def run(
         dropout=dropout,
         dtype=dtype,
     )
-    judging = Judging(capture, tolerance, rtol, atol, lam, replay, replay_dtype, keep_terms="terms" in parts)
+    judging = Judging(
+        capture,
+        tolerance,
+        rtol,
+        atol,
+        lam,
+        replay,
+        replay_dtype,
+        keep_terms="terms" in parts,
+        mistakes=tuple(mistake or ()),
+        blind=blind,
+    )
     result = run_module(spec, sources, judging, weights=weights, distribution=dist, seed=seed, device=device)
     view = parse_view(show, spec, result.inputs, layer=layer, time=time, unit=unit, item=item)
     others = [(save, dump(result, save))] if save else []
     others += [(plot, drawn(result, plot, view=view))] if plot else []
     style = Look(format, quiet, color, digits, max_rows)
-    emit(run_report(result, view), style, output, others)
+    report = run_report(result, view)
+    if result.verdict is Verdict.FAIL and not mistake:
+        saved = shlex.quote(str(save or "t.npz"))
+        first = "" if save else f"run again with --save {saved}, then "
+        report = replace(report, hint=f"to look for the mistake: {first}rnntrace diagnose {saved}")
+    emit(report, style, output, others)
     return ExitCode.AGREES if result.passed else ExitCode.DISAGREES

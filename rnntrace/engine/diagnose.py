@@ -61,6 +61,11 @@ class Diagnosis:
     exhausted: bool
     coarse: str
 
+    @classmethod
+    def of_agreement(cls) -> "Diagnosis":
+        """Nothing was tried: there is nothing to explain."""
+        return cls(0.0, (), "", None, 0, True, "")
+
 
 def diagnose(case: Case, expected: Outputs, tolerance: Tolerance, *, seconds: float = 10.0) -> Diagnosis:
     """The mistakes that explain `expected`, single ones first, and pairs if there are none; all within some seconds.

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rnntrace.engine.blindness import Blindness
 from rnntrace.engine.compare import Comparison, Verdict
+from rnntrace.engine.mistakes import Mistake
 from rnntrace.engine.trace import Key, Trace
 from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
@@ -19,7 +21,8 @@ class Result:
     `trace` is the replay that is shown, free-running or forced, and `replayed_outputs` its output, h_n and c_n, time-major
     (forced, those of the path that the framework's outputs came from); `comparison` the verdict with its reasons;
     `observation` the framework's side. `seed` is None where nothing was drawn; `origin` says in a word where x, h0 and c0
-    came from.
+    came from. `mistakes` were made in the replay on purpose, and `blind` says which ones the outputs could not have shown, if
+    that was asked.
     """
 
     spec: ModuleSpec
@@ -33,6 +36,8 @@ class Result:
     seed: int | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()
+    blind: Blindness | None = None
 
     def __repr__(self) -> str:
         return f"<Result {self.verdict}: {self.trace.summary}>"

@@ -13,6 +13,7 @@ from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
+from rnntrace.report.mistakes import blind_document, blind_tables, told
 from rnntrace.report.panels import heat
 from rnntrace.report.result import Result
 from rnntrace.report.select import View
@@ -25,7 +26,12 @@ def run_report(result: Result, view: View, command: str = "run") -> Report:
     """Everything that `rnntrace run` has to tell of a result."""
     return Report(
         headline=headline(result),
-        tables=(*weight_tables(result, view), *trace_tables(result, view), *output_tables(result, view)),
+        tables=(
+            *weight_tables(result, view),
+            *trace_tables(result, view),
+            *output_tables(result, view),
+            *blind_tables(result),
+        ),
         conclusion=conclusion(result),
         passed=result.passed,
         document=document(result, command, weights="weights" in view.parts),
@@ -49,6 +55,7 @@ def headline(result: Result) -> tuple[Line, ...]:
         lines.append(((f"{seen.framework}'s gates and states in the table: captured on its {seen.captured_path} path",), ()))
     elif seen.not_captured:
         lines.append(((f"{seen.framework}'s own gates: not captured ({seen.not_captured})",), ()))
+    lines += [((f"replayed with a mistake on purpose: {mistake.id}, {mistake.says}",), ()) for mistake in result.mistakes]
     return tuple(lines)
 
 
@@ -93,7 +100,16 @@ def _other_side(seen: Observation) -> tuple[str, ...]:
 
 
 def conclusion(result: Result) -> tuple[str, ...]:
-    """The verdict and its reasons, in parts."""
+    """The verdict and its reasons, in parts, and what it could not have shown, if that was asked."""
+    parts = list(_verdict(result))
+    if result.mistakes and result.passed:
+        parts.append("the mistake does not show in this run")
+    if result.blind:
+        parts.append(f"blind to {len(result.blind.spots)} of {result.blind.possible} mistakes")
+    return tuple(parts)
+
+
+def _verdict(result: Result) -> tuple[str, ...]:
     compared, verdict = result.comparison, result.verdict
     tolerance = compared.tolerance
     bounds = str(tolerance)
@@ -125,10 +141,11 @@ def conclusion(result: Result) -> tuple[str, ...]:
     role = result.spec.cell.roles.get(place.symbol)
     # As many digits as tell any two values of the format apart.
     digits = 17 if result.spec.dtype == "float64" else 9
+    steps = "values" if result.mistakes else "single steps"
     return (
         f"{verdict}  first at {place.symbol}{f' ({role})' if role else ''}, {_where(result, place)}: "
         f"replay {place.replay:.{digits}g}, {name} {place.framework:.{digits}g}",
-        *([f"{bad} of {total} single steps out of tolerance ({bounds})"] if bad else []),
+        *([f"{bad} of {total} {steps} out of tolerance ({bounds})"] if bad else []),
         *worst,
     )
 
@@ -208,6 +225,8 @@ def document(result: Result, command: str, *, weights: bool = False) -> dict[str
         "worst": asdict(compared.worst) if compared.worst else None,
         "tolerance": asdict(compared.tolerance),
         "warnings": list(result.warnings),
+        **({"mistakes": [told(mistake) for mistake in result.mistakes]} if result.mistakes else {}),
+        **({"blind": blind_document(result.blind)} if result.blind else {}),
     }
 
 

@@ -124,7 +124,8 @@ class Report:
     `headline` are lines of parts, some of them for the right margin; `conclusion` are parts of the last line, the verdict
     first if there is one, and then `passed` says which it is; `document` is the whole result as nested mappings, lists,
     plain values and arrays, for formats that lose nothing. Formulas stand above the tables, and `panels` below them are to
-    be drawn as coloured cells. `rows` are the values of a trace, None for reports whose tables are all their values.
+    be drawn as coloured cells. `rows` are the values of a trace, None for reports whose tables are all their values. `hint` is
+    what to type next, for a person and not for a file.
     """
 
     headline: tuple[Line, ...]
@@ -136,3 +137,4 @@ class Report:
     formulas: tuple[Formulas, ...] = ()
     panels: tuple[Panel, ...] = ()
     rows: Rows | None = None
+    hint: str = ""

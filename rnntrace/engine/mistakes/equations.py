@@ -36,7 +36,7 @@ def clipped(argument: Expr, limit: float) -> Expr:
 def _activations(cell: Cell, kind: str) -> Iterator[Mistake]:
     gates = [step.symbol for step in cell.steps if step.expression.op is Op.SIGMOID]
     hard = {
-        "hard-sigmoid-0.2": (0.2, "0.2·a + 0.5", ("Keras 2", "ONNX HardSigmoid")),
+        "hard-sigmoid-5": (0.2, "0.2·a + 0.5", ("Keras 2", "ONNX HardSigmoid")),
         "hard-sigmoid-6": (1 / 6, "a/6 + 0.5", ("Keras 3",)),
     }
     for name, (slope, line, frameworks) in hard.items() if gates else ():

@@ -102,9 +102,15 @@ def _batch_as_time(case: Case) -> Case | None:
 
 
 def _back_from_batch_as_time(case: Case, outputs: Outputs) -> Outputs:
-    """The output on its own axes; final states fit only where there are as many items as steps."""
-    fitting = outputs if case.inputs.batch == case.inputs.steps else {}
-    return {**fitting, "output": outputs["output"].swapaxes(0, 1)}
+    """The output on its own axes; final states are of other items, and of none unless there are as many items as steps."""
+    output = outputs["output"].swapaxes(0, 1)
+    items = output.shape[1]
+    states = {
+        name: rows if rows.shape[1] == items else np.full((len(rows), items, rows.shape[2]), np.nan, rows.dtype)
+        for name, rows in outputs.items()
+        if name != "output"
+    }
+    return {"output": output, **states}
 
 
 def _output_late(case: Case, outputs: Outputs) -> Outputs:

@@ -1,0 +1,62 @@
+"""`diagnose`: which known mistake explains outputs that do not agree."""
+
+from rnntrace.api.compare import ReadSources
+from rnntrace.api.compare_one import Told, compare_with_expected, read_weights
+from rnntrace.api.compare_two import is_trace
+from rnntrace.api.judging import Judging
+from rnntrace.api.saved import open_trace
+from rnntrace.api.sources import read_sources
+from rnntrace.engine.diagnose import Diagnosis
+from rnntrace.engine.diagnose import diagnose as search
+from rnntrace.engine.mistakes import Case
+from rnntrace.engine.tolerance import make_tolerance
+from rnntrace.errors import UsageError, show
+from rnntrace.report.result import Result
+
+SECONDS = 10.0
+"""How long pairs of mistakes are tried."""
+
+
+def diagnose_file(
+    file: str,
+    expected: str | None = None,
+    *,
+    told: Told | None = None,
+    sources: ReadSources = read_sources,
+    judging: Judging | None = None,
+    seconds: float = SECONDS,
+) -> tuple[Result, Diagnosis]:
+    """Judge saved weights by `expected` outputs, or take a saved trace with its verdict, and explain what differs.
+
+    Raises RnnTraceError for files that cannot be read, and without anything to explain.
+    """
+    told, judging = told or Told(), judging or Judging()
+    if is_trace(file):
+        if expected is not None:
+            raise UsageError(f"{show(file)} is a saved trace, which holds its expected outputs: leave --expected out")
+        result = open_trace(file)
+    elif expected is None:
+        raise UsageError(
+            f"{show(file)} holds weights: give the outputs that are to be explained as --expected, and their --input"
+        )
+    else:
+        modules = read_weights(file, told)
+        signals = sources(batch_first=any(module.spec.batch_first for module in modules.values()))
+        (result,) = compare_with_expected(modules, signals, judging, expected).values()
+    return result, diagnose(result, seconds=seconds, judging=judging)
+
+
+def diagnose(result: Result, *, seconds: float = SECONDS, judging: Judging | None = None) -> Diagnosis:
+    """The known mistakes that explain what differs in a result; of one that agrees, nothing is tried.
+
+    Where mistakes were made on purpose, what is explained are the replay's outputs, and else the framework's. Hypotheses are
+    judged by rtol and atol, never bit by bit. Raises UsageError if no time is given.
+    """
+    if not seconds > 0:
+        raise UsageError(f"--time-limit is a number of seconds above 0, not {seconds:g}")
+    if result.passed:
+        return Diagnosis.of_agreement()
+    judging = judging or Judging()
+    tolerance = make_tolerance("torch", result.spec.dtype, judging.rtol, judging.atol)
+    outputs = result.replayed_outputs if result.mistakes else result.observation.outputs
+    return search(Case.of(result.spec, result.weights, result.inputs), outputs, tolerance, seconds=seconds)

@@ -1,0 +1,106 @@
+"""`rnntrace diagnose`."""
+
+from typing import Annotated
+
+import typer
+
+from rnntrace.cli import options
+from rnntrace.cli.given import given
+from rnntrace.cli.options import JUDGING, MODULE, Format, ToleranceName, When
+from rnntrace.errors import ExitCode, UsageError
+
+_WEIGHTS = (
+    *("module", "names", "nonlinearity", "batch_first", "go_backwards", "unbatched"),
+    *("input", "text", "alphabet", "h0", "c0", "lengths", "tolerance"),
+)
+"""What a saved trace says by itself."""
+
+
+def diagnose(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="Weights (a state_dict, .onnx, .keras, .h5), or a saved trace of a FAIL.", show_default=False
+        ),
+    ],
+    expected: Annotated[
+        str | None,
+        typer.Option(
+            "--expected",
+            metavar="FILE|JSON",
+            help="The outputs to explain (output, h_n, c_n); a saved trace holds its own.",
+            rich_help_panel=JUDGING,
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float,
+        typer.Option("--time-limit", metavar="SECONDS", help="How long pairs of mistakes are tried.", rich_help_panel=JUDGING),
+    ] = 10.0,
+    module: Annotated[
+        str | None,
+        typer.Option("--module", metavar="NAME", help="The module of this prefix.", rich_help_panel=MODULE),
+    ] = None,
+    names: options.Names = None,
+    nonlinearity: options.NonlinearityOption = None,
+    batch_first: options.BatchFirst = False,
+    go_backwards: options.GoBackwards = False,
+    unbatched: options.Unbatched = False,
+    input: options.Input = None,
+    text: options.Text = None,
+    alphabet: options.Alphabet = None,
+    h0: options.H0 = "zeros",
+    c0: options.C0 = "zeros",
+    lengths: options.Lengths = None,
+    tolerance: options.Tolerance = ToleranceName.TORCH,
+    rtol: options.Rtol = None,
+    atol: options.Atol = None,
+    lam: options.Lambda = None,
+    format: options.FormatOption = Format.TABLE,
+    output: options.OutputFile = None,
+    quiet: options.Quiet = False,
+    color: options.Color = When.AUTO,
+) -> int:
+    """Find the mistake that explains outputs which do not agree: a gate order, a transposed matrix, a lost bias.
+
+    Every known mistake is made on purpose and its outputs are compared with those given, then pairs of them: see
+    `rnntrace mistakes`. Exit code 0: explained, or nothing to explain; 1: no explanation found.
+    """
+    typed = set(given(diagnose, locals()))
+    from functools import partial
+
+    from rnntrace.api.compare_one import Told
+    from rnntrace.api.compare_two import is_trace
+    from rnntrace.api.diagnose import diagnose_file
+    from rnntrace.api.judging import Judging
+    from rnntrace.api.sources import read_sources
+    from rnntrace.cli.output import Look, emit
+    from rnntrace.files import is_json, label
+    from rnntrace.report.diagnose import diagnosis_report, explained
+
+    if not is_json(file) and is_trace(file):
+        for name in _WEIGHTS:
+            if name in typed:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} belongs to weights, and {label(file)} is a saved trace: leave it out"
+                )
+    sources = partial(
+        read_sources,
+        input=input,
+        texts=text or (),
+        alphabet=alphabet,
+        h0=h0,
+        c0=c0,
+        lengths=lengths,
+        unbatched=unbatched,
+    )
+    result, diagnosis = diagnose_file(
+        file,
+        expected,
+        told=Told(module, nonlinearity, batch_first, 0.0, tuple(names or ()), go_backwards),
+        sources=sources,
+        judging=Judging(tolerance=tolerance, rtol=rtol, atol=atol, lam=lam),
+        seconds=time_limit,
+    )
+    look = Look(format, quiet, color, digits=4, max_rows=0)
+    emit(diagnosis_report(label(file), result, diagnosis), look, output)
+    return ExitCode.AGREES if explained(result, diagnosis) else ExitCode.DISAGREES

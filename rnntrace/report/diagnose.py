@@ -1,0 +1,123 @@
+"""The report of a diagnosis: what went wrong, how to mend it, and how sure that is."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from rnntrace.engine.diagnose import Answer, Diagnosis
+from rnntrace.report.mistakes import told
+from rnntrace.report.result import Result
+from rnntrace.report.run import headline
+from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
+
+IN_FULL = 3
+"""Of answers that fit equally well so many are told in full, and the others by name."""
+
+
+def diagnosis_report(source: str, result: Result, diagnosis: Diagnosis) -> Report:
+    """What `rnntrace diagnose` tells of a result."""
+    lines = headline(result)
+    return Report(
+        headline=(((source,), ()), *lines),
+        tables=tuple(_tables(diagnosis)),
+        conclusion=_conclusion(result, diagnosis),
+        passed=explained(result, diagnosis),
+        document=_document(result, diagnosis),
+        warnings=result.warnings,
+    )
+
+
+def explained(result: Result, diagnosis: Diagnosis) -> bool:
+    """Whether nothing is left to explain."""
+    return result.passed or bool(diagnosis.answers)
+
+
+def _tables(diagnosis: Diagnosis) -> list[Table]:
+    answers, count = diagnosis.answers, len(diagnosis.answers)
+    tables = [
+        _in_full(f"explanation {number} of {count}" if count > 1 else "explanation", answer, diagnosis.before)
+        for number, answer in enumerate(answers[:IN_FULL], 1)
+    ]
+    if answers[IN_FULL:]:
+        others = {answer.id: "; ".join(mistake.says for mistake in answer.mistakes) for answer in answers[IN_FULL:]}
+        tables.append(_pairs("these fit equally well", "mistake", "what went wrong", others))
+    if diagnosis.nearest:
+        tables.append(_in_full("nearest, but no explanation", diagnosis.nearest, diagnosis.before))
+    return tables
+
+
+def _in_full(title: str, answer: Answer, before: float) -> Table:
+    rows: dict[str, str] = {}
+    for number, mistake in enumerate(answer.mistakes, 1):
+        which = f" {number}" if len(answer.mistakes) > 1 else ""
+        rows[f"mistake{which}"] = mistake.id
+        rows[f"what went wrong{which}"] = mistake.says
+        rows[f"how to mend it{which}"] = mistake.fix
+        if mistake.frameworks:
+            rows[f"where it comes from{which}"] = ", ".join(mistake.frameworks)
+    rows["largest difference"] = f"{before:.1e} without it, {answer.after:.1e} with it"
+    if place := answer.unexplained:
+        rows["first not explained"] = (
+            f"{place.symbol}, layer {place.layer}, {place.direction}, t={place.t}, item {place.item}, unit {place.unit}: "
+            f"{place.replay:.6g} with it, {place.framework:.6g} expected"
+        )
+    return _pairs(title, "", "", rows)
+
+
+def _pairs(title: str, left: str, right: str, rows: dict[str, str]) -> Table:
+    names, words = (np.array(list(part), object) for part in (rows, rows.values()))
+    columns = Column(left, names, Scale.NAME, "words", "words"), Column(right, words, Scale.WORD, "words", "words")
+    return Table(title, columns)
+
+
+def _conclusion(result: Result, diagnosis: Diagnosis) -> tuple[str, ...]:
+    if result.passed:
+        return (f"{result.verdict}  the outputs agree: there is nothing to explain",)
+    answers, tried = diagnosis.answers, f"{diagnosis.tried} tried"
+    digits = (f"the values that were given have the digits of {diagnosis.coarse}",) if diagnosis.coarse else ()
+    if not answers:
+        late = () if diagnosis.exhausted else ("the time was over before all pairs were tried: see --time-limit",)
+        nearest = diagnosis.nearest
+        near = (f"nearest {nearest.id}, which leaves {nearest.after:.1e} of {diagnosis.before:.1e}",) if nearest else ()
+        return (f"NOT EXPLAINED  none of {diagnosis.tried} hypotheses explains it", *near, *digits, *late)
+    parts = [f"EXPLAINED  {answers[0].id}"]
+    if len(answers) > 1:
+        others = f"{len(answers) - 1} other" + ("s" if len(answers) > 2 else "")
+        apart = diagnosis.told_apart_by
+        parts.append(f"{others} fit{'s' if len(answers) == 2 else ''} equally well")
+        parts.append(f"told apart by {apart}" if apart else "no input of ours tells them apart")
+    return (*parts, tried, *digits)
+
+
+def _document(result: Result, diagnosis: Diagnosis) -> dict[str, Any]:
+    before = diagnosis.before
+    return {
+        "schema": SCHEMA,
+        "command": "diagnose",
+        "verdict": str(result.verdict),
+        "explained": bool(diagnosis.answers),
+        "tried": diagnosis.tried,
+        "exhausted": diagnosis.exhausted,
+        "before": before,
+        "coarse": diagnosis.coarse or None,
+        "answers": [_answer(answer, before) for answer in diagnosis.answers],
+        "told_apart_by": diagnosis.told_apart_by or None,
+        "nearest": None if diagnosis.nearest is None else _answer(diagnosis.nearest, before),
+        "warnings": list(result.warnings),
+    }
+
+
+def _answer(answer: Answer, before: float) -> dict[str, Any]:
+    """One answer; of more than one mistake, words and sentences are joined."""
+    mistakes = [told(mistake) for mistake in answer.mistakes]
+    return {
+        "id": answer.id,
+        "family": "+".join(mistake["family"] for mistake in mistakes),
+        "says": "; ".join(mistake["says"] for mistake in mistakes),
+        "fix": "; ".join(mistake["fix"] for mistake in mistakes),
+        "frameworks": list(dict.fromkeys(name for mistake in mistakes for name in mistake["frameworks"])),
+        "before": before,
+        "after": answer.after,
+        "unexplained": None if answer.unexplained is None else asdict(answer.unexplained),
+    }

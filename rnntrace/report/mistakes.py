@@ -1,0 +1,68 @@
+"""The catalogue of mistakes as a report, and the tables of what a run could not have shown."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from rnntrace.engine.blindness import Blindness
+from rnntrace.engine.mistakes import Mistake
+from rnntrace.errors import UsageError
+from rnntrace.report.result import Result
+from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
+
+
+def mistakes_report(catalogues: Mapping[str, Sequence[Mistake]], family: str | None) -> Report:
+    """Every mistake by kind, or those of one family. Raises UsageError for a family that there is not."""
+    found = [mistake for mistakes in catalogues.values() for mistake in mistakes if family in (None, mistake.family)]
+    if not found:
+        families = dict.fromkeys(mistake.family for mistakes in catalogues.values() for mistake in mistakes)
+        raise UsageError(f"unknown family {family!r}: choose one of {', '.join(families)}")
+    by_family = groupby(found, key=lambda mistake: mistake.id.rpartition(".")[0])
+    return Report(
+        headline=((("mistakes people make; one of these is what `rnntrace diagnose` looks for",), ()),),
+        tables=tuple(_table(title, list(mistakes)) for title, mistakes in by_family),
+        conclusion=(f"{len(found)} mistakes", "see one with rnntrace run KIND --mistake ID"),
+        passed=None,
+        document={"schema": SCHEMA, "command": "mistakes", "mistakes": [told(mistake) for mistake in found]},
+    )
+
+
+def _table(title: str, mistakes: Sequence[Mistake]) -> Table:
+    says = [mistake.says + (f" ({', '.join(mistake.frameworks)})" if mistake.frameworks else "") for mistake in mistakes]
+    columns = [_words("id", [mistake.id for mistake in mistakes]), _words("what went wrong, and where it comes from", says)]
+    return Table(title, tuple(columns))
+
+
+def told(mistake: Mistake) -> dict[str, Any]:
+    """A mistake in JSON."""
+    return {
+        "id": mistake.id,
+        "family": mistake.family,
+        "says": mistake.says,
+        "fix": mistake.fix,
+        "frameworks": list(mistake.frameworks),
+        "needs": mistake.needs,
+    }
+
+
+def blind_tables(result: Result) -> tuple[Table, ...]:
+    """What the outputs of a run could not have shown, if that was asked and there is anything."""
+    spots = result.blind.spots if result.blind else ()
+    if not spots:
+        return ()
+    ids, shown_by = [spot.mistake.id for spot in spots], [spot.shown_by for spot in spots]
+    columns = (_words("mistake", ids), _words("what would show it", shown_by))
+    return (Table("blind to, judged by the outputs alone", columns),)
+
+
+def blind_document(blind: Blindness) -> dict[str, Any]:
+    """The same in JSON."""
+    mistakes = [{**told(spot.mistake), "shown_by": spot.shown_by} for spot in blind.spots]
+    return {"possible": blind.possible, "mistakes": mistakes}
+
+
+def _words(heading: str, words: Sequence[str]) -> Column:
+    scale = Scale.NAME if heading in ("id", "mistake") else Scale.WORD
+    return Column(heading, np.array(words, object), scale, "words", "words")
