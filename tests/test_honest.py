@@ -110,21 +110,15 @@ def test_packed_batches_of_any_size_are_captured(batch: int) -> None:
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 def test_a_free_replay_that_does_not_carry_its_state_is_no_drift(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every forced step right and the free trajectory wrong by a mistake of its own: FAIL, and not PASS (drift)."""
-    right = _Column._scan
+    right = _Column._given
 
-    def forgets(self: _Column, steps: object) -> None:
+    def forgets(self: _Column, *block: object) -> dict[str, np.ndarray]:
         """Start every step from the initial state."""
-        carried = [state for state in self.cell.states if state not in self.before]
-        if "h" in carried:
-            for state in carried:
-                self.before[state] = np.repeat(self.initial[state][None], len(self.input_terms), axis=0)
-            self._at_once(steps)
-            for state in carried:
-                self.before[state] = self._a_step_before(state, self.now[state])
-        else:
-            right(self, steps)
+        starts = {} if "h" in self.known else {f"{state}_before": initial for state, initial in self.initial.items()}
+        return right(self, *block) | starts
 
-    monkeypatch.setattr(_Column, "_scan", forgets)
+    monkeypatch.setattr("rnntrace.engine.replay.BLOCK", 1)
+    monkeypatch.setattr(_Column, "_given", forgets)
     spec = ModuleSpec(kind=kind, input_size=3, hidden_size=4)
     result = run(spec, Sources(SignalRequest(steps=6)), seed=1)
     assert result.verdict is Verdict.FAIL

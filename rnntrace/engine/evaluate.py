@@ -4,10 +4,11 @@ The same evaluator serves a single step, arrays (B, H), and a whole sequence at 
 happens is decided by `schedule`, from what is known beforehand.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy import add, exp, negative, reciprocal
 
 from rnntrace.equations.cells import Cell, Step
 from rnntrace.equations.expression import Expr, Op
@@ -57,16 +58,25 @@ def _affine(values: Array, matrix: Array, bias: Array | None) -> Array:
     return product if bias is None else product + bias
 
 
-def sigmoid(values: Array) -> Array:
+def sigmoid(values: Array, out: Array | None = None) -> Array:
     """1 / (1 + exp(-values)), accurate at both ends: exp overflows to infinity and the quotient is 0."""
-    result: Array = np.reciprocal(1 + np.exp(-values))
+    out = np.empty_like(values) if out is None else out
+    negative(values, out)
+    exp(out, out)
+    add(out, _ONE[out.dtype], out)
+    reciprocal(out, out)
+    return out
+
+
+def relu(values: Array, out: Array | None = None) -> Array:
+    """max(0, values); NaN stays NaN."""
+    result: Array = np.maximum(values, _ZERO[values.dtype], out=out)
     return result
 
 
-def relu(values: Array) -> Array:
-    """max(0, values); NaN stays NaN."""
-    return np.maximum(values, 0)
-
+# numpy takes an array of the same format faster than a number.
+_FORMATS = [np.dtype(np.float32), np.dtype(np.float64)]
+_ONE, _ZERO = ({format: np.full((), number, format) for format in _FORMATS} for number in (1, 0))
 
 OPERATORS: dict[Op, Callable[..., Array]] = {
     Op.ADD: np.add,
@@ -76,6 +86,7 @@ OPERATORS: dict[Op, Callable[..., Array]] = {
     Op.TANH: np.tanh,
     Op.RELU: relu,
 }
+"""Each operator as numpy's own are called: its arguments, then optionally the array that takes the result."""
 
 LEAVES: dict[Op, Callable[..., Array]] = {
     Op.NOW: lambda scope, leaf: scope.now[leaf.name],
@@ -117,3 +128,26 @@ def schedule(cell: Cell, known: Collection[str]) -> Schedule:
     scanned = [k for k, step in enumerate(cell.steps) if carried[k] or step.symbol in wanted]
     first, last = (scanned[0], scanned[-1] + 1) if scanned else (len(cell.steps),) * 2
     return Schedule(cell.steps[:first], cell.steps[first:last], cell.steps[last:])
+
+
+def alike(steps: Sequence[Step]) -> list[tuple[Step, ...]]:
+    """Steps that are one expression but for the name of their own gate, together: sets that can be computed one by one."""
+    groups: dict[tuple[Expr, str], list[Step]] = {}
+    for step in steps:
+        form = _nameless(step.expression, step.symbol)
+        reads_others = any(leaf.name for leaf in _outside_products(form))
+        groups.setdefault((form, step.symbol if reads_others else ""), []).append(step)
+    return [tuple(group) for group in groups.values()]
+
+
+def _nameless(expr: Expr, gate: str) -> Expr:
+    """The expression without the name of this gate; what a product is taken of stays."""
+    if expr.op in (Op.INPUT_TERM, Op.RECURRENT_TERM):
+        return replace(expr, name="") if expr.name == gate else expr
+    return replace(expr, args=tuple(_nameless(arg, gate) for arg in expr.args))
+
+
+def _outside_products(expr: Expr) -> Iterator[Expr]:
+    yield expr
+    for arg in () if expr.op is Op.RECURRENT_TERM else expr.args:
+        yield from _outside_products(arg)

@@ -5,20 +5,24 @@ given in `known`, so the difference at each step is that step's own. Both are on
 """
 
 from collections.abc import Collection, Mapping
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from rnntrace.engine.evaluate import Scope, evaluate, schedule
+from rnntrace.engine.compiled import Program, compiled
+from rnntrace.engine.evaluate import Scope, evaluate
 from rnntrace.engine.rounding import Bounded, Format, error_bounds
 from rnntrace.engine.trace import Key, Trace, input_term_symbol, recurrent_term_symbol, side_by_side
-from rnntrace.equations.cells import Cell, Step
+from rnntrace.equations.cells import Cell
 from rnntrace.equations.expression import Op
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 
+BLOCK = 256
+"""So many rows, one for each step and item, are computed at once: enough for a fast product, few enough to stay in a cache."""
 TRAJECTORY = 4.0
 """A free trajectory that cannot be judged step by step may be off by this many times what a single step may be."""
 
@@ -78,71 +82,107 @@ class _Column:
         self, cell: Cell, weights: LayerWeights, x: Array, valid: Flags | None, direction: str, dtype: np.dtype[np.floating]
     ) -> None:
         self.cell, self.dtype, self.backwards = cell, dtype, direction == REVERSE
+        self.weights = weights.astype(dtype)
         self.valid = None if valid is None else self._in_order(valid)
-        self.scope = Scope(cell, weights.astype(dtype))
         self.x = self._in_order(x).astype(dtype, copy=False)
-        self.input_terms = self.scope.input_terms(self.x)
+        self.steps, self.batch = self.x.shape[:2]
         self.initial: dict[str, Array] = {}
-        self.before: dict[str, Array] = {}
+        self.known: dict[str, Array] = {}
         self.now: dict[str, Array] = {}
 
     def start(self, state: str, initial: Array, known: Array | None) -> None:
         """Give a state's value at t = 0 and, to force it, its whole sequence."""
         self.initial[state] = initial.astype(self.dtype, copy=False)
         if known is not None:
-            self.before[state] = self._a_step_before(state, self._in_order(known).astype(self.dtype, copy=False))
+            self.known[state] = self._in_order(known)
 
     def run(self) -> None:
-        """Compute every step of the cell for every t."""
-        self.known = tuple(self.before)
-        plan = schedule(self.cell, self.known)
-        self._at_once(plan.ahead)
-        self._scan(plan.scan)
-        self._at_once(plan.behind)
+        """Compute every step of the cell for every t, block by block."""
+        _, hidden, output = self.weights.W_hh.shape
+        bias, padded = self.weights.b_hh is not None, self.valid is not None
+        program = compiled(self.cell, tuple(self.known), (hidden, output), bias=bias, padded=padded)
+        kept = self._memory(program)
+        still = self._matrices(program)
+        length = min(max(BLOCK // self.batch, 1), self.steps)
+        work: dict[str, Array] = {}
+        for name in program.widths.keys() - program.kept.keys():
+            array = np.empty(((1 if name in program.each_step else length) * self.batch, program.widths[name]), self.dtype)
+            (still if name in program.each_step else work)[name] = array
+        for first in range(0, self.steps, length):
+            last = min(first + length, self.steps)
+            rows = slice(first * self.batch, last * self.batch)
+            arrays = still | {name: array[rows] for name, array in kept.items()} | self._given(first, last, kept)
+            arrays |= {name: array[: rows.stop - rows.start] for name, array in work.items()}
+            arrays |= {name: arrays[whole][:, columns] for name, (whole, columns) in program.columns.items()}
+            program.run(self.batch, **{name: arrays[name] for name in program.names})
+        for name, symbols in program.kept.items():
+            array = kept[name].reshape(self.steps, self.batch, len(symbols), -1)
+            self.now |= {symbol: array[:, :, place] for place, symbol in enumerate(symbols)}
 
-    def _at_once(self, steps: tuple[Step, ...]) -> None:
-        self.scope.enter(self.input_terms, self.now, self.before)
-        for step in steps:
-            self.now[step.symbol] = evaluate(step.expression, self.scope)
+    def _memory(self, program: Program) -> dict[str, Array]:
+        """What the program keeps, (T·B, ·) each; in one piece, which the system hands out faster than many."""
+        rows, ends = self.steps * self.batch, accumulate(program.widths[name] for name in program.kept)
+        memory = np.empty(rows * sum(program.widths[name] for name in program.kept), self.dtype)
+        return {
+            name: memory[rows * (end - program.widths[name]) : rows * end].reshape(rows, -1)
+            for name, end in zip(program.kept, ends, strict=True)
+        }
 
-    def _scan(self, steps: tuple[Step, ...]) -> None:
-        carried = {state: self.initial[state] for state in self.cell.states if state not in self.before}
-        ready = self.now
-        found: dict[str, list[Array]] = {step.symbol: [] for step in steps}
-        for t, input_terms in enumerate(self.input_terms):
-            now = {symbol: array[t] for symbol, array in ready.items()}
-            before = {state: array[t] for state, array in self.before.items()}
-            self.scope.enter(input_terms, now, before | carried)
-            for step in steps:
-                now[step.symbol] = evaluate(step.expression, self.scope)
-                found[step.symbol].append(now[step.symbol])
-            for state, previous in carried.items():
-                carried[state] = now[state] if self.valid is None else np.where(self.valid[t, :, None], now[state], previous)
-        self.now = ready | {symbol: np.stack(values) for symbol, values in found.items()}
-        for state in carried:
-            self.before[state] = self._a_step_before(state, self.now[state])
+    def _matrices(self, program: Program) -> dict[str, Array]:
+        """Matrices (N, gates·H) and biases (1, gates·H), in the program's order of gates, and its numbers."""
+        weights = self.weights
+        arrays: dict[str, Array] = {name: np.full((), value, self.dtype) for name, value in program.constants.items()}
+        for name, gates in program.matrices.items():
+            W, b = (weights.W_ih, weights.b_ih) if name == "x" else (weights.W_hh, weights.b_hh)
+            places = [self.cell.gates.index(gate) for gate in gates]
+            arrays[f"W_{name}"] = np.ascontiguousarray(W[places].reshape(-1, W.shape[2]).T)
+            if b is not None:
+                arrays[f"b_{name}"] = b[places].reshape(1, -1)
+        if weights.W_hr is not None:
+            arrays["W_r"] = np.ascontiguousarray(weights.W_hr.T)
+        return arrays
+
+    def _given(self, first: int, last: int, kept: Mapping[str, Array]) -> dict[str, Array]:
+        """What a block of steps reads: x, the known states of the steps before and, of the others, where they start."""
+        rows = (last - first) * self.batch
+        given = {"x": np.ascontiguousarray(self.x[first:last]).reshape(rows, -1)}
+        for state, initial in self.initial.items():
+            if state in self.known:
+                before = self._before(state, self.known[state], first, last).reshape(rows, -1)
+            else:
+                before = kept[state][(first - 1) * self.batch : first * self.batch] if first else initial
+            given[f"{state}_before"] = before
+        if self.valid is not None:
+            given["ended"] = ~self.valid[first:last].reshape(rows, 1)
+        return given
 
     def quantities(self) -> dict[str, Array]:
         """Every gate and state, (T, B, ·) in input-time order, NaN where a step does not exist."""
-        return {symbol: self._in_input_order(array) for symbol, array in self.now.items()}
+        return {symbol: self._in_input_order(self.now[symbol]) for symbol in self.cell.symbols}
 
     def terms(self) -> dict[str, Array]:
         """The affine terms of every gate, likewise."""
-        self.scope.enter(self.input_terms, self.now, self.before)
+        scope = Scope(self.cell, self.weights)
+        scope.enter(scope.input_terms(self.x), self.now, self.before)
         names = {Op.INPUT_TERM: input_term_symbol, Op.RECURRENT_TERM: recurrent_term_symbol}
         return {
-            names[leaf.op](leaf.name): self._in_input_order(evaluate(leaf, self.scope))
+            names[leaf.op](leaf.name): self._in_input_order(evaluate(leaf, scope))
             for step in self.cell.steps
             for leaf in step.expression.walk()
             if leaf.op in names
         }
+
+    @property
+    def before(self) -> dict[str, Array]:
+        """Every state a step before, (T, B, ·)."""
+        return {state: self._before(state, self.known.get(state, self.now[state]), 0, self.steps) for state in self.cell.states}
 
     def bounds(self, rounding: Format, inherited: Array | None) -> dict[str, Array]:
         """What rounding can do to every gate and state, likewise; `inherited` is what it can have done to x."""
 
         def bounded(known: Collection[str], x_error: Array | None) -> dict[str, Array]:
             x = Bounded(self.x, np.zeros_like(self.x) if x_error is None else self._in_order(x_error))
-            return error_bounds(self.cell, self.scope.weights, x, self.before, known, self.valid, rounding)
+            return error_bounds(self.cell, self.weights, x, self.before, known, self.valid, rounding)
 
         found = bounded(self.known, inherited)
         if "h" not in self.known:
@@ -151,19 +191,21 @@ class _Column:
             found = {symbol: np.minimum(bound, TRAJECTORY * single[symbol]) for symbol, bound in found.items()}
         return {symbol: self._in_input_order(array) for symbol, array in found.items()}
 
-    def _a_step_before(self, state: str, sequence: Array) -> Array:
-        """The sequence one step late: its initial value first, and again wherever the step before does not exist."""
-        initial = self.initial[state]
-        earlier = sequence[:-1]
+    def _before(self, state: str, sequence: Array, first: int, last: int) -> Array:
+        """The state before each step of a block: its initial value at first, and wherever the step before does not exist."""
+        before = np.empty((last - first, *sequence.shape[1:]), self.dtype)
+        begun = max(first, 1)
+        before[: begun - first] = self.initial[state]
+        before[begun - first :] = sequence[begun - 1 : last - 1]
         if self.valid is not None:
-            earlier = np.where(self.valid[:-1, :, None], earlier, initial)
-        return np.concatenate([initial[None], earlier])
+            np.copyto(before[begun - first :], self.initial[state], where=~self.valid[begun - 1 : last - 1, :, None])
+        return before
 
     def _in_order(self, sequence: Any) -> Any:
         return sequence[::-1] if self.backwards else sequence
 
     def _in_input_order(self, sequence: Array) -> Array:
         if self.valid is not None:
-            sequence = np.where(self.valid[..., None], sequence, self.dtype.type(np.nan))
-        ordered: Array = np.ascontiguousarray(self._in_order(sequence))
+            np.copyto(sequence, self.dtype.type(np.nan), where=~self.valid[..., None])
+        ordered: Array = self._in_order(sequence)
         return ordered
