@@ -52,7 +52,7 @@ def _row(kind: Any, info: OptionInfo, default: Any) -> str:
     values = "|".join(choice.value for choice in words[0]) if words else info.metavar
     stated = info.show_default if isinstance(info.show_default, str) else ""
     shown = stated or ("" if default is None or default is False else str(default))
-    value = f" `{values}`".replace("|", "\\|") if values else ""
+    value = " " + " or ".join(f"`{word}`" for word in values.split("|")) if values else ""
     return f"| {names}{value} | {info.help} | {f'`{shown}`' if shown else ''} |"
 
 
@@ -64,7 +64,7 @@ def cells_page() -> str:
         "These are the declarations in `rnntrace/equations/cells.py`, which the replay computes. At step t a cell reads the",
         "input xₜ and the states of the step before. W_ig is the block of `weight_ih` that belongs to gate g, W_hg that of",
         "`weight_hh`, b_ig and b_hg their biases; blocks stand in the order of the gates, from top to bottom. ⊙ multiplies",
-        "element by element, σ is the sigmoid.",
+        "element by element, σ is the sigmoid. Below each table stands the same for LaTeX.",
         "",
     ]
     for cell in CELLS:
