@@ -243,7 +243,7 @@ NO_MODULE = [
     (zeros(**WHOLE, weight_hr_l0=(2, 2)), ("weight_hr_l0 of shape (2, 2)", "below the hidden size 2", "not 2")),
     (zeros(weight_ih_l0=(12, 3), weight_hh_l0=(12, 1), weight_hr_l0=(1, 4)), ("weight_hr_l0 of shape (1, 4)", "GRU")),
     (zeros(weight_ih=(8, 3), weight_hh=(8, 1), weight_hr=(1, 2)), ("weight_hr of shape (1, 2)", "LSTMCell")),
-    (zeros(**WHOLE, weight_ih_l5000=(8, 2)), ("5001 layers", "1000")),
+    (zeros(**WHOLE, weight_ih_l5000=(8, 2)), ("5001 layers", "1,000")),
 ]
 
 
