@@ -28,7 +28,12 @@ def interrupt(*_: object, **__: object) -> None:
 def test_an_interrupt_is_130(place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Whether while computing, printing or writing: nothing half written, one word and no traceback."""
     monkeypatch.setattr(place, interrupt)
-    answer = ask(capsys, "run", "rnn", "--seed", "1", "--output", "out.txt")
+    # A shell that runs the tests in the background has the signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        answer = ask(capsys, "run", "rnn", "--seed", "1", "--output", "out.txt")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (answer.code, answer.out, answer.err) == (130, "", "rnntrace: interrupted\n")
     assert list(Path().iterdir()) == []
 
