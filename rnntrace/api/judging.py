@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rnntrace.api.displayed import DisplayedResult
-from rnntrace.api.mistaken import with_blindness, with_mistakes
 from rnntrace.engine.compare import Comparison, Place, Verdict, judge
 from rnntrace.engine.quantities import pair_outputs, pair_up
 from rnntrace.engine.replay import replay
@@ -115,8 +114,14 @@ def _asked_of(result: DisplayedResult, judging: Judging) -> DisplayedResult:
     # A mistaken trajectory has no bound on its rounding, and none is needed to see the mistake.
     tolerance = make_tolerance("torch", result.spec.dtype, judging.rtol, judging.atol)
     if judging.blind:
+        from rnntrace.api.mistaken import with_blindness
+
         result = with_blindness(result, tolerance)
-    return with_mistakes(result, judging.mistakes, tolerance) if judging.mistakes else result
+    if judging.mistakes:
+        from rnntrace.api.mistaken import with_mistakes
+
+        result = with_mistakes(result, judging.mistakes, tolerance)
+    return result
 
 
 def _if_drift(comparison: Comparison, free: Trace, again: Trace, tolerance: Tolerance) -> Comparison:

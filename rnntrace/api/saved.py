@@ -1,15 +1,14 @@
 """`save` and `open_trace`: a trace on disk and back, whole or not at all."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rnntrace.api.displayed import DisplayedResult
 from rnntrace.engine.compare import Comparison, Difference, Place, Verdict
-from rnntrace.engine.mistakes import catalogue
 from rnntrace.engine.tolerance import Tolerance
 from rnntrace.engine.trace import Key, Trace, input_term_symbol, recurrent_term_symbol
 from rnntrace.errors import FileError, show
@@ -24,6 +23,9 @@ from rnntrace.model.weights import LayerWeights, Weights
 from rnntrace.report.result import Result
 from rnntrace.report.run import document
 from rnntrace.report.table import SCHEMA
+
+if TYPE_CHECKING:
+    from rnntrace.engine.mistakes import Mistake
 
 
 def save(result: Result, path: str | Path) -> None:
@@ -115,7 +117,6 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> Result:
     for name, values in observation.outputs.items():
         if trace.outputs[name].shape != values.shape:
             raise ValueError(name)
-    known = {mistake.id: mistake for mistake in catalogue(spec.cell)}
     return DisplayedResult(
         spec,
         _weights(groups["weights"]),
@@ -128,8 +129,18 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> Result:
         metadata["seed"],
         {name: show(word) for name, word in metadata["origin"].items()},
         tuple(metadata["warnings"]),
-        tuple(known[mistake["id"]] for mistake in metadata.get("mistakes", ())),
+        _mistakes(spec, metadata.get("mistakes", ())),
     )
+
+
+def _mistakes(spec: ModuleSpec, saved: Sequence[Mapping[str, Any]]) -> tuple["Mistake", ...]:
+    """Those of the catalogue that were saved, by id; few traces have any."""
+    if not saved:
+        return ()
+    from rnntrace.engine.mistakes import catalogue
+
+    known = {mistake.id: mistake for mistake in catalogue(spec.cell)}
+    return tuple(known[mistake["id"]] for mistake in saved)
 
 
 def _by_key(arrays: Mapping[str, Array]) -> dict[Key, Array]:

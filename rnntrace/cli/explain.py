@@ -98,16 +98,11 @@ def explain(
 ) -> int:
     """Show the equations of a module, and which part of which array is whose; with --at, the same with numbers put in."""
     given = set(_given(locals()))
-    from rnntrace.api.compare_one import Told
-    from rnntrace.api.explain import explain as derive
-    from rnntrace.api.explain import read_module
-    from rnntrace.api.load import load_weights
     from rnntrace.api.sources import read_sources
     from rnntrace.cli.output import Look, emit
     from rnntrace.model.conventions import TORCH
     from rnntrace.model.module import Module
     from rnntrace.model.spec import ModuleSpec, parse_kind
-    from rnntrace.report.derivation import derivation_report
     from rnntrace.report.explain import equations_report
     from rnntrace.report.layouts import convention_named
 
@@ -134,6 +129,9 @@ def explain(
     )
     found: Module | None = None
     if is_file:
+        from rnntrace.api.compare_one import Told
+        from rnntrace.api.explain import read_module
+
         found = read_module(what, Told(module, nonlinearity, batch_first, dropout, tuple(names or ())))
         spec = found.spec
     else:
@@ -154,6 +152,10 @@ def explain(
     if at is None:
         report = equations_report(spec, convention_named(framework or (found.layout if found else TORCH)))
     else:
+        from rnntrace.api.explain import explain as derive
+        from rnntrace.api.load import load_weights
+        from rnntrace.report.derivation import derivation_report
+
         own = found.weights if found else load_weights(weights, spec) if weights is not None else None
         report = derivation_report(derive(spec, at, sources, own, distribution=dist, seed=seed, top=top, back=back), digits)
     emit(report, Look(format, quiet=False, color=color, digits=digits, max_rows=max_rows), output)

@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnntrace.engine.blindness import Blindness
-from rnntrace.engine.mistakes import Mistake
 from rnntrace.errors import UsageError
 from rnntrace.report.result import Result
 from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
 
+if TYPE_CHECKING:
+    from rnntrace.engine.blindness import Blindness
+    from rnntrace.engine.mistakes import Mistake
 
-def mistakes_report(catalogues: Mapping[str, Sequence[Mistake]], family: str | None) -> Report:
+
+def mistakes_report(catalogues: Mapping[str, Sequence["Mistake"]], family: str | None) -> Report:
     """Every mistake by kind, or those of one family. Raises UsageError for a family that there is not."""
     found = [mistake for mistakes in catalogues.values() for mistake in mistakes if family in (None, mistake.family)]
     if not found:
@@ -29,13 +31,13 @@ def mistakes_report(catalogues: Mapping[str, Sequence[Mistake]], family: str | N
     )
 
 
-def _table(title: str, mistakes: Sequence[Mistake]) -> Table:
+def _table(title: str, mistakes: Sequence["Mistake"]) -> Table:
     says = [mistake.says + (f" ({', '.join(mistake.frameworks)})" if mistake.frameworks else "") for mistake in mistakes]
     columns = [_words("id", [mistake.id for mistake in mistakes]), _words("what went wrong, and where it comes from", says)]
     return Table(title, tuple(columns))
 
 
-def told(mistake: Mistake) -> dict[str, Any]:
+def told(mistake: "Mistake") -> dict[str, Any]:
     """A mistake in JSON."""
     return {
         "id": mistake.id,
@@ -57,7 +59,7 @@ def blind_tables(result: Result) -> tuple[Table, ...]:
     return (Table("blind to, judged by the outputs alone", columns),)
 
 
-def blind_document(blind: Blindness) -> dict[str, Any]:
+def blind_document(blind: "Blindness") -> dict[str, Any]:
     """The same in JSON."""
     mistakes = [{**told(spot.mistake), "shown_by": spot.shown_by} for spot in blind.spots]
     return {"possible": blind.possible, "mistakes": mistakes}

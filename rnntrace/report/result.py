@@ -2,16 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from rnntrace.engine.blindness import Blindness
 from rnntrace.engine.compare import Comparison, Verdict
-from rnntrace.engine.mistakes import Mistake
 from rnntrace.engine.trace import Key, Trace
 from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs, to_own_layout
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
+
+if TYPE_CHECKING:
+    # Few results have any.
+    from rnntrace.engine.blindness import Blindness
+    from rnntrace.engine.mistakes import Mistake
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,8 +40,8 @@ class Result:
     seed: int | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    mistakes: tuple[Mistake, ...] = ()
-    blind: Blindness | None = None
+    mistakes: "tuple[Mistake, ...]" = ()
+    blind: "Blindness | None" = None
 
     def __repr__(self) -> str:
         return f"<Result {self.verdict}: {self.trace.summary}>"
