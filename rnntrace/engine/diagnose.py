@@ -85,7 +85,12 @@ def diagnose(case: Case, expected: Outputs, tolerance: Tolerance, *, seconds: fl
     nearest = None
     if not search.answers:
         nearest = search.nearest(before)
-        pairs = (sorted(pair, key=possible.index) for pair in combinations(mistakes, 2) if pair[0].family != pair[1].family)
+        place = {mistake.id: number for number, mistake in enumerate(possible)}
+        pairs = (
+            sorted(pair, key=lambda mistake: place[mistake.id])
+            for pair in combinations(mistakes, 2)
+            if pair[0].family != pair[1].family
+        )
         search.try_all(map(tuple, pairs))
     answers = _as_good(search.answers, search.fit)
     apart = told_apart_by(case, [answer.mistakes for answer in answers], tolerance) if len(answers) > 1 else ""

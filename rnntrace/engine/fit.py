@@ -28,6 +28,7 @@ class Fit:
     """
 
     expected: Mapping[str, NDArray[np.float64]]
+    allowed: Mapping[str, NDArray[np.float64]]
     tolerance: Tolerance
     coarse: str = ""
 
@@ -36,12 +37,18 @@ class Fit:
         """What the outputs of a module of this format are judged by."""
         given = {name: values.astype(np.float64) for name, values in expected.items()}
         coarse, error = _coarseness(expected.values(), dtype)
-        return cls(given, replace(tolerance, atol=max(tolerance.atol, error)), coarse)
+        tolerance = replace(tolerance, atol=max(tolerance.atol, error))
+        # What is infinite is not within tolerance of everything.
+        allowed = {name: np.nan_to_num(tolerance.allowed(values)) for name, values in given.items()}
+        return cls(given, allowed, tolerance, coarse)
 
     def part(self, names: Collection[str], steps: int, items: int) -> "Fit":
         """The first steps of the output, if it is among the names, and the first items of all of them."""
-        part = {name: self.expected[name][: steps if name == "output" else None, :items] for name in names}
-        return replace(self, expected=part)
+
+        def first(arrays: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+            return {name: arrays[name][: steps if name == "output" else None, :items] for name in names}
+
+        return replace(self, expected=first(self.expected), allowed=first(self.allowed))
 
     def difference(self, outputs: Outputs | None) -> float:
         """The largest difference; infinite where one side alone is not finite, or a shape is another one."""
@@ -65,7 +72,7 @@ class Fit:
         # The same infinity, or NaN, on both sides is no difference.
         delta = np.where((found == expected) | (np.isnan(found) & np.isnan(expected)), 0.0, delta)
         worst = float(np.where(np.isnan(delta), np.inf, delta).max(initial=0.0))
-        return worst, worst < np.inf and bool((delta <= np.nan_to_num(self.tolerance.allowed(expected))).all())
+        return worst, worst < np.inf and bool((delta <= self.allowed[name]).all())
 
 
 def _coarseness(arrays: Collection[Array], dtype: Dtype) -> tuple[str, float]:

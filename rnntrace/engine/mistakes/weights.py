@@ -31,14 +31,15 @@ def _gate_orders(cell: Cell, kind: str) -> Iterator[Mistake]:
     """Every order of the blocks but the right one; those of frameworks first."""
     orders = ["".join(order) for order in permutations(cell.gates) if order != cell.gates]
     known = {order: _frameworks(cell, order) for order in orders}
+    right = " ".join(cell.gates)
     for order in sorted(orders, key=lambda order: not known[order]):
         # The candidate of an LSTM is called c nearly everywhere but in torch.
         name = order.replace("g", "c")
-        spaced = " ".join(order)
+        spaced, blocks = " ".join(order), [order.index(gate) for gate in cell.gates]
         yield Mistake(
             id=f"{kind}.gate-order.{name}",
-            says=f"the blocks of gates were read in the order {spaced}, and lie in the order {' '.join(cell.gates)}",
-            fix=f"take the blocks of rows of weights and biases in the order {' '.join(cell.gates)}",
+            says=f"the blocks of gates were read in the order {spaced} instead of {right}",
+            fix=f"read them as {right}; or, if the weights do lie as {spaced}, make {right} of it by taking blocks {blocks}",
             change=_rearranged(lambda array, order=order: array[[order.index(gate) for gate in cell.gates]]),  # type: ignore[misc]
             frameworks=known[order],
         )
@@ -59,18 +60,11 @@ def _interleaved(cell: Cell, kind: str) -> Iterator[Mistake]:
         """The other way round."""
         return array.swapaxes(0, 1).reshape(array.shape)
 
-    unit_by_unit, block_by_block = (
-        f"unit by unit ({spaced} of unit 0, then of unit 1)",
-        "gate by gate (all rows of one gate first)",
-    )
-    for name, change, says, fix in (
-        ("read", apart, f"rows were read {unit_by_unit}, and lie {block_by_block}", "take a block of H rows for each gate"),
-        (
-            "stored",
-            together,
-            f"rows were read {block_by_block}, and lie {unit_by_unit}",
-            f"take one row in {gates} for each gate",
-        ),
+    by_unit = f"unit by unit ({spaced} of unit 0, then of unit 1)"
+    fix = f"take a block of H rows for each gate; or, if rows do lie unit by unit, one row in {gates}"
+    for name, change, says in (
+        ("read", apart, f"rows were read {by_unit} instead of gate by gate"),
+        ("stored", together, f"rows were put {by_unit}, and then read gate by gate"),
     ):
         yield Mistake(
             id=f"{kind}.interleaved.{name}",
