@@ -66,6 +66,7 @@ def main() -> int:
 
 def pages() -> Iterator[tuple[Path, str]]:
     """Every page with its generated parts as they should be, and every picture."""
+    from patterns import mistakes_page
     from reference import cells_page, cli_page
     from terminal import WIDTH as NARROW
     from terminal import pictures
@@ -73,8 +74,9 @@ def pages() -> Iterator[tuple[Path, str]]:
     images = ROOT / "docs" / "images"
     yield ROOT / "docs" / "cli.md", cli_page()
     yield ROOT / "docs" / "cells.md", cells_page()
+    yield ROOT / "docs" / "mistakes.md", mistakes_page()
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        if path.name not in ("cli.md", "cells.md"):
+        if path.name not in ("cli.md", "cells.md", "mistakes.md"):
             text, drawn = with_outputs(path.read_text(encoding="utf-8"))
             yield path, text
             yield from ((images / name, svg) for name, svg in drawn.items())

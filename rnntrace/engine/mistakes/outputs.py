@@ -73,7 +73,7 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
         yield Mistake(
             f"{kind}.reading.c_n-as-h_n",
             "h_n and c_n were exchanged",
-            "take the pair as (h, c): so give it torch and Keras, while TF1 and flax give (c, h)",
+            "take the pair as (h, c), as torch and Keras give it; TF1 and flax give (c, h)",
             where(lambda case: not case.spec.proj_size),
             lambda case, outputs: {**outputs, "h_n": outputs["c_n"], "c_n": outputs["h_n"]},
             frameworks=("flax linen", "TF1 BasicLSTMCell"),

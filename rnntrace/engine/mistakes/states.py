@@ -56,7 +56,7 @@ def _states(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
         yield Mistake(
             f"{kind}.state.swapped",
             "h0 and c0 were exchanged",
-            "give the pair as (h, c): so have it torch, Keras and equinox, while TF1 and flax have (c, h)",
+            "give the pair as (h, c), as torch, Keras and equinox have it; TF1 and flax have (c, h)",
             initial(swapped),
             frameworks=("flax linen", "TF1 BasicLSTMCell"),
             needs="an h0 and a c0 of one size that differ (--h0 random)",
