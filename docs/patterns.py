@@ -1,6 +1,7 @@
 """The page of mistakes: every one in words, and how it shows in the numbers of one module."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from reference import GENERATED
@@ -14,7 +15,7 @@ from rnntrace.model.weights import LayerWeights, Weights
 STEPS, BATCH, SIZE = 6, 3, 5
 SHOWS = 1e-9
 """From this difference on a mistake shows; right replays in float64 are within 1e-15."""
-TURNS: tuple[dict[str, object], ...] = (
+TURNS: tuple[dict[str, Any], ...] = (
     {},
     {"states": True},
     {"num_layers": 2, "bidirectional": True, "states": True},
@@ -30,21 +31,17 @@ def mistakes_page() -> str:
     lines = [
         "# Mistakes",
         "",
-        "These are the mistakes that `rnntrace diagnose` looks for, that `rnntrace run KIND --mistake ID` makes on purpose, and",
-        "that `--blind` asks a pass about. They are the declarations in `rnntrace/engine/mistakes/`. Each was measured on a module",
-        f"in float64 with weights as torch draws them, {SIZE} inputs, {SIZE} units, {STEPS} steps and {BATCH} items, from states of",
-        "zero. Where it cannot be seen there, *needs* says what it takes, and it was measured with that. *first* is the step at",
-        "which the output first differs, *then* how much it differs there and at the last step; a dash says that the final states",
-        "alone differ. A right replay differs by less than 1e-15.",
+        "These are the mistakes that `rnntrace diagnose` looks for, that `rnntrace run KIND --mistake ID` makes on purpose,",
+        "and that `--blind` asks a pass about: the declarations in `rnntrace/engine/mistakes/`. Each was measured in float64, on",
+        f"weights as torch draws them, with {SIZE} inputs, {SIZE} units, {STEPS} steps, {BATCH} items and initial states of zero,",
+        "or with what it needs to be seen: initial states, two directions, layers, lengths. *first* is the step at which the",
+        "output first differs, *then* the largest difference there and at the last step. A dash says that the final states alone",
+        "differ. A right replay is within 1e-15.",
         "",
     ]
     for kind in ("RNN", "LSTM", "GRU"):
-        lines += [
-            f"## {kind}",
-            "",
-            "| id | what went wrong | how to mend it | seen in | needs | first | then |",
-            "|---|---|---|---|---|---|---|",
-        ]
+        headings = "| id | what went wrong | how to mend it | seen in | first | then |"
+        lines += [f"## {kind}", "", headings, "|---|---|---|---|---|---|"]
         lines += [_row(mistake, kind) for mistake in catalogue(_case(kind).cell)]
         lines.append("")
     lines += [
@@ -59,7 +56,7 @@ def mistakes_page() -> str:
 
 def _row(mistake: Mistake, kind: str) -> str:
     first, then = _measured(mistake, kind)
-    words = (mistake.says, mistake.fix, ", ".join(mistake.frameworks), mistake.needs, first, then)
+    words = (mistake.says, mistake.fix, ", ".join(mistake.frameworks), first, then)
     return f"| `{mistake.id}` | " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
 
 
@@ -83,10 +80,10 @@ def _measured(mistake: Mistake, kind: str) -> tuple[str, str]:
 
 
 def _case(
-    kind: str, *, states: bool = False, lengths: tuple[int, ...] | None = None, scale: float = 1.0, **options: object
+    kind: str, *, states: bool = False, lengths: tuple[int, ...] | None = None, scale: float = 1.0, **options: Any
 ) -> Case:
     """A module and its signals, always the same; `scale` multiplies the initial cell state."""
-    spec = ModuleSpec(kind=kind, input_size=SIZE, hidden_size=SIZE, dtype="float64", **options)  # type: ignore[arg-type]
+    spec = ModuleSpec(kind=kind, input_size=SIZE, hidden_size=SIZE, dtype="float64", **options)
     generator = np.random.default_rng(0)
 
     def block(*shape: int) -> Array:
