@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commandline import ask, refused
 from torch import nn
 
 import rnntrace
@@ -276,6 +277,19 @@ def test_two_files_of_weights_that_differ(two_files: Path, capsys: pytest.Captur
     assert captured.err == "rnntrace: warning: layer 0, reverse: W_hf differs by up to 0.001\n"
     # From h0 = 0 a recurrent weight cannot show at the first step, which in the reverse direction is t = 4.
     assert "FAIL  first at f (forget gate), layer 0, reverse, t=3, item 0, unit 1" in captured.out
+
+
+def test_one_module_of_a_model_beside_the_same_weights_alone(two_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file of one module needs no --module, in either place, if the other file holds the one asked for."""
+    module = nn.GRU(3, 4)
+    torch.save(module.state_dict(), two_files / "alone.pt")
+    torch.save(nn.ModuleDict({"encoder": module, "decoder": nn.LSTM(3, 4)}).state_dict(), two_files / "model.pt")
+    for names in (("model.pt", "alone.pt"), ("alone.pt", "model.pt")):
+        answer = ask(capsys, "compare", *(two_files / name for name in names), "--module", "encoder", "--seed", "1", "-q")
+        assert (answer.code, answer.out.split()[0]) == (0, "IDENTICAL"), answer
+    files = two_files / "model.pt", two_files / "alone.pt"
+    assert refused(capsys, "compare", *files, "--module", "enc").endswith("choose one of encoder, decoder")
+    assert refused(capsys, "compare", files[1], "--module", "enc").endswith("choose one of (no prefix)")
 
 
 def test_two_files_on_a_given_input_need_no_torch(two_files: Path) -> None:

@@ -267,6 +267,17 @@ def test_what_the_weights_alone_do_not_tell_can_be_said(keras: Any, capsys: pyte
         refused(capsys, "compare", written(model, ".keras"), *judged, *arguments)
 
 
+def test_one_of_two_files_tells_the_direction(keras: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whichever comes first; the weights alone are taken for forward, which is another module."""
+    model = sequential(keras, [keras.layers.SimpleRNN(4, go_backwards=True, return_sequences=True)])
+    files = written(model, ".keras"), written(model, ".weights.h5")
+    assert "they are different modules" in refused(capsys, "compare", *files)
+    for pair in (files, files[::-1]):
+        answer = ask(capsys, "compare", *pair, "--go-backwards", "--seed", "1", "-q")
+        assert (answer.code, answer.out.split()[0]) == (0, "IDENTICAL"), answer
+    assert "--go-backwards belongs to" in refused(capsys, "compare", files[0], files[0], "--go-backwards")
+
+
 @pytest.mark.parametrize("how", [".keras", ".h5"])
 def test_functional_models_are_stacked_by_who_reads_whom(how: str, keras: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Two branches, one of two layers through a Dropout and one alone, listed in an order that is not theirs."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from rnntrace.api.compare_one import Modules, Told, compare_with_expected, compare_with_torch, read_weights
+from rnntrace.api.compare_one import Modules, Told, compare_with_expected, compare_with_torch, read_files
 from rnntrace.api.compare_two import compare_traces, compare_weights, is_trace
 from rnntrace.api.judging import Judging
 from rnntrace.api.sources import Sources, read_sources
@@ -57,12 +57,11 @@ def compare(
         raise UsageError(f"unknown framework {framework!r}: torch is the one there is")
     if other is not None and is_trace(file):
         return Compared(compare_traces(file, other, judging), {})
-    modules = read_weights(file, told)
+    modules, *second = read_files([file] if other is None else [file, other], told)
     signals = sources(batch_first=any(module.spec.batch_first for module in modules.values()))
     if other is not None:
         names = label(file), label(other)
-        second = read_weights(other, told)
-        results = compare_weights(modules, second, signals, judging, names, distribution=distribution, seed=seed)
+        results = compare_weights(modules, second[0], signals, judging, names, distribution=distribution, seed=seed)
     elif expected is not None:
         results = compare_with_expected(modules, signals, judging, expected)
         if framework is not None:

@@ -1,6 +1,6 @@
 """`compare` with one file: saved weights beside torch, and saved weights against given outputs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,23 +35,45 @@ class Told:
 
 
 def read_weights(source: str, told: Told) -> Modules:
-    """The modules to compare by prefix, with what the file cannot tell as it is given.
+    """The modules of one file by prefix: see `read_files`."""
+    (modules,) = read_files([source], told)
+    return modules
 
-    Raises UsageError if there is no module of that prefix, or a nonlinearity is given where the file leaves none open.
+
+def read_files(sources: Sequence[str], told: Told) -> list[Modules]:
+    """The modules to compare by prefix, file by file, with what the files cannot tell as it is given.
+
+    A file of one module beside the one that holds `told.module` means that, whatever its prefix. Raises UsageError if there
+    is no module of that prefix, or something is given that the files tell by themselves.
     """
-    modules, _ = read_modules(source, told.names)
+    files: dict[str, Modules] = {source: read_modules(source, told.names)[0] for source in sources}
     if told.module is not None:
-        if told.module not in modules:
-            choices = ", ".join(map(show, modules))
-            raise UsageError(f"{label(source)} holds no module {show(told.module)!r}: choose one of {choices}")
-        modules = {told.module: modules[told.module]}
-    if told.nonlinearity is not None and not any("nonlinearity" in module.assumed for module in modules.values()):
-        rnns = [module for module in modules.values() if module.spec.family == "RNN"]
-        reason = f"says {rnns[0].spec.nonlinearity} itself" if rnns else "holds none"
-        raise UsageError(f"--nonlinearity belongs to RNN, and {label(source)} {reason}: leave it out")
-    if told.go_backwards and not any("direction" in module.assumed for module in modules.values()):
-        raise UsageError(f"--go-backwards belongs to a Keras file of weights alone, and {label(source)} is none: leave it out")
-    return {prefix: _as_told(module, told) for prefix, module in modules.items()}
+        found = any(told.module in modules for modules in files.values())
+        files = {
+            source: modules if found and len(modules) == 1 else _chosen(source, modules, told.module)
+            for source, modules in files.items()
+        }
+    _refuse_needless(files, told)
+    return [{prefix: _as_told(module, told) for prefix, module in files[source].items()} for source in sources]
+
+
+def _chosen(source: str, modules: Modules, prefix: str) -> Modules:
+    if prefix not in modules:
+        choices = ", ".join(show(name) or "(no prefix)" for name in modules)
+        raise UsageError(f"{label(source)} holds no module {show(prefix)!r}: choose one of {choices}")
+    return {prefix: modules[prefix]}
+
+
+def _refuse_needless(files: Mapping[str, Modules], told: Told) -> None:
+    """Raises UsageError if something is told that a file tells by itself; of two, one may tell the direction."""
+    for source, found in files.items():
+        if told.nonlinearity is not None and not any("nonlinearity" in module.assumed for module in found.values()):
+            rnns = [module for module in found.values() if module.spec.family == "RNN"]
+            reason = f"says {rnns[0].spec.nonlinearity} itself" if rnns else "holds none"
+            raise UsageError(f"--nonlinearity belongs to RNN, and {label(source)} {reason}: leave it out")
+    if told.go_backwards and not any("direction" in module.assumed for found in files.values() for module in found.values()):
+        names = " and ".join(map(label, files))
+        raise UsageError(f"--go-backwards belongs to a Keras file of weights alone, and {names} is none: leave it out")
 
 
 def _as_told(module: Module, told: Told) -> Module:
