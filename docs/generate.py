@@ -2,8 +2,8 @@
 
 Generated are: the output below every `$ rnntrace …` line of a ```console block, the ```text block directly below a
 ```python block (which is run in any case), every picture in docs/images that a command or script of its page writes under the
-same name, pictures of the terminal, and whole pages (the CLI reference, the cells). A check compares words and layout exactly
-and numbers closely: the last digit and tiny differences vary between processors and are not compared.
+same name, pictures of the terminal, and whole pages (the CLI reference, the cells, the mistakes). A check compares words and
+layout exactly and numbers closely: the last digit and tiny differences vary between processors and are not compared.
 
 In a console block `| head -n 3` keeps the first lines, `2>&1` shows stderr as well, and `echo $?` prints the last exit code.
 A command that cannot be carried out (exit code 2) stops everything, unless it is shown with `2>&1`.

@@ -10,7 +10,7 @@ from rnntrace.cli.app import app
 from rnntrace.equations.cells import CELLS, Cell
 from rnntrace.equations.notation import LATEX, UNICODE, formula
 
-GENERATED = "<!-- Written by `make docs`; edit docs/reference.py or the code instead. -->\n\n"
+GENERATED = "<!-- Written by `make docs`; edit the code that it reads, or the Python in docs/ that writes it. -->\n\n"
 
 
 def cli_page() -> str:
