@@ -34,9 +34,9 @@ def mistakes_page() -> str:
         "These are the mistakes that `rnntrace diagnose` looks for, that `rnntrace run KIND --mistake ID` makes on",
         "purpose, and that `--blind` asks a pass about: the declarations in `rnntrace/engine/mistakes/`. Each was measured in",
         f"float64, on weights as torch draws them, with {SIZE} inputs, {SIZE} units, {STEPS} steps, {BATCH} items and initial",
-        "states of zero, or with what it needs to be seen: initial states, two directions, layers, lengths. *first* is the step",
-        "at which the output first differs, *then* the largest difference there and at the last step. A dash says that the",
-        "final states alone differ. A right replay is within 1e-15.",
+        "states of zero, or with what it needs to be seen: initial states, two directions, layers, lengths. *first* is the",
+        "step at which the output first differs, *then* the largest difference there and at the last step. A dash says that",
+        "the final states alone differ. A right replay is within 1e-15.",
         "",
     ]
     for kind in ("RNN", "LSTM", "GRU"):
