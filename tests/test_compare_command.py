@@ -239,6 +239,30 @@ def test_two_traces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "FAIL  first at i (input gate), layer 0, forward, t=3, item 0, unit 0" in capsys.readouterr().out
 
 
+def test_two_traces_tell_which_signals_and_weights_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was changed, by how much, and nothing else; the biases that one module lacks, and an input of another size."""
+    torch.manual_seed(0)
+    module, x, h0 = nn.GRU(3, 2), torch.randn(4, 2, 3), torch.zeros(1, 2, 2)
+    rnntrace.save(rnntrace.trace(module, x, h0), tmp_path / "a.npz")
+
+    def told(module: nn.Module, *signals: torch.Tensor) -> list[str]:
+        rnntrace.save(rnntrace.trace(module, *signals), tmp_path / "b.npz")
+        document = json.loads(ask(capsys, "compare", tmp_path / "a.npz", tmp_path / "b.npz", "-f", "json").out)
+        return document["warnings"]
+
+    assert told(module, x, h0) == []
+    assert told(module, x, h0 + 0.5) == ["h0 differs by up to 0.5"]
+    assert told(module, x - 0.25, h0) == ["x differs by up to 0.25"]
+    (shape, *weights) = told(nn.GRU(5, 2, bias=False), torch.zeros(4, 2, 5), h0)
+    assert shape == "x has shape (4, 2, 3) in the first file, and (4, 2, 5) in the other"
+    assert "layer 0, forward: b_hn is in one of the files alone" in weights
+    assert "layer 0, forward: W_in has shape (2, 3) in the first file, and (2, 5) in the other" in weights
+    with torch.no_grad():
+        # The second of the update gate's rows.
+        module.weight_hh_l0[3, 0] += 2
+    assert told(module, x, h0) == ["layer 0, forward: W_hz differs by up to 2"]
+
+
 def test_traces_of_other_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What cannot be compared is refused with both shapes."""
     rnntrace.save(rnntrace.trace(nn.GRU(3, 2), torch.randn(4, 1, 3)), tmp_path / "a.npz")
@@ -279,15 +303,15 @@ def test_two_files_of_weights_that_differ(two_files: Path, capsys: pytest.Captur
     assert "FAIL  first at f (forget gate), layer 0, reverse, t=3, item 0, unit 1" in captured.out
 
 
-def test_one_module_of_a_model_beside_the_same_weights_alone(two_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_module_of_a_model_beside_the_same_weights_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file of one module needs no --module, in either place, if the other file holds the one asked for."""
     module = nn.GRU(3, 4)
-    torch.save(module.state_dict(), two_files / "alone.pt")
-    torch.save(nn.ModuleDict({"encoder": module, "decoder": nn.LSTM(3, 4)}).state_dict(), two_files / "model.pt")
+    torch.save(module.state_dict(), folder / "alone.pt")
+    torch.save(nn.ModuleDict({"encoder": module, "decoder": nn.LSTM(3, 4)}).state_dict(), folder / "model.pt")
     for names in (("model.pt", "alone.pt"), ("alone.pt", "model.pt")):
-        answer = ask(capsys, "compare", *(two_files / name for name in names), "--module", "encoder", "--seed", "1", "-q")
+        answer = ask(capsys, "compare", *(folder / name for name in names), "--module", "encoder", "--seed", "1", "-q")
         assert (answer.code, answer.out.split()[0]) == (0, "IDENTICAL"), answer
-    files = two_files / "model.pt", two_files / "alone.pt"
+    files = folder / "model.pt", folder / "alone.pt"
     assert refused(capsys, "compare", *files, "--module", "enc").endswith("choose one of encoder, decoder")
     assert refused(capsys, "compare", files[1], "--module", "enc").endswith("choose one of (no prefix)")
 

@@ -1,6 +1,6 @@
 """`compare` with two files: two saved traces, or two files of weights on the same input."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from rnntrace.engine.tolerance import make_tolerance
 from rnntrace.errors import UsageError, show
 from rnntrace.files import label, read_tensors
 from rnntrace.frameworks import Observation
-from rnntrace.model.dtypes import DTYPES
+from rnntrace.model.dtypes import DTYPES, Array
 from rnntrace.model.module import Module
 from rnntrace.model.signals import Draw, Inputs, assemble
 from rnntrace.model.spec import ModuleSpec, command_line
@@ -36,7 +36,10 @@ def is_trace(path: str) -> bool:
 
 
 def compare_traces(first: str, second: str, judging: Judging) -> dict[str, Result]:
-    """Two saved traces of the same shape: where the first differs from the second. Raises UsageError and FileError."""
+    """Two saved traces of the same shape: where the first differs from the second, and which signals and weights do.
+
+    Raises UsageError and FileError.
+    """
     mine, theirs = open_trace(first), open_trace(second)
     if {key: array.shape for key, array in mine.trace.columns.items()} != {
         key: array.shape for key, array in theirs.trace.columns.items()
@@ -52,6 +55,11 @@ def compare_traces(first: str, second: str, judging: Judging) -> dict[str, Resul
             replayed_outputs=trace.outputs,
             observation=Observation(OTHER, "", "", 0, label(second), other.outputs, {}, other.columns),
             comparison=judge(quantities, tolerance, DTYPES[dtype]),
+            warnings=(
+                *mine.warnings,
+                *_inputs_apart(mine.inputs, theirs.inputs),
+                *_weights_apart(mine.weights, theirs.weights, mine.spec.cell.gates),
+            ),
         )
     }
 
@@ -98,7 +106,7 @@ def compare_weights(
             judging,
             seed=seed if sources.request.draws else None,
             origin=sources.described(distribution),
-            warnings=[*sources.warnings, *_differences(spec, weights, changed)],
+            warnings=[*sources.warnings, *_weights_apart(weights, changed, spec.cell.gates)],
         )
     return results
 
@@ -129,14 +137,31 @@ def _inputs(spec: ModuleSpec, sources: Sources, distribution: str, seed: int) ->
     return as_seen_by(spec, assemble(spec, sources.request, draw))
 
 
-def _differences(spec: ModuleSpec, mine: Weights, theirs: Weights) -> Iterator[str]:
+def _weights_apart(mine: Weights, theirs: Weights, gates: Sequence[str]) -> Iterator[str]:
     """A sentence for each gate's block of weights that is not the same."""
-    gates = spec.cell.gates
     for (layer, direction), found in mine.columns.items():
-        blocks = zip(found.by_gate(gates), theirs[layer, direction].by_gate(gates), strict=True)
-        for (name, block), (_, other) in blocks:
-            if not np.array_equal(block, other, equal_nan=True):
-                yield f"layer {layer}, {direction}: {name} differs by up to {np.abs(block - other).max():.2g}"
+        blocks, others = dict(found.by_gate(gates)), dict(theirs[layer, direction].by_gate(gates))
+        for name in dict.fromkeys([*blocks, *others]):
+            yield from _apart(f"layer {layer}, {direction}: {name}", blocks.get(name), others.get(name))
+
+
+def _inputs_apart(mine: Inputs, theirs: Inputs) -> Iterator[str]:
+    """A sentence for each signal that is not the same."""
+    for name in ("x", "h0", "c0"):
+        yield from _apart(name, getattr(mine, name), getattr(theirs, name))
+    if mine.lengths != theirs.lengths:
+        yield "the lengths of the sequences differ"
+
+
+def _apart(name: str, mine: Array | None, theirs: Array | None) -> Iterator[str]:
+    if mine is None or theirs is None:
+        if mine is not theirs:
+            yield f"{name} is in one of the files alone"
+    elif mine.shape != theirs.shape:
+        yield f"{name} has shape {mine.shape} in the first file, and {theirs.shape} in the other"
+    elif not np.array_equal(mine, theirs, equal_nan=True):
+        with np.errstate(invalid="ignore", over="ignore"):
+            yield f"{name} differs by up to {np.abs(mine - theirs).max():.2g}"
 
 
 def _coarser(first: ModuleSpec, second: ModuleSpec) -> str:
