@@ -37,6 +37,10 @@ def test_a_changed_line_is_noticed(old: str, new: str) -> None:
     ("old", "new"),
     [
         ("0.6969", "0.6968"),
+        (
+            "FAIL  first at i · 2 of 9 out of tolerance (rtol 0, atol 0)",
+            "FAIL  first at f · 3 of 9 out of tolerance (rtol 0, atol 0)",
+        ),
         ("│ 6.0e-08", "│       0"),
         ("worst |Δ| 6.0e-08 (g)", "worst |Δ| 1.2e-07 (f, t=3)"),
         ("0.7119251", "0.71192515"),
