@@ -1,111 +1,150 @@
-"""How much a replay costs, as ratios against torch's own call in the same run, one thread, interleaved, medians.
+"""How much a replay costs, as ratios of CPU time against a peer in the same run, one thread, medians of interleaved pairs.
 
-    python benchmarks/replay.py            print the table
-    python benchmarks/replay.py --json     print the figures as JSON
+    python benchmarks/replay.py            everything, printed and written to benchmarks/results.json
+    python benchmarks/replay.py torch      one part of it: torch, peers, commands or growth
 
-The lesson-sized case is the one that `rnntrace run` is made for. Whole commands are set against `import torch`, which is most
-of what a short command costs.
+A replay keeps every gate and state; torch's own call, its peer, keeps h alone.
 """
 
 import json
-import os
-import subprocess
 import sys
-import time
+import tracemalloc
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from statistics import median
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
+from measure import Figure, clock, in_turns, table
 
-import torch  # noqa: E402
+# isort: split
+import commands
+import numpy as np
+import peers
+import torch
 
-import rnntrace  # noqa: E402
-from rnntrace.engine.replay import replay  # noqa: E402
+from rnntrace.engine.replay import replay
+from rnntrace.frameworks import torch as framework
+from rnntrace.model.layouts import weights_from_torch
+from rnntrace.model.signals import Inputs
 
-PAIRS = 9
-SIZES = ((50, 1, 3, 8), (50, 1, 3, 2), (1000, 1, 64, 64), (1000, 16, 128, 128), (200, 64, 256, 512))
-"""(T, B, I, H); the first is the lesson-sized case."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line: medians in milliseconds, and the median of the ratios of interleaved pairs."""
-
-    work: str
-    size: str
-    ours_ms: float
-    peer_ms: float
-    ratio: float
+SIZES = ((50, 1, 3, 2), (1000, 1, 64, 64), (1000, 16, 128, 128), (200, 64, 256, 512), (1000, 64, 256, 256))
+"""(T, B, I, H)"""
+FORCED = {"LSTM": (0.5, 0.9, 1.3, 1.4, 1.5), "GRU": (0.2, 0.1, 0.7, 1.0, 1.0), "RNN": (0.2, 0.1, 0.7, 1.0, 1.0)}
+FREE = {"LSTM": (2.0, 3.0, 2.0, 1.7, 1.5), "GRU": (1.2,) * 5, "RNN": (1.2,) * 5}
+"""What is aimed at, by kind, size after size."""
 
 
-def clock(work: Callable[[], object]) -> float:
-    """Milliseconds of one call."""
-    start = time.perf_counter()
-    work()
-    return 1e3 * (time.perf_counter() - start)
+class Case:
+    """A module of torch on random input, and what a replay of it takes."""
+
+    def __init__(self, kind: str, size: tuple[int, int, int, int], layers: int = 1) -> None:
+        T, B, I, H = size
+        torch.manual_seed(0)
+        self.module, self.x = getattr(torch.nn, kind)(I, H, layers), torch.randn(T, B, I)
+        spec = framework.spec_of(self.module)
+        zeros = np.zeros((layers, B, H), np.float32)
+        inputs = Inputs(self.x.numpy(), zeros, zeros if kind == "LSTM" else None)
+        self.arguments = spec, weights_from_torch(spec, framework.parameters(self.module)), inputs
+        self.known = {(0, "forward", "h"): self.torch()[0].numpy()}
+        self.name, self.size = kind, f"T={T} B={B} I={I} H={H}"
+
+    def torch(self) -> Any:
+        """The framework's own call."""
+        with torch.no_grad():
+            return self.module(self.x)
+
+    def free(self) -> object:
+        """A free-running replay."""
+        return replay(*self.arguments)
+
+    def forced(self) -> object:
+        """A replay forced with torch's h."""
+        return replay(*self.arguments, known=self.known)
+
+    def products(self) -> None:
+        """The matrix products of a forced replay alone, in blocks of the same length."""
+        from rnntrace.engine.replay import BLOCK
+
+        _, weights, inputs = self.arguments
+        column, rows = weights[0, "forward"], inputs.steps * inputs.batch
+        sides = ((inputs.x.reshape(rows, -1), column.W_ih), (self.known[0, "forward", "h"].reshape(rows, -1), column.W_hh))
+        for values, W in sides:
+            matrix = np.ascontiguousarray(W.reshape(-1, W.shape[2]).T)
+            out = np.empty((BLOCK, matrix.shape[1]), np.float32)
+            for first in range(0, rows, BLOCK):
+                block = values[first : first + BLOCK]
+                block.dot(matrix, out[: len(block)])
 
 
-def compare(work: str, size: str, ours: Callable[[], object], peer: Callable[[], object], pairs: int = PAIRS) -> Figure:
-    """Both in turns, after one warm-up each."""
-    ours(), peer()
-    times = [(clock(ours), clock(peer)) for _ in range(pairs)]
-    return Figure(work, size, median(a for a, _ in times), median(b for _, b in times), median(a / b for a, b in times))
+def against_torch(pairs: int) -> list[Figure]:
+    """Free-running and forced against the framework's call."""
+    found = []
+    for kind in ("LSTM", "GRU", "RNN"):
+        for place, size in enumerate(SIZES):
+            case = Case(kind, size)
+            for work, run, targets in (("forced", case.forced, FORCED), ("free-running", case.free, FREE)):
+                ours, theirs = _clocked(run), _clocked(case.torch)
+                count = pairs if place < 3 else 3
+                found.append(in_turns(f"{kind} {work}", case.size, "torch.nn", ours, theirs, targets[kind][place], count))
+    return found
 
 
-def replays() -> list[Figure]:
-    """Free-running and forced, all gates kept, against the framework's call."""
-    figures = []
-    for kind in ("RNN", "LSTM", "GRU"):
-        for T, B, I, H in SIZES:
-            torch.manual_seed(0)
-            module, x = getattr(torch.nn, kind)(I, H), torch.randn(T, B, I)
-            result = rnntrace.trace(module, x, capture="off")
-            known = result.observation.hidden
-
-            def framework(module: torch.nn.Module = module, x: torch.Tensor = x) -> None:
-                with torch.no_grad():
-                    module(x)
-
-            def free(result: rnntrace.Result = result) -> None:
-                replay(result.spec, result.weights, result.inputs)
-
-            def forced(result: rnntrace.Result = result, known: object = known) -> None:
-                replay(result.spec, result.weights, result.inputs, known=known)  # type: ignore[arg-type]
-
-            size = f"T={T} B={B} I={I} H={H}"
-            figures += [
-                compare(f"{kind} free-running", size, free, framework),
-                compare(f"{kind} forced", size, forced, framework),
-            ]
-    return figures
+def _clocked(work: Callable[[], object]) -> Callable[[], float]:
+    return lambda: clock(work)
 
 
-def commands() -> list[Figure]:
-    """Whole processes."""
+def growth(pairs: int) -> list[Figure]:
+    """Twice as much of something takes twice the time; products are most of it; memory is the trace's own."""
+    found = []
+    T, B, I, H = 500, 8, 64, 64
+    base = Case("LSTM", (T, B, I, H))
+    doubled = {
+        "2 T": Case("LSTM", (2 * T, B, I, H)),
+        "2 B": Case("LSTM", (T, 2 * B, I, H)),
+        "2 layers": Case("LSTM", (T, B, I, H), 2),
+    }
+    for name, case in doubled.items():
+        found.append(in_turns("LSTM free-running", name, base.size, _clocked(case.free), _clocked(base.free), 2.1, pairs))
+    for kind in ("LSTM", "GRU", "RNN"):
+        case = Case(kind, (200, 64, 256, 256))
+        work, peer = f"{kind}: products alone", "forced replay"
+        found.append(in_turns(work, case.size, peer, _clocked(case.products), _clocked(case.forced), 0.6, pairs))
+    return found
 
-    def process(*arguments: str) -> Callable[[], object]:
-        return lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
 
-    run = process("-m", "rnntrace", "run", "lstm", "--hidden", "2", "--seed", "1")
-    help_text = process("-m", "rnntrace", "--help")
-    return [
-        compare("rnntrace run lstm", "against import torch", run, process("-c", "import torch"), 5),
-        compare("rnntrace --help", "against import typer, rich.table", help_text, process("-c", "import typer, rich.table"), 5),
-    ]
+def memory() -> str:
+    """Peak of what a replay allocates, as a multiple of the trace."""
+    lines = ["| replay | size | trace, MB | peak / trace |", "|---|---|---|---|"]
+    for kind in ("LSTM", "GRU", "RNN"):
+        for size in ((1000, 1, 64, 64), (1000, 16, 128, 128), (200, 64, 256, 512)):
+            case = Case(kind, size)
+            for work, run in (("forced", case.forced), ("free-running", case.free)):
+                tracemalloc.start()
+                trace: Any = run()
+                _, peak = tracemalloc.get_traced_memory()
+                tracemalloc.stop()
+                own = sum(array.nbytes for array in trace.columns.values())
+                lines.append(f"| {kind} {work} | {case.size} | {own / 1e6:.1f} | {peak / own:.2f} |")
+    return "\n".join(lines)
+
+
+PARTS = {"torch": (against_torch, 9), "peers": (peers.figures, 3), "growth": (growth, 5), "commands": (commands.figures, 5)}
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print; a whole run is written down."""
     torch.set_num_threads(1)
-    figures = [*replays(), *commands()]
-    if "--json" in sys.argv[1:]:
-        print(json.dumps([asdict(figure) for figure in figures], indent=1))
-        return
-    print("| work | size | rnntrace, ms | peer, ms | ratio |\n|---|---|---|---|---|")
-    for figure in figures:
-        print(f"| {figure.work} | {figure.size} | {figure.ours_ms:.2f} | {figure.peer_ms:.2f} | {figure.ratio:.2f} |")
+    wanted = sys.argv[1:] or list(PARTS)
+    results = {}
+    for part in wanted:
+        measure, pairs = PARTS[part]
+        results[part] = measure(pairs)
+        print(f"\n## {part}\n\n{table(results[part])}", flush=True)
+        if part == "growth":
+            print(f"\n{memory()}", flush=True)
+    if not sys.argv[1:]:
+        document = {part: [asdict(figure) for figure in figures] for part, figures in results.items()}
+        Path(__file__).with_name("results.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -41,8 +41,7 @@ class Column:
     """
 
     heading: str
-    # Quoted: numpy loads np.ma only when it is named.
-    values: "np.ma.MaskedArray[Any, np.dtype[Any]] | NDArray[Any]"
+    values: np.ma.MaskedArray[Any, np.dtype[Any]] | NDArray[Any]
     scale: Scale = Scale.SIGNED
     section: str = ""
     group: str = ""
@@ -78,7 +77,7 @@ class Panel:
     scale: Scale
     rows: tuple[str, ...]
     x: tuple[float, ...]
-    values: "np.ma.MaskedArray[Any, np.dtype[Any]]"
+    values: np.ma.MaskedArray[Any, np.dtype[Any]]
     limit: float = 1.0
     row_name: str = "unit"
     x_name: str = "t"
