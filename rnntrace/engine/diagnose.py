@@ -18,9 +18,8 @@ from rnntrace.engine.mistakes import Case, Mistake, Outputs, catalogue, made, ou
 from rnntrace.engine.mistakes.precision import printed
 from rnntrace.engine.quantities import pair_outputs
 from rnntrace.engine.tolerance import Tolerance
+from rnntrace.engine.trial import Trial
 
-TRIAL_STEPS = 3
-"""Steps of the cheap trial."""
 NEAREST = 8
 """So many of those that came nearest in the trial are tried in full where nothing explains it."""
 AS_GOOD = 64
@@ -105,7 +104,7 @@ class _Search:
         self.answers: list[Answer] = []
         self.hopes: list[tuple[float, Hypothesis]] = []
         self.tried, self.late = 0, False
-        self.trials = {causal: _trial(case, fit, causal=causal) for causal in (True, False)}
+        self.trial = Trial(case, fit)
 
     def try_all(self, hypotheses: Iterable[Hypothesis]) -> None:
         """Try them one after the other."""
@@ -114,7 +113,7 @@ class _Search:
                 self.late = True
                 return
             self.tried += 1
-            hope = self._in_part(hypothesis)
+            hope = self.trial.off(hypothesis)
             if hope is None:
                 outputs = outputs_of(self.case, hypothesis)
                 hope = self.fit.difference(outputs)
@@ -122,14 +121,6 @@ class _Search:
                     self.answers.append(Answer(hypothesis, hope))
             if len(hypothesis) == 1:
                 self.hopes.append((hope, hypothesis))
-
-    def _in_part(self, hypothesis: Hypothesis) -> float | None:
-        """How far off it is in a small part of what was given; None if it agrees there, or cannot be tried there."""
-        if not all(mistake.itemwise for mistake in hypothesis):
-            return None
-        small, part = self.trials[all(mistake.causal for mistake in hypothesis)]
-        outputs = outputs_of(small, hypothesis)
-        return None if outputs is None or part.agrees(outputs) else part.difference(outputs)
 
     def nearest(self, before: float) -> Answer | None:
         """The single mistake that leaves least, if it leaves less than there was before."""
@@ -144,19 +135,6 @@ class _Search:
                 place = judge(pairs, self.fit.tolerance, self.case.spec.precision).first_failure
                 best = Answer(hypothesis, after, place)
         return best
-
-
-def _trial(case: Case, fit: Fit, *, causal: bool) -> tuple[Case, Fit]:
-    """One item of the case and of what was given; the first steps alone where these decide the first outputs."""
-    inputs = case.inputs
-    if inputs.lengths is not None:
-        return case, fit
-    one_way = case.spec.directions == ("forward",)
-    steps = TRIAL_STEPS if causal and one_way and "output" in fit.expected else inputs.steps
-    c0 = None if inputs.c0 is None else inputs.c0[:, :1]
-    small = case.with_inputs(x=inputs.x[:steps, :1], h0=inputs.h0[:, :1], c0=c0)
-    # Final states belong to the last step.
-    return small, fit.part(("output",) if steps < inputs.steps else tuple(fit.expected), steps, 1)
 
 
 def _as_good(answers: list[Answer], fit: Fit) -> tuple[Answer, ...]:
