@@ -160,7 +160,7 @@ def _sizes_of(spec: ModuleSpec, x: Array) -> tuple[int, int, bool]:
     if x.shape[-1] != spec.input_size:
         raise SignalError(
             f"the last dimension of x should be the input size {spec.input_size}, and x has shape {x.shape}: "
-            f"pass --input-size {x.shape[-1]} or another x"
+            f"give another x, or `run` with --input-size {x.shape[-1]}"
         )
     if 0 in x.shape:
         raise SignalError(f"x should have at least one step and one item, and has shape {x.shape}")
