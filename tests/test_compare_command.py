@@ -263,6 +263,28 @@ def test_two_traces_tell_which_signals_and_weights_differ(tmp_path: Path, capsys
     assert told(module, x, h0) == ["layer 0, forward: W_hz differs by up to 2"]
 
 
+def test_traces_are_no_weights(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What describes a module or its input is refused beside two traces, and a trace where weights are read."""
+    rnntrace.save(rnntrace.trace(nn.GRU(3, 2), torch.randn(4, 1, 3)), folder / "a.npz")
+    for flags in (["--steps", "1"], ["--input", "x.npy"], ["--module", "x"], ["--batch-first"], ["--dropout", "0.5"]):
+        assert "two saved traces hold their module and input" in refused(capsys, "compare", "a.npz", "a.npz", *flags)
+    for command in (["compare"], ["inspect"], ["explain"]):
+        assert "a.npz is a saved trace, and weights were expected" in refused(capsys, *command, "a.npz")
+
+
+def test_flags_for_torch_are_refused_without_torch(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not left aside in silence; with --framework they have a meaning again."""
+    module, x = nn.GRU(3, 2), torch.randn(4, 1, 3)
+    torch.save(module.state_dict(), "w.pt")
+    np.savez("x.npz", x=x.numpy())
+    np.savez("y.npz", **called(module, x))
+    judged = ["compare", "w.pt", "--input", "x.npz", "--expected", "y.npz"]
+    assert "--capture says how torch runs" in refused(capsys, *judged, "--capture", "on")
+    assert "--device says how torch runs" in refused(capsys, *judged, "--device", "meta")
+    assert "--capture says how torch runs" in refused(capsys, "compare", "w.pt", "w.pt", "--capture", "off")
+    assert ask(capsys, *judged, "--framework", "torch", "--capture", "on", "-q").code == 0
+
+
 def test_traces_of_other_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What cannot be compared is refused with both shapes."""
     rnntrace.save(rnntrace.trace(nn.GRU(3, 2), torch.randn(4, 1, 3)), tmp_path / "a.npz")

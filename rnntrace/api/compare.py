@@ -33,7 +33,7 @@ def compare(
     other: str | None = None,
     *,
     told: Told | None = None,
-    sources: ReadSources = read_sources,
+    sources: ReadSources | None = None,
     judging: Judging | None = None,
     expected: str | None = None,
     framework: str | None = None,
@@ -44,7 +44,7 @@ def compare(
     """Compare saved weights with torch or with `expected` outputs, or two files: saved traces, or weights on the same input.
 
     With `expected` torch is left out, unless `framework` asks for it too: then there are two results, and both must agree.
-    Raises RnnTraceError for files that cannot be read or compared.
+    Without `sources` the signals are drawn. Raises RnnTraceError for files that cannot be read or compared.
     """
     told, judging = told or Told(), judging or Judging()
     if other is not None and (expected is not None or framework is not None):
@@ -55,10 +55,16 @@ def compare(
         raise UsageError(f"{option} asks about one file of weights: leave it or the second file out")
     if framework not in (None, "torch"):
         raise UsageError(f"unknown framework {framework!r}: torch is the one there is")
+    without_torch = other is not None or (expected is not None and framework is None)
+    for option, given in {"--capture": judging.capture != "auto", "--device": device != "cpu"}.items():
+        if without_torch and given:
+            raise UsageError(f"{option} says how torch runs, which is left out here: leave {option} out too")
     if other is not None and is_trace(file):
+        if sources is not None or told != Told():
+            raise UsageError("two saved traces hold their module and input: leave out the flags that describe them")
         return Compared(compare_traces(file, other, judging), {})
     modules, *second = read_files([file] if other is None else [file, other], told)
-    signals = sources(batch_first=any(module.spec.batch_first for module in modules.values()))
+    signals = (sources or read_sources)(batch_first=any(module.spec.batch_first for module in modules.values()))
     if other is not None:
         names = label(file), label(other)
         results = compare_weights(modules, second[0], signals, judging, names, distribution=distribution, seed=seed)

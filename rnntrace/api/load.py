@@ -71,6 +71,8 @@ def read_modules(source: str, names: Sequence[str] = ()) -> tuple[dict[str, Modu
             modules[prefix.removesuffix(".")] = _module(tensors, {name: own[prefix + name] for name in parameters})
         except WeightsError as error:
             raise WeightsError(f"{label(source)}, {show(prefix.removesuffix('.')) or 'state_dict'}: {error}") from None
+    if not modules and tensors.metadata:
+        raise WeightsError(f"{label(source)} is a saved trace, and weights were expected: `rnntrace show` shows it")
     if not modules:
         raise WeightsError(
             f"{label(source)} holds no recurrent module: expected parameters named like weight_ih_l0 and weight_hh_l0, "

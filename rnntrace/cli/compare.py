@@ -6,9 +6,11 @@ import typer
 
 from rnntrace.cli import options
 from rnntrace.cli.diagnose import diagnose
-from rnntrace.cli.given import typed
+from rnntrace.cli.given import given, typed
 from rnntrace.cli.options import JUDGING, MODULE, Capture, Distribution, Format, ReplayMode, ToleranceName, When
 from rnntrace.errors import ExitCode, UsageError
+
+_SIGNALS = {"steps", "batch", "unbatched", "input", "text", "alphabet", "h0", "c0", "lengths"}
 
 
 def compare(
@@ -122,7 +124,7 @@ def compare(
         file,
         other,
         told=Told(module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards),
-        sources=sources,
+        sources=sources if not _SIGNALS.isdisjoint(given(compare, values)) else None,
         judging=Judging(
             capture,
             tolerance,
