@@ -97,6 +97,14 @@ def test_agreement_is_nothing_to_explain(x: Array, capsys: pytest.CaptureFixture
     assert (found["verdict"], found["explained"], found["answers"], found["tried"]) == ("PASS", False, [], 0)
 
 
+def test_what_could_not_be_judged_is_not_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    """A run on NaN is UNDECIDED: nothing is tried, and the exit code is 1."""
+    ask(capsys, "run", "gru", "--input", '[["nan", 1, 1]]', "--seed", "1", "--quiet", "--save", "t.npz")
+    answer = ask(capsys, "diagnose", "t.npz", "--quiet")
+    assert (answer.code, answer.out) == (1, "UNDECIDED  nothing could be judged: no mistake would show\n")
+    assert diagnosed(capsys, "t.npz")["tried"] == 0
+
+
 def test_no_explanation_is_exit_code_one(x: Array, capsys: pytest.CaptureFixture[str]) -> None:
     """Outputs of other weights: how many were tried, what came nearest, and where that fails."""
     module_of("RNN", 5)

@@ -6,6 +6,7 @@ from rnntrace.api.compare_two import is_trace
 from rnntrace.api.judging import Judging
 from rnntrace.api.saved import open_trace
 from rnntrace.api.sources import read_sources
+from rnntrace.engine.compare import Verdict
 from rnntrace.engine.diagnose import Diagnosis
 from rnntrace.engine.diagnose import diagnose as search
 from rnntrace.engine.mistakes import Case
@@ -47,15 +48,15 @@ def diagnose_file(
 
 
 def diagnose(result: Result, *, seconds: float = SECONDS, judging: Judging | None = None) -> Diagnosis:
-    """The known mistakes that explain what differs in a result; of one that agrees, nothing is tried.
+    """The known mistakes that explain what differs in a result; nothing is tried unless that failed.
 
     Where mistakes were made on purpose, what is explained are the replay's outputs, and else the framework's. Hypotheses are
     judged by rtol and atol, never bit by bit. Raises UsageError if no time is given.
     """
     if not seconds > 0:
         raise UsageError(f"--time-limit is a number of seconds above 0, not {seconds:g}")
-    if result.passed:
-        return Diagnosis.of_agreement()
+    if result.verdict is not Verdict.FAIL:
+        return Diagnosis.of_nothing()
     judging = judging or Judging()
     tolerance = make_tolerance("torch", result.spec.dtype, judging.rtol, judging.atol)
     outputs = result.replayed_outputs if result.mistakes else result.observation.outputs

@@ -61,7 +61,7 @@ class Diagnosis:
     coarse: str
 
     @classmethod
-    def of_agreement(cls) -> "Diagnosis":
+    def of_nothing(cls) -> "Diagnosis":
         """Nothing was tried: there is nothing to explain."""
         return cls(0.0, (), "", None, 0, True, "")
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from rnntrace.engine.compare import Verdict
 from rnntrace.engine.diagnose import Answer, Diagnosis
 from rnntrace.report.mistakes import told
 from rnntrace.report.result import Result
@@ -74,6 +75,8 @@ def _pairs(title: str, left: str, right: str, rows: dict[str, str]) -> Table:
 def _conclusion(result: Result, diagnosis: Diagnosis) -> tuple[str, ...]:
     if result.passed:
         return (f"{result.verdict}  the outputs agree: there is nothing to explain",)
+    if result.verdict is Verdict.UNDECIDED:
+        return (f"{result.verdict}  nothing could be judged: no mistake would show",)
     answers, tried = diagnosis.answers, f"{diagnosis.tried} tried"
     digits = (f"the values that were given have the digits of {diagnosis.coarse}",) if diagnosis.coarse else ()
     if not answers:
@@ -86,7 +89,7 @@ def _conclusion(result: Result, diagnosis: Diagnosis) -> tuple[str, ...]:
         others = f"{len(answers) - 1} other" + ("s" if len(answers) > 2 else "")
         apart = diagnosis.told_apart_by
         parts.append(f"{others} fit{'s' if len(answers) == 2 else ''} equally well")
-        parts.append(f"told apart by {apart}" if apart else "no input of ours tells them apart")
+        parts.append(f"told apart by {apart}" if apart else "they give the same on every input that was tried")
     return (*parts, tried, *digits)
 
 
