@@ -5,15 +5,19 @@ runs free:
 
     x.dot(W_x, input)
     add(input, b_x, input)
-    for input_i_f_o_t, i_f_o_t, ..., h_t in by_step(batch, input_i_f_o, i_f_o, ..., h):
-        h_before.dot(W_i_f_o_g, recurrent_i_f_o_g)
-        add(recurrent_i_f_o_g, b_i_f_o_g, recurrent_i_f_o_g)
-        add(input_i_f_o_t, recurrent_i_f_o, i_f_o_t)
-        sigmoid(i_f_o_t, i_f_o_t)
-        ...
+    for input_t, i_f_o_t, g_t, f_t, ... in by_step(batch, input, i_f_o, g, f, ...):
+        h_before.dot(W_h, recurrent)
+        add(recurrent, b_h, recurrent)
+        add(input_t, recurrent, recurrent)
+        sigmoid(recurrent_i_f_o, i_f_o_t)
+        tanh(recurrent_g, g_t)
         multiply(f_t, c_before, c_t)
-        multiply(i_t, g_t, part_1)
-        add(c_t, part_1, c_t)
+        multiply(i_t, g_t, part_5)
+        add(c_t, part_5, c_t)
+        tanh(c_t, h_t)
+        multiply(o_t, h_t, h_t)
+        h_before = h_t
+        c_before = c_t
 
 Gates of one form stand side by side and are computed together. What does not wait for the step before stands outside the loop.
 Every array is a matrix with a row for each step and item; in the loop, for each item.
@@ -95,6 +99,7 @@ class _Writer:
         self.columns: dict[str, tuple[str, slice]] = {}
         self.matrices: dict[str, tuple[str, ...]] = {}
         self.products: dict[Expr, str] = {}
+        self.summed: set[str] = set()
         self.constants: dict[str, float] = {}
 
     def program(self) -> Program:
@@ -173,7 +178,10 @@ class _Writer:
             case Op.INPUT_TERM:
                 return self._part_of("input", self.gates, self._own(expr))
             case Op.RECURRENT_TERM:
-                return self._recurrent_term(expr)
+                product, gates = self._product(*expr.args)
+                return self._part_of(product, gates, self._own(expr))
+        if self._is_only_summed(expr):
+            return self._sum_of_terms(expr.args[1])
         out = out or self._array(f"part_{len(self.widths)}", self._width(expr))
         if expr.op is Op.PROJECTION:
             self.still.add("W_r")
@@ -197,19 +205,34 @@ class _Writer:
         """The gates that a term stands for."""
         return self.group if term.name == self.group[0] else (term.name,)
 
-    def _recurrent_term(self, term: Expr) -> str:
-        """One product for all gates that multiply the same."""
-        (argument,) = term.args
-        readers = {
-            leaf.name for step in self.cell.steps for leaf in step.expression.walk() if leaf.args == term.args and leaf.name
-        }
+    def _product(self, argument: Expr) -> tuple[str, tuple[str, ...]]:
+        """One product for all gates that multiply the same, and which gates these are."""
+        parts = [part for step in self.cell.steps for part in step.expression.walk()]
+        readers = {part.name for part in parts if part.op is Op.RECURRENT_TERM and part.args == (argument,)}
         gates = tuple(gate for gate in self.gates if gate in readers)
         if argument not in self.products:
             value = self._value(argument)
             number = f"_{len(self.products) + 1}" if self.products else ""
             self.products[argument] = self._array(f"recurrent{number}", len(gates) * self.hidden)
             self._affine(value, f"h{number}", gates, self.products[argument])
-        return self._part_of(self.products[argument], gates, self._own(term))
+        return self.products[argument], gates
+
+    def _sum_of_terms(self, term: Expr) -> str:
+        """What a gate sees of the input and of the state before, added for all gates at once where none needs them apart."""
+        product, gates = self._product(*term.args)
+        if product not in self.summed:
+            self.summed.add(product)
+            self._line("add({0}, {1}, {1})", self._part_of("input", self.gates, gates), product)
+        return self._part_of(product, gates, self._own(term))
+
+    def _is_only_summed(self, expr: Expr) -> bool:
+        """Whether this adds a gate's two terms, as does every gate that multiplies the same."""
+        if expr.op is not Op.ADD or expr.args[1].op is not Op.RECURRENT_TERM:
+            return False
+        parts = [part for step in self.cell.steps for part in step.expression.walk()]
+        terms = [part for part in parts if part.op is Op.RECURRENT_TERM and part.args == expr.args[1].args]
+        sums = [Expr(Op.ADD, (Expr(Op.INPUT_TERM, name=term.name), term)) for term in terms]
+        return expr in sums and all(parts.count(each) >= sums.count(each) for each in sums)
 
     def _affine(self, value: str, suffix: str, gates: tuple[str, ...], out: str) -> None:
         """The product of a value with a matrix, and its bias."""
