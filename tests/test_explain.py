@@ -191,6 +191,7 @@ def test_the_largest_terms_are_written_out(found: tuple[Problem, Position], top:
     derived = scene.derive(step, top)
     sizes = sorted((abs(term.contribution) for term in derived.terms), reverse=True)
     report = derivation_report(Explanation(scene.trace, (scene.moment((derived,)),), top))
+    assert ("the largest term of each" in report.tables[0].title) == (top == 1)
     shown = [float(value) for value in columns_of(report.tables[0])["product"]]
     factors = [term.factor or 1.0 for term in derived.terms]
     if all(factor == 1.0 for factor in factors):

@@ -1,13 +1,13 @@
 """`rnntrace explain`."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from inspect import signature
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rnntrace.cli import options
+from rnntrace.cli.given import given
 from rnntrace.cli.options import MODULE, VIEW, Distribution, DtypeName, Format, When
 from rnntrace.errors import ExitCode, SpecError, UsageError
 
@@ -97,7 +97,7 @@ def explain(
     color: options.Color = When.AUTO,
 ) -> int:
     """Show the equations of a module, and which part of which array is whose; with --at, the same with numbers put in."""
-    given = set(_given(locals()))
+    flags = set(given(explain, locals()))
     from rnntrace.api.sources import read_sources
     from rnntrace.cli.output import Look, emit
     from rnntrace.model.conventions import TORCH
@@ -108,13 +108,13 @@ def explain(
 
     is_file = _is_file(what)
     if is_file:
-        _refuse(given, _SIZES, "describes a KIND, and a file of weights says it by itself: leave it out")
+        _refuse(flags, _SIZES, "describes a KIND, and a file of weights says it by itself: leave it out")
     else:
-        _refuse(given, _FILE, "belongs to a file of weights: leave it out, or name a file instead of a kind")
+        _refuse(flags, _FILE, "belongs to a file of weights: leave it out, or name a file instead of a kind")
     if at is None:
-        _refuse(given, _NUMBERS, "belongs to --at, which puts numbers in: give both or neither")
+        _refuse(flags, _NUMBERS, "belongs to --at, which puts numbers in: give both or neither")
     else:
-        _refuse(given, ("framework",), "lays out arrays, and --at puts numbers in: leave one of them out")
+        _refuse(flags, ("framework",), "lays out arrays, and --at puts numbers in: leave one of them out")
     sources = read_sources(
         input=input,
         texts=text or (),
@@ -162,16 +162,9 @@ def explain(
     return ExitCode.AGREES
 
 
-def _given(values: Mapping[str, object]) -> Iterator[str]:
-    """The names of the parameters that are not at their defaults."""
-    for name, parameter in signature(explain).parameters.items():
-        if values[name] != parameter.default:
-            yield name
-
-
-def _refuse(given: Collection[str], names: Sequence[str], reason: str) -> None:
+def _refuse(flags: Collection[str], names: Sequence[str], reason: str) -> None:
     for name in names:
-        if name in given:
+        if name in flags:
             raise UsageError(f"--{name.replace('_', '-')} {reason}")
 
 

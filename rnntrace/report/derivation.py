@@ -193,8 +193,8 @@ def _table(derivations: Sequence[Derivation], top: int | None) -> Table:
     if any(term.factor is not None for _, term in rows):
         numbers["adds"] = [term.contribution for _, term in rows]
     columns += [Column(heading, np.array(values), section="terms", group="terms") for heading, values in numbers.items()]
-    title = f"the {top} largest terms of each: weight·value = product" if top else "every term: weight·value = product"
-    return Table(title, tuple(columns))
+    which = "every term" if not top else "the largest term of each" if top == 1 else f"the {top} largest terms of each"
+    return Table(f"{which}: weight·value = product", tuple(columns))
 
 
 def _document(derivation: Derivation, line: Formula) -> dict[str, Any]:
