@@ -209,13 +209,22 @@ def test_a_device_that_is_not_there(device: str, capsys: pytest.CaptureFixture[s
     assert all_in((f"'{device}'", "CUDA"), refused(capsys, "run", "lstm", "--device", device))
 
 
-@pytest.mark.parametrize("flag", ["--output", "--save"])
-@pytest.mark.parametrize("target", ["folder.npz", "file/out.npz", "x" * 300 + ".npz"])
-def test_a_target_that_cannot_be_written(target: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("flag", "suffix"), [("--output", ".txt"), ("--save", ".npz")])
+@pytest.mark.parametrize("target", ["folder", "file/out", "x" * 300])
+def test_a_target_that_cannot_be_written(target: str, flag: str, suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder in its place, a file for a folder, a name too long: the line has the name."""
-    Path("folder.npz").mkdir()
+    Path("folder" + suffix).mkdir()
     Path("file").write_text("")
-    assert all_in(("cannot write", target), refused(capsys, "run", "lstm", flag, target))
+    assert all_in(("cannot write", target + suffix), refused(capsys, "run", "lstm", flag, target + suffix))
+
+
+@pytest.mark.parametrize("name", ["t.npz", "w.safetensors", "w.pt", "w.onnx", "w.keras", "w.H5"])
+def test_a_report_does_not_replace_weights_or_a_trace(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Such a name is most likely a slip for --save, or the file that is read."""
+    Path(name).write_bytes(b"precious")
+    line = refused(capsys, "run", "lstm", "--seed", "1", "--output", name)
+    assert all_in(("--output writes a report", name, "give another suffix"), line)
+    assert Path(name).read_bytes() == b"precious"
 
 
 def test_files_that_are_there_stay_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rnntrace.cli.progress import clear
 from rnntrace.errors import FileError, UsageError, show
+from rnntrace.files import check_no_arrays
 from rnntrace.files.atomic import replace_files
 from rnntrace.render import DATA, Style, pieces
 from rnntrace.render.layout import DOT
@@ -39,6 +40,8 @@ def emit(report: Report, look: Look, output: Path | None, others: Sequence[tuple
     for path, _ in others:
         if output and path.resolve() == output.resolve():
             raise UsageError(f"--output and another flag both name {show(str(path))}: give them different files")
+    if output:
+        check_no_arrays(output)
     to_terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
     style = Style(
         width=_width(to_terminal) if output is None else None,

@@ -74,6 +74,12 @@ def check_writable(path: Path) -> None:
         )
 
 
+def check_no_arrays(path: Path) -> None:
+    """Raises UsageError for a suffix of files of arrays: a report of that name is most likely to replace a trace or weights."""
+    if READERS.get(path.suffix[1:].lower(), "rnntrace.files.text") != "rnntrace.files.text":
+        raise UsageError(f"--output writes a report, and {path.name!r} is the name of a file of arrays: give another suffix")
+
+
 def dump_tensors(suffix: str, arrays: Mapping[str, Array], metadata: Mapping[str, object]) -> bytes:
     """The content of a file of arrays and metadata, which JSON can hold; `suffix` says the format."""
     content: bytes = optional(WRITERS[suffix]).dump(arrays, json.dumps(metadata))
