@@ -56,7 +56,7 @@ class Program:
     constants: Mapping[str, float]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def compiled(cell: Cell, known: tuple[str, ...], widths: tuple[int, int], *, bias: bool, padded: bool) -> Program:
     """The program of a cell whose states `known` are given beforehand; `widths` are those of a gate and of h.
 
@@ -88,6 +88,9 @@ class _Writer:
         self.groups = {"ahead": alike(plan.ahead), "scan": alike(plan.scan), "behind": alike(plan.behind)}
         computed = [step.symbol for groups in self.groups.values() for group in groups for step in group]
         self.gates = tuple(sorted(cell.gates, key=computed.index))
+        parts = [part for step in cell.steps for part in step.expression.walk()]
+        self.recurrent = [part for part in parts if part.op is Op.RECURRENT_TERM]
+        self.sums = [part for part in parts if part.op is Op.ADD]
         self.part = "ahead"
         self.lines: dict[str, list[str]] = {part: [] for part in self.groups}
         # Arrays by name: those that lines use, those that the loop takes row by row, and those that stay as they are in it.
@@ -207,8 +210,7 @@ class _Writer:
 
     def _product(self, argument: Expr) -> tuple[str, tuple[str, ...]]:
         """One product for all gates that multiply the same, and which gates these are."""
-        parts = [part for step in self.cell.steps for part in step.expression.walk()]
-        readers = {part.name for part in parts if part.op is Op.RECURRENT_TERM and part.args == (argument,)}
+        readers = {part.name for part in self.recurrent if part.args == (argument,)}
         gates = tuple(gate for gate in self.gates if gate in readers)
         if argument not in self.products:
             value = self._value(argument)
@@ -229,10 +231,9 @@ class _Writer:
         """Whether this adds a gate's two terms, as does every gate that multiplies the same."""
         if expr.op is not Op.ADD or expr.args[1].op is not Op.RECURRENT_TERM:
             return False
-        parts = [part for step in self.cell.steps for part in step.expression.walk()]
-        terms = [part for part in parts if part.op is Op.RECURRENT_TERM and part.args == expr.args[1].args]
+        terms = [term for term in self.recurrent if term.args == expr.args[1].args]
         sums = [Expr(Op.ADD, (Expr(Op.INPUT_TERM, name=term.name), term)) for term in terms]
-        return expr in sums and all(parts.count(each) >= sums.count(each) for each in sums)
+        return expr in sums and all(self.sums.count(each) >= sums.count(each) for each in sums)
 
     def _affine(self, value: str, suffix: str, gates: tuple[str, ...], out: str) -> None:
         """The product of a value with a matrix, and its bias."""
