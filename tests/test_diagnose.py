@@ -10,9 +10,10 @@ import torch
 from strategies import problem
 
 from rnntrace.engine.diagnose import Diagnosis, diagnose
+from rnntrace.engine.fit import Fit
 from rnntrace.engine.mistakes import Case, Mistake, Outputs, catalogue, outputs_of
 from rnntrace.engine.tolerance import TORCH_TOLERANCES
-from rnntrace.model.dtypes import Array
+from rnntrace.model.dtypes import DTYPES, Array
 from rnntrace.model.spec import ModuleSpec
 
 SWEEPS = int(os.environ.get("RNNTRACE_SWEEPS", "1"))
@@ -358,13 +359,32 @@ def test_nearest_is_told_with_the_first_place_that_it_does_not_explain() -> None
     assert place.framework - place.replay == pytest.approx(0.1)
 
 
-def test_nothing_is_explained_by_values_that_are_not_numbers() -> None:
-    """Outputs that are NaN throughout agree with nothing, whatever mistake would make them so."""
-    case = drawn("RNN", 12)
-    case = replace(case, inputs=replace(case.inputs, x=case.inputs.x * np.nan))
-    outputs = outputs_of(case)
-    assert outputs is not None
-    assert explained(case, outputs).answers == ()
+def test_values_that_are_not_numbers_explain_nothing_by_themselves() -> None:
+    """The same NaN or infinity on both sides is no difference; on one side it is one, and NaN alone is no agreement."""
+    nan, inf = np.nan, np.inf
+
+    def agree(expected: list[float], found: list[float]) -> bool:
+        given, other = ({"output": np.array(values).reshape(1, 1, -1)} for values in (expected, found))
+        return Fit.of(given, TORCH_TOLERANCES["float64"], DTYPES["float64"]).agrees(other)
+
+    assert agree([1, nan, inf], [1, nan, inf])
+    assert not agree([nan, nan], [nan, nan])
+    assert not agree([1, inf], [1, -inf])
+    assert not agree([1, inf], [1, 2])
+    assert not agree([1, 2], [1, nan])
+
+
+def test_a_worse_answer_is_no_equal() -> None:
+    """c0 of 1e-5, and neither state used: that h0 alone was ignored is within tolerance too, but leaves a hundred times more."""
+    case = drawn("LSTM", 15, dtype="float32")
+    inputs = case.inputs
+    assert inputs.c0 is not None
+    case = replace(case, inputs=replace(inputs, c0=np.full_like(inputs.c0, 1e-5)))
+    given = arrays(case)
+    outputs = loop({**given, "h0": 0 * given["h0"], "c0": 0 * given["c0"]}, lstm)
+    assert np.abs(outputs["output"] - loop({**given, "h0": 0 * given["h0"]}, lstm)["output"]).max() < 1e-5
+    found = explained(case, {name: values.astype(np.float32) for name, values in outputs.items()}, "float32")
+    assert [answer.id for answer in found.answers] == ["lstm.state.both-ignored"]
 
 
 def test_time_is_kept() -> None:
