@@ -375,7 +375,7 @@ def test_values_that_are_not_numbers_explain_nothing_by_themselves() -> None:
 
 
 def test_a_worse_answer_is_no_equal() -> None:
-    """c0 of 1e-5, and neither state used: that h0 alone was ignored is within tolerance too, but leaves a hundred times more."""
+    """c0 of 1e-5, and neither state used: h0 alone ignored is within tolerance too, but leaves far more."""
     case = drawn("LSTM", 15, dtype="float32")
     inputs = case.inputs
     assert inputs.c0 is not None
