@@ -102,7 +102,9 @@ def report(name: str, cases: Sequence[tuple[Case, tuple[Mistake, ...]]]) -> None
         if explains(case, diagnosis, outputs):
             found += 1
         else:
-            print("missed:", "+".join(mistake.id for mistake in mistakes), "for", [answer.id for answer in diagnosis.answers[:2]])
+            print(
+                "missed:", "+".join(mistake.id for mistake in mistakes), "for", [answer.id for answer in diagnosis.answers[:2]]
+            )
     share = f"{found} of {len(cases)}"
     print(f"{name:12}{share:>12}{tried / sum(seconds):>10.0f}{np.median(seconds):>10.3f}{max(seconds):>11.2f}")
 
