@@ -9,11 +9,12 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How the process ends."""
+    """How the process ends. BROKEN is a mistake in rnntrace itself, with a traceback; 70 is EX_SOFTWARE of sysexits.h."""
 
     AGREES = 0
     DISAGREES = 1
     REFUSED = 2
+    BROKEN = 70
     INTERRUPTED = 130
 
 

@@ -424,3 +424,28 @@ def test_published_vectors_as_files(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert exit_code(command) == 0, (case["id"], capsys.readouterr())
         passed += 1
     assert passed >= 90
+
+
+def test_values_are_not_called_single_steps(two_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the states before the steps are not known, what is counted are values of the trajectory, and JSON says so."""
+    expected = json.dumps({"h_n": [[9.0] * 4] * 2})
+    request = ["compare", str(two_files / "a.pt"), "--input", "[[1, 0, 0], [0, 1, 0]]", "--expected", expected]
+    assert exit_code([*request, "-q"]) == 1
+    assert "8 of 8 values out of tolerance" in capsys.readouterr().out
+    assert exit_code([*request, "-f", "json"]) == 1
+    assert json.loads(capsys.readouterr().out)["single_steps"] is False
+
+
+def test_traces_that_were_made_with_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two traces are compared as they are; that one was made with a mistake on purpose is said, whichever it is."""
+    run, right, wrong = ["run", "gru", "--seed", "1", "-q"], str(tmp_path / "right.npz"), str(tmp_path / "wrong.npz")
+    exit_code([*run, "--save", right])
+    exit_code([*run, "--mistake", "z-inverted", "--save", wrong])
+    capsys.readouterr()
+    assert exit_code(["compare", wrong, wrong, "-q"]) == 0
+    assert capsys.readouterr().out == "IDENTICAL  the same bits in every value\n"
+    for pair in ((right, wrong), (wrong, right)):
+        assert exit_code(["compare", *pair, "-q"]) == 1
+        captured = capsys.readouterr()
+        assert "values out of tolerance" in captured.out
+        assert captured.err.count("replayed with a mistake on purpose: gru.equation.z-inverted") == 1

@@ -134,7 +134,9 @@ def test_a_file_name_reaches_the_terminal_without_its_controls(capsys: pytest.Ca
     assert f"{ESCAPED}.csv" in refused(capsys, "run", "lstm", "--weights", name)
 
 
-@pytest.mark.parametrize("flag", ["--output", "--save"])
-def test_the_name_of_an_output_reaches_the_terminal_without_its_controls(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("flag", "name"), [("--output", "result.txt"), ("--save", "result.npz")])
+def test_the_name_of_an_output_reaches_the_terminal_without_its_controls(
+    flag: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A name that a script took from elsewhere may hold anything."""
-    assert f"missing{ESCAPED}/result.npz" in refused(capsys, "run", "rnn", flag, f"missing{EVIL}/result.npz")
+    assert f"missing{ESCAPED}/{name}" in refused(capsys, "run", "rnn", flag, f"missing{EVIL}/{name}")

@@ -8,10 +8,11 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commandline import ask, refused
 
-from rnntrace.cli.app import exit_code
+from rnntrace.cli.app import exit_code, main
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -88,3 +89,41 @@ def test_a_closed_stdout_is_no_error() -> None:
     shell = ["sh", "-c", 'exec "$@" >&-', "sh"]
     finished = subprocess.run([*shell, *RNNTRACE, "run", "rnn", "--seed", "1"], stderr=subprocess.PIPE, timeout=120)
     assert (finished.returncode, finished.stderr) == (0, b"")
+
+
+def test_a_mistake_of_ours_is_no_verdict(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bug shows its traceback and ends with a code that no verdict has, so that no script takes it for a wrong answer."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr("rnntrace.api.run.run", broken)
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "rnn"])
+    assert ended.value.code == 70
+    assert "ZeroDivisionError: planted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "run rnn --weights w.npz --seed 1 --save w.npz",
+        "run rnn --input x.npz --seed 1 --save x.npz",
+        "run rnn --weights w.npz --seed 1 --save ../{folder}/w.npz",
+        "show t.npz --output t.txt",
+        "compare w.npz --seed 1 --output w.txt",
+    ],
+)
+def test_what_was_read_is_not_replaced(request_: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """However it is spelled, a file that the answer came from is left as it is."""
+    weights = {"weight_ih_l0": (2, 3), "weight_hh_l0": (2, 2), "bias_ih_l0": (2,), "bias_hh_l0": (2,)}
+    np.savez("w.npz", **{name: np.zeros(shape) for name, shape in weights.items()})
+    np.savez("x.npz", x=np.ones((2, 1, 3)))
+    assert ask(capsys, "run", "rnn", "--seed", "1", "--save", "t.npz").code == 0
+    Path("w.txt").symlink_to("w.npz")
+    Path("t.txt").symlink_to("t.npz")
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    answer = ask(capsys, *request_.format(folder=Path.cwd().name).split())
+    assert (answer.code, answer.out) == (2, "")
+    assert "was read for this and would be replaced" in answer.err
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before

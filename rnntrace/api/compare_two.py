@@ -55,8 +55,12 @@ def compare_traces(first: str, second: str, judging: Judging) -> dict[str, Resul
             replayed_outputs=trace.outputs,
             observation=Observation(OTHER, "", "", 0, label(second), other.outputs, {}, other.columns),
             comparison=judge(quantities, tolerance, DTYPES[dtype]),
+            mistakes=(),
+            single_steps=False,
             warnings=(
                 *mine.warnings,
+                *_made_on_purpose(label(first), mine),
+                *_made_on_purpose(label(second), theirs),
                 *_inputs_apart(mine.inputs, theirs.inputs),
                 *_weights_apart(mine.weights, theirs.weights, mine.spec.cell.gates),
             ),
@@ -161,7 +165,18 @@ def _apart(name: str, mine: Array | None, theirs: Array | None) -> Iterator[str]
         yield f"{name} has shape {mine.shape} in the first file, and {theirs.shape} in the other"
     elif not np.array_equal(mine, theirs, equal_nan=True):
         with np.errstate(invalid="ignore", over="ignore"):
-            yield f"{name} differs by up to {np.abs(mine - theirs).max():.2g}"
+            apart = np.abs(mine - theirs)
+            yield (
+                f"{name} differs by up to {np.nanmax(apart):.2g}"
+                if np.isfinite(apart).any()
+                else f"{name} differs in what is NaN"
+            )
+
+
+def _made_on_purpose(name: str, result: Result) -> Iterator[str]:
+    """A sentence for each mistake that a trace was made with."""
+    for mistake in result.mistakes:
+        yield f"{name} was replayed with a mistake on purpose: {mistake.id}"
 
 
 def _coarser(first: ModuleSpec, second: ModuleSpec) -> str:

@@ -49,7 +49,7 @@ def read_expected(module: Module, inputs: Inputs, source: str) -> tuple[dict[str
             array = _from_onnx(spec, name, array, in_onnx_words)
         if array.shape != shape:
             raise SignalError(
-                f"{label(source)}: {name} should have shape {shape}, and has shape {array.shape}{_hint(array, shape)}"
+                f"{label(source)}: {name} should have shape {shape}, and has shape {array.shape}{_hint(spec, array, shape)}"
             )
         outputs[name] = to_time_major(spec, name, array, inputs.unbatched)
     if missing := [name for name in names if name not in found]:
@@ -109,10 +109,10 @@ def _from_keras(module: Module, inputs: Inputs, found: Mapping[str, Array]) -> d
     return outputs
 
 
-def _hint(array: Array, shape: tuple[int, ...]) -> str:
+def _hint(spec: ModuleSpec, array: Array, shape: tuple[int, ...]) -> str:
     """What may have happened to an array of the wrong shape."""
     if array.ndim == len(shape) == 3 and array.shape == (shape[1], shape[0], shape[2]):
-        return ": batch and time are the other way round, see --batch-first"
+        return ": batch and time are the other way round" + ("" if spec.batch_first else ", see --batch-first")
     if array.ndim == len(shape) - 1 and tuple(size for size in shape if size != 1) == tuple(s for s in array.shape if s != 1):
         return ": the batch axis is missing"
     return ""

@@ -97,6 +97,7 @@ def judged(
         seed,
         dict(origin or {}),
         (*warnings, *unsound, *_notes(spec, judging, observation), *(() if unsound else remarks(free or forced))),
+        single_steps=known is not None,
     )
     return _asked_of(result, judging) if judging.mistakes or judging.blind else result
 

@@ -35,7 +35,14 @@ def with_mistakes(result: AnyResult, ids: Sequence[str], tolerance: Tolerance) -
         *pair_outputs(found.trace, found.trace, result.observation.outputs, found.outputs),
     ]
     comparison = judge(quantities, tolerance, result.spec.precision)
-    return replace(result, trace=found.trace, replayed_outputs=found.outputs, comparison=comparison, mistakes=mistakes)
+    return replace(
+        result,
+        trace=found.trace,
+        replayed_outputs=found.outputs,
+        comparison=comparison,
+        mistakes=mistakes,
+        single_steps=False,
+    )
 
 
 def with_blindness(result: AnyResult, tolerance: Tolerance) -> AnyResult:

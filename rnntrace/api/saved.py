@@ -130,6 +130,7 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> Result:
         {name: show(word) for name, word in metadata["origin"].items()},
         tuple(metadata["warnings"]),
         _mistakes(spec, metadata.get("mistakes", ())),
+        metadata.get("single_steps", True),
     )
 
 

@@ -1,6 +1,7 @@
 """The typer application, and the one place where errors become a line and an exit code."""
 
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -50,7 +51,13 @@ def options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
-    sys.exit(exit_code(arguments))
+    try:
+        code = exit_code(arguments)
+    except Exception:
+        # A mistake of ours, not of the request: no verdict, and a code that no verdict has.
+        traceback.print_exc()
+        code = ExitCode.BROKEN
+    sys.exit(code)
 
 
 def exit_code(arguments: list[str] | None = None) -> int:

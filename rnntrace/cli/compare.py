@@ -28,7 +28,7 @@ def compare(
         typer.Option(
             "--expected",
             metavar="FILE|JSON",
-            help="Judge the replay by these outputs (output, h_n, c_n) instead of torch's; torch is not loaded.",
+            help="Judge the replay by these outputs (output, h_n, c_n) instead of torch's, which is not run.",
             rich_help_panel=JUDGING,
         ),
     ] = None,
@@ -152,5 +152,5 @@ def compare(
     failed = any(result.verdict is Verdict.FAIL for result in compared.results.values())
     if expected is not None and failed and not mistake:
         report = replace(report, hint=f"to look for the mistake: {typed(diagnose, values)}")
-    emit(report, Look(format, quiet, color, digits, max_rows), output, others)
+    emit(report, Look(format, quiet, color, digits, max_rows), output, others, read=(file, other, expected, input, h0, c0))
     return ExitCode.AGREES if report.passed else ExitCode.DISAGREES

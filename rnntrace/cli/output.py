@@ -33,13 +33,25 @@ class Look:
     max_rows: int
 
 
-def emit(report: Report, look: Look, output: Path | None, others: Sequence[tuple[Path, bytes]] = ()) -> None:
-    """Write the report to stdout or a file, its warnings to stderr, and other files; all files or none of them."""
+def emit(
+    report: Report,
+    look: Look,
+    output: Path | None,
+    others: Sequence[tuple[Path, bytes]] = (),
+    read: Sequence[str | None] = (),
+) -> None:
+    """Write the report to stdout or a file, its warnings to stderr, and other files; all files or none of them.
+
+    Raises UsageError where that would replace one of the files that were `read`.
+    """
     if output and not output.name:
         raise UsageError(f"--output needs the name of a file, not {str(output)!r}")
     for path, _ in others:
         if output and path.resolve() == output.resolve():
             raise UsageError(f"--output and another flag both name {show(str(path))}: give them different files")
+    for path in [*(path for path, _ in others), *filter(None, [output])]:
+        if any(_are_one(path, source) for source in read if source):
+            raise UsageError(f"{show(str(path))} was read for this and would be replaced: give the result another name")
     if output:
         check_no_arrays(output)
     to_terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
@@ -59,6 +71,14 @@ def emit(report: Report, look: Look, output: Path | None, others: Sequence[tuple
         _write(text)
     if report.hint and not look.quiet and look.format in FOR_SCREENS:
         print(f"rnntrace: {show(report.hint)}", file=sys.stderr)
+
+
+def _are_one(path: Path, source: str) -> bool:
+    """Whether both name the same file; JSON, and names that no file can have, name none."""
+    try:
+        return path.samefile(source)
+    except (OSError, ValueError):
+        return False
 
 
 def _write(text: Iterable[str]) -> None:

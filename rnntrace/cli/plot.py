@@ -68,5 +68,5 @@ def plot(
     content = drawn(result, output, kind, view)
     report = run_report(result, replace(view, parts=frozenset()), "plot")
     report = replace(report, headline=(*report.headline, ((f"{kind}: {show(str(output))}",), ())))
-    emit(report, Look(Format.TABLE, quiet, color, 4, 40), None, [(output, content)])
+    emit(report, Look(Format.TABLE, quiet, color, 4, 40), None, [(output, content)], read=(str(trace),))
     return ExitCode.AGREES if result.passed else ExitCode.DISAGREES

@@ -135,5 +135,5 @@ def run(
         saved = shlex.quote(str(save or "t.npz"))
         first = "" if save else f"run again with --save {saved}, then "
         report = replace(report, hint=f"to look for the mistake: {first}rnntrace diagnose {saved}")
-    emit(report, style, output, others)
+    emit(report, style, output, others, read=(weights, input, h0, c0))
     return ExitCode.AGREES if result.passed else ExitCode.DISAGREES

@@ -32,5 +32,5 @@ def show(
 
     result = open_trace(trace)
     view = parse_view(show, result.spec, result.inputs, layer=layer, time=time, unit=unit, item=item)
-    emit(run_report(result, view, "show"), Look(format, quiet, color, digits, max_rows), output)
+    emit(run_report(result, view, "show"), Look(format, quiet, color, digits, max_rows), output, read=(str(trace),))
     return ExitCode.AGREES if result.passed else ExitCode.DISAGREES

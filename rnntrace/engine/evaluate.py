@@ -1,7 +1,7 @@
-"""An expression on arrays.
+"""An expression on arrays, of a single step (B, H) or of a whole sequence (T, B, H): its value, and how a cell's are computed.
 
-The same evaluator serves a single step, arrays (B, H), and a whole sequence at once, arrays (T, B, H): which of the two
-happens is decided by `schedule`, from what is known beforehand.
+`evaluate` works out one expression as it stands. A replay runs the same operators from a program (see `compiled`), in the order
+that `schedule` finds from what is known beforehand.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence

@@ -58,7 +58,7 @@ def parse_csv(text: str) -> Array:
             raise FileError(f"row {number} has {len(row)} values, and row {rows[0][0]} has {width}: every row needs as many")
         for cell in row:
             if not _is_number(cell):
-                raise FileError(f"row {number} has {cell[:40]!r}, and a number was expected")
+                raise FileError(f"read as .csv, row {number} has {cell[:40]!r}, and a number was expected")
     return np.array([[float(cell) for cell in row] for _, row in rows])
 
 

@@ -28,7 +28,7 @@ def compare_report(
         lines += [((name, *report.headline[0][0]), report.headline[0][1]), *report.headline[1:]]
         lines += _taken(result, assumed.get(prefix, ()))
     return Report(
-        headline=(((file, f"{len(reports)} modules"), ()), *lines),
+        headline=(((file, _counted(results)), ()), *lines),
         tables=tuple(
             replace(table, title=f"{prefix} · {table.title}") for prefix, report in reports.items() for table in report.tables
         ),
@@ -64,12 +64,18 @@ def _name(file: str, prefix: str) -> tuple[str, ...]:
     return (file, prefix) if prefix else (file,)
 
 
+def _counted(results: Mapping[str, Result]) -> str:
+    """How many results there are: of modules, or of one module that was judged by several sides."""
+    sides = {result.observation.framework for result in results.values()}
+    return f"{len(results)} " + ("modules" if len(sides) == 1 else "sides")
+
+
 def _conclusion(results: Mapping[str, Result], reports: Mapping[str, Report]) -> tuple[str, ...]:
     """The worst verdict first, then every module's own."""
     severity = [Verdict.FAIL, Verdict.UNDECIDED, Verdict.DRIFT, Verdict.PASS, Verdict.IDENTICAL]
     worst = min((result.verdict for result in results.values()), key=severity.index)
     agree = sum(result.passed for result in results.values())
     return (
-        f"{worst}  {agree} of {len(results)} modules agree",
+        f"{worst}  {agree} of {_counted(results)} agree",
         *(f"{prefix}: {' · '.join(report.conclusion)}" for prefix, report in reports.items()),
     )

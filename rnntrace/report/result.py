@@ -25,8 +25,8 @@ class Result:
     `trace` is the replay that is shown, free-running or forced, and `replayed_outputs` its output, h_n and c_n, time-major
     (forced, those of the path that the framework's outputs came from); `comparison` the verdict with its reasons;
     `observation` the framework's side. `seed` is None where nothing was drawn; `origin` says in a word where x, h0 and c0
-    came from. `mistakes` were made in the replay on purpose, and `blind` says which ones the outputs could not have shown, if
-    that was asked.
+    came from. Each step was judged by itself if there are `single_steps`, else the trajectory. `mistakes` were made in the
+    replay on purpose, and `blind` says which ones the outputs could not have shown, if that was asked.
     """
 
     spec: ModuleSpec
@@ -41,6 +41,7 @@ class Result:
     origin: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     mistakes: "tuple[Mistake, ...]" = ()
+    single_steps: bool = True
     blind: "Blindness | None" = None
 
     def __repr__(self) -> str:

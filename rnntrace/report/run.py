@@ -131,7 +131,7 @@ def _verdict(result: Result) -> tuple[str, ...]:
     if verdict is Verdict.UNDECIDED:
         reason = "inputs or weights hold NaN or infinity: agreement proves nothing"
         if compared.not_finite:
-            reason = f"{compared.not_finite} values are NaN or infinite on both sides: nothing can be said of them"
+            reason = f"{compared.not_finite} values are NaN or infinite, or overflow inside: nothing can be said of them"
         return (f"{verdict}  {reason}", *worst)
     place = compared.first_failure
     assert place is not None
@@ -141,7 +141,7 @@ def _verdict(result: Result) -> tuple[str, ...]:
     role = result.spec.cell.roles.get(place.symbol)
     # As many digits as tell any two values of the format apart.
     digits = 17 if result.spec.dtype == "float64" else 9
-    steps = "values" if result.mistakes else "single steps"
+    steps = "single steps" if result.single_steps else "values"
     return (
         f"{verdict}  first at {place.symbol}{f' ({role})' if role else ''}, {_where(result, place)}: "
         f"replay {place.replay:.{digits}g}, {name} {place.framework:.{digits}g}",
@@ -221,6 +221,7 @@ def document(result: Result, command: str, *, weights: bool = False) -> dict[str
         "differences": [asdict(difference) for difference in compared.differences],
         "not_finite": compared.not_finite,
         "by_rounding": compared.by_rounding,
+        "single_steps": result.single_steps,
         "first_failure": asdict(compared.first_failure) if compared.first_failure else None,
         "worst": asdict(compared.worst) if compared.worst else None,
         "tolerance": asdict(compared.tolerance),
