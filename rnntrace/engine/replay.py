@@ -1,8 +1,8 @@
 """The replay: a module computed again from its declaration, over layers, directions and time.
 
 Free-running, every step starts from the replay's own state before. Teacher-forced, it starts from the state before that is
-given in `known`, so the difference at each step is that step's own. Both run a
-program written from the declaration, block by block: see `compiled`.
+given in `known`, so the difference at each step is that step's own. Both run a program
+that is written from the declaration, block by block: see `compiled`.
 """
 
 from collections.abc import Collection, Mapping
