@@ -15,7 +15,7 @@ from commandline import ask
 from parsers import PARSERS, compile_latex, json_lines
 
 from rnntrace.cli.app import app
-from rnntrace.cli.options import Format
+from rnntrace.cli.choices import Format
 from rnntrace.render import DATA, RENDERERS
 
 WEIGHTS = {

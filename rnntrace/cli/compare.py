@@ -5,9 +5,10 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
+from rnntrace.cli.choices import Capture, Distribution, Format, ReplayMode, ToleranceName, When
 from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.given import given, typed
-from rnntrace.cli.options import JUDGING, MODULE, Capture, Distribution, Format, ReplayMode, ToleranceName, When
+from rnntrace.cli.options import JUDGING, MODULE
 from rnntrace.errors import ExitCode, UsageError
 
 _SIGNALS = {"steps", "batch", "unbatched", "input", "text", "alphabet", "h0", "c0", "lengths"}

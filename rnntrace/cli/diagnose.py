@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
+from rnntrace.cli.choices import Format, ToleranceName, When
 from rnntrace.cli.given import given
-from rnntrace.cli.options import JUDGING, MODULE, Format, ToleranceName, When
+from rnntrace.cli.options import JUDGING, MODULE
 from rnntrace.errors import ExitCode, UsageError
 
 _WEIGHTS = (

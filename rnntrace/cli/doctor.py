@@ -1,7 +1,7 @@
 """`rnntrace doctor`."""
 
 from rnntrace.cli import options
-from rnntrace.cli.options import Format, When
+from rnntrace.cli.choices import Format, When
 from rnntrace.errors import ExitCode
 
 

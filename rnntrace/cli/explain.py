@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
+from rnntrace.cli.choices import Distribution, DtypeName, Format, When
 from rnntrace.cli.given import given
-from rnntrace.cli.options import MODULE, VIEW, Distribution, DtypeName, Format, When
+from rnntrace.cli.options import MODULE, VIEW
 from rnntrace.errors import ExitCode, SpecError, UsageError
 
 PLACE = "Numbers put in"

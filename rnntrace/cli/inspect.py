@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
-from rnntrace.cli.options import VIEW, Format, When
+from rnntrace.cli.choices import Format, When
+from rnntrace.cli.options import VIEW
 from rnntrace.errors import ExitCode
 
 

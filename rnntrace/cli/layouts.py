@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
-from rnntrace.cli.options import Format, When
+from rnntrace.cli.choices import Format, When
 from rnntrace.errors import ExitCode
 
 

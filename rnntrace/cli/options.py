@@ -1,86 +1,23 @@
 """The flags that commands share, in the groups of the help."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rnntrace.cli.choices import (
+    Capture,
+    Distribution,
+    DtypeName,
+    Format,
+    Nonlinearity,
+    ReplayDtype,
+    ReplayMode,
+    ToleranceName,
+    When,
+)
+
 MODULE, SIGNALS, JUDGING, VIEW, OUTPUT = "Module", "Input", "Judging", "View", "Output"
-
-
-class Nonlinearity(StrEnum):
-    """Activation of an RNN."""
-
-    TANH = "tanh"
-    RELU = "relu"
-
-
-class DtypeName(StrEnum):
-    """Number format of the module."""
-
-    FLOAT64 = "float64"
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-    BFLOAT16 = "bfloat16"
-
-
-class ReplayDtype(StrEnum):
-    """Number format of the replay."""
-
-    FLOAT64 = "float64"
-    FLOAT32 = "float32"
-
-
-class Distribution(StrEnum):
-    """What is drawn."""
-
-    NORMAL = "normal"
-    UNIFORM = "uniform"
-
-
-class Capture(StrEnum):
-    """Whether torch's own gates are captured."""
-
-    AUTO = "auto"
-    ON = "on"
-    OFF = "off"
-
-
-class ToleranceName(StrEnum):
-    """How far apart values may be."""
-
-    TORCH = "torch"
-    ROUNDING = "rounding"
-    EXACT = "exact"
-
-
-class ReplayMode(StrEnum):
-    """Which replay is shown."""
-
-    FREE = "free"
-    FORCED = "forced"
-
-
-class Format(StrEnum):
-    """How the result is written."""
-
-    TABLE = "table"
-    PLAIN = "plain"
-    JSON = "json"
-    JSONL = "jsonl"
-    CSV = "csv"
-    MARKDOWN = "markdown"
-    LATEX = "latex"
-    HTML = "html"
-
-
-class When(StrEnum):
-    """When to colour."""
-
-    AUTO = "auto"
-    ALWAYS = "always"
-    NEVER = "never"
 
 
 GoBackwards = Annotated[

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
-from rnntrace.cli.options import OUTPUT, VIEW, Format, When
+from rnntrace.cli.choices import Format, When
+from rnntrace.cli.options import OUTPUT, VIEW
 from rnntrace.errors import ExitCode, show
 
 

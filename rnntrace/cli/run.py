@@ -5,15 +5,7 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
-from rnntrace.cli.options import (
-    Capture,
-    Distribution,
-    DtypeName,
-    Format,
-    ReplayMode,
-    ToleranceName,
-    When,
-)
+from rnntrace.cli.choices import Capture, Distribution, DtypeName, Format, ReplayMode, ToleranceName, When
 from rnntrace.errors import ExitCode
 
 

@@ -1,0 +1,77 @@
+"""What a flag with a few possible values may be."""
+
+from enum import StrEnum
+
+
+class Nonlinearity(StrEnum):
+    """Activation of an RNN."""
+
+    TANH = "tanh"
+    RELU = "relu"
+
+
+class DtypeName(StrEnum):
+    """Number format of the module."""
+
+    FLOAT64 = "float64"
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+
+class ReplayDtype(StrEnum):
+    """Number format of the replay."""
+
+    FLOAT64 = "float64"
+    FLOAT32 = "float32"
+
+
+class Distribution(StrEnum):
+    """What is drawn."""
+
+    NORMAL = "normal"
+    UNIFORM = "uniform"
+
+
+class Capture(StrEnum):
+    """Whether torch's own gates are captured."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
+class ToleranceName(StrEnum):
+    """How far apart values may be."""
+
+    TORCH = "torch"
+    ROUNDING = "rounding"
+    EXACT = "exact"
+
+
+class ReplayMode(StrEnum):
+    """Which replay is shown."""
+
+    FREE = "free"
+    FORCED = "forced"
+
+
+class Format(StrEnum):
+    """How the result is written."""
+
+    TABLE = "table"
+    PLAIN = "plain"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+    HTML = "html"
+
+
+class When(StrEnum):
+    """When to colour."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
