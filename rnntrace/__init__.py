@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rnntrace.api.diagnose import diagnose as diagnose
     from rnntrace.api.load import inspect as inspect
     from rnntrace.api.load import load as load
     from rnntrace.api.plot import plot as plot
@@ -36,6 +37,7 @@ _HOMES = {
     "watch": "rnntrace.api.watch",
     "load": "rnntrace.api.load",
     "inspect": "rnntrace.api.load",
+    "diagnose": "rnntrace.api.diagnose",
     "plot": "rnntrace.api.plot",
     "save": "rnntrace.api.saved",
     "open_trace": "rnntrace.api.saved",
