@@ -20,6 +20,8 @@ UNLIMITED = 10_000
 GAPS = (2, 1)
 """Blanks in front of a column; the narrow gap is used where the wide one would split the table."""
 SEPARATOR = " │"
+BAR, GAP = Text(SEPARATOR), Text("")
+"""What stands in the columns that hold no values: lines between groups, and room in front of words."""
 WRONG = " ✗"
 """Behind a difference that is out of tolerance, so that the colour does not carry it alone."""
 
@@ -89,19 +91,21 @@ def _draw(block: Block, style: Style) -> RichTable:
     for column, text, line in zip(block.columns, block.texts, block.lines, strict=True):
         if line:
             drawn.add_column(SEPARATOR, no_wrap=True)
-            fields.append([Text(SEPARATOR)] * len(text))
-        width = max(map(len, (column.heading, *text))) + block.gap
+            fields.append([BAR] * len(text))
         side: Literal["left", "right"] = "left" if column.scale in TEXTS else "right"
-        indent = " " * block.gap if side == "left" else ""
+        width = max(map(len, (column.heading, *text))) + (block.gap if side == "right" else 0)
         # Numbers are never broken; a sentence that is wider than the terminal is.
         sentence = column.scale is Scale.WORD and style.width is not None and width > style.width // 2
         least = None if sentence else width
-        heading = Text(indent + column.heading)
-        drawn.add_column(heading, justify=side, no_wrap=not sentence, min_width=least, header_style="bold")
-        fields.append([Text(indent) + _cell(column, entry, style) for entry in text])
+        if side == "left":
+            # The gap is a column of its own, so that the lines of a broken sentence stand below one another.
+            drawn.add_column("", no_wrap=True, min_width=block.gap)
+            fields.append([GAP] * len(text))
+        drawn.add_column(Text(column.heading), justify=side, no_wrap=not sentence, min_width=least, header_style="bold")
+        fields.append([_cell(column, entry, style) for entry in text])
     for number, row in enumerate(zip(*fields, strict=True)):
         if block.left_out and number == block.middle:
-            drawn.add_row(*[Text(SEPARATOR if field[0].plain == SEPARATOR else "…") for field in fields])
+            drawn.add_row(*[field[0] if any(field[0] is still for still in (BAR, GAP)) else Text("…") for field in fields])
         drawn.add_row(*row)
     return drawn
 
