@@ -22,7 +22,12 @@ def compare_report(
     if len(reports) == 1:
         ((name, report),) = reports.items()
         ((prefix, result),) = results.items()
-        return replace(report, headline=((_name(file, name), ()), *report.headline, *_taken(result, assumed.get(prefix, ()))))
+        taken = assumed.get(prefix, ())
+        return replace(
+            report,
+            headline=((_name(file, name), ()), *report.headline, *_taken(result, taken)),
+            document={**report.document, "file": file, "module": prefix, "assumed": list(taken)},
+        )
     lines: list[Line] = []
     for (name, report), (prefix, result) in zip(reports.items(), results.items(), strict=True):
         lines += [((name, *report.headline[0][0]), report.headline[0][1]), *report.headline[1:]]
@@ -37,9 +42,11 @@ def compare_report(
         document={
             "schema": SCHEMA,
             "command": "compare",
+            "file": file,
             "passed": all(report.passed for report in reports.values()),
             "modules": [
-                {"module": prefix, **report.document} for prefix, report in zip(results, reports.values(), strict=True)
+                {"module": prefix, "assumed": list(assumed.get(prefix, ())), **report.document}
+                for prefix, report in zip(results, reports.values(), strict=True)
             ],
         },
         warnings=tuple(f"{prefix}: {warning}" for prefix, report in reports.items() for warning in report.warnings),
