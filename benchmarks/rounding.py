@@ -11,6 +11,7 @@ that fails is told.
 import argparse
 import os
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -144,9 +145,11 @@ def onnx_runtime(count: int, seed: int) -> None:
         request = replace(case.request, h0="zeros", c0="zeros")
         session = onnxruntime.InferenceSession(as_onnx(spec, case.weights), providers=["CPUExecutionProvider"])
         Y, Y_h = session.run(["Y", "Y_h"], {"X": request.x})
-        np.savez("/tmp/rnntrace-expected.npz", output=np.moveaxis(Y, 1, 2).reshape(*Y.shape[:1], Y.shape[2], -1), h_n=Y_h)
-        module = Module(spec, case.weights)
-        found = compare_with_expected({"": module}, Sources(request), Judging(), "/tmp/rnntrace-expected.npz")[""]
+        modules = {"": Module(spec, case.weights)}
+        with tempfile.TemporaryDirectory() as folder:
+            expected = f"{folder}/expected.npz"
+            np.savez(expected, output=np.moveaxis(Y, 1, 2).reshape(Y.shape[0], Y.shape[2], -1), h_n=Y_h)
+            found = compare_with_expected(modules, Sources(request), Judging(), expected)[""]
         verdicts[found.verdict] += 1
         by_rounding += found.comparison.by_rounding > 0
     print("\nONNX Runtime:", ", ".join(f"{number} {verdict}" for verdict, number in verdicts.items()))
