@@ -9,7 +9,8 @@ import torch
 
 from rnntrace.cli.app import exit_code
 from rnntrace.equations import cells
-from rnntrace.model.conventions import CONVENTIONS, GRU, LSTM, Convention, recipe
+from rnntrace.model.conventions import CONVENTIONS, GRU, LSTM, Convention
+from rnntrace.model.recipe import recipe
 
 BY_NAME = [pytest.param(convention, id=convention.framework) for convention in CONVENTIONS]
 

@@ -4,7 +4,6 @@ Gates are written in torch's letters, from the first block to the last, whatever
 input, forget and output gate and g the candidate of an LSTM; r, z are the reset and update gate and n the candidate of a GRU.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rnntrace.equations import cells
@@ -22,7 +21,7 @@ class Convention:
     `lstm` and `gru` are gate orders, empty where it has none; biases are 1 or 2 vectors a layer. `reset` is where a GRU's
     reset gate acts: after or before the matrix product. `keeps` is what multiplies the state before: z, as in torch, or 1 - z.
     `transposed` matrices are (input, gates · hidden). None, or an empty text, says that the source does not tell.
-    `remarks` say what no other field can.
+    Remarks say what no other field can, of the LSTM, of the GRU or of both.
     """
 
     framework: str
@@ -33,8 +32,14 @@ class Convention:
     reset: str = "after"
     keeps: str = "z"
     transposed: bool | None = False
+    lstm_remarks: tuple[str, ...] = ()
+    gru_remarks: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     source: str
+
+    def remarks_on(self, family: str) -> tuple[str, ...]:
+        """What there is to say of an LSTM, of a GRU or, with neither, of all."""
+        return ({"LSTM": self.lstm_remarks, "GRU": self.gru_remarks}.get(family, ())) + self.remarks
 
     def order(self, family: str) -> str:
         """Its order of the gates of an LSTM or GRU; of an RNN, whose one block is the hidden state, "h"."""
@@ -49,11 +54,9 @@ CONVENTIONS = (
         lstm_biases=1,
         gru="zrn",
         transposed=True,
-        remarks=(
-            "the forget gate's bias starts at 1 and is stored so",
-            "with reset_after=False the GRU resets before the product and has one bias of 3H",
-            "Bidirectional flips the backward output back, go_backwards alone does not",
-        ),
+        lstm_remarks=("the forget gate's bias starts at 1 and is stored so",),
+        gru_remarks=("with reset_after=False the GRU resets before the product and has one bias of 3H",),
+        remarks=("Bidirectional flips the backward output back, go_backwards alone does not",),
         source="keras/src/layers/rnn/{lstm,gru,bidirectional}.py",
     ),
     Convention(
@@ -61,7 +64,8 @@ CONVENTIONS = (
         lstm="iofg",
         gru="zrn",
         reset="before",
-        remarks=("with linear_before_reset=1 the GRU resets after the product", "matrices are (directions, gates · H, ·)"),
+        gru_remarks=("with linear_before_reset=1 the GRU resets after the product",),
+        remarks=("matrices are (directions, gates · H, ·)",),
         source="onnx/defs/rnn/defs.cc",
     ),
     Convention(
@@ -78,7 +82,7 @@ CONVENTIONS = (
         gru="zrn",
         gru_biases=1,
         reset="before",
-        remarks=("lbr_gru resets after the product and has a fourth bias block, b_hn",),
+        gru_remarks=("lbr_gru resets after the product and has a fourth bias block, b_hn",),
         source="doc/primitives/rnn.md",
     ),
     Convention(
@@ -89,7 +93,11 @@ CONVENTIONS = (
         gru_biases=1,
         reset="before",
         transposed=True,
-        remarks=("forget_bias, 1 by default, is added at run time", "one kernel on [x; h]", "the state is (c, h)"),
+        lstm_remarks=(
+            "forget_bias, 1 by default, is added at run time",
+            "the state is (c, h)",
+        ),
+        remarks=("one kernel on [x; h]",),
         source="tf2onnx/rewriter/lstm_rewriter.py",
     ),
     Convention(
@@ -98,11 +106,11 @@ CONVENTIONS = (
         lstm_biases=1,
         gru="rzn",
         transposed=True,
-        remarks=(
+        lstm_remarks=(
             "a kernel a gate, ii to io and hi to ho; the LSTM's biases are on the h side",
-            "the GRU has biases on the input side and b_hn",
             "the carry is (c, h)",
         ),
+        gru_remarks=("the GRU has biases on the input side and b_hn",),
         source="flax/linen/recurrent.py",
     ),
     Convention(
@@ -114,7 +122,10 @@ CONVENTIONS = (
         reset="before",
         keeps="1 - z",
         transposed=True,
-        remarks=("1 is added to the forget gate at run time", "one matrix on [x; h] in the LSTM"),
+        lstm_remarks=(
+            "1 is added to the forget gate at run time",
+            "one matrix on [x; h] in the LSTM",
+        ),
         source="haiku/_src/recurrent.py",
     ),
     Convention(
@@ -123,7 +134,7 @@ CONVENTIONS = (
         lstm_biases=1,
         gru="rzn",
         gru_biases=1,
-        remarks=("the GRU has b_hn beside its bias of 3H",),
+        gru_remarks=("the GRU has b_hn beside its bias of 3H",),
         source="equinox/nn/_rnn.py",
     ),
     Convention(
@@ -143,7 +154,7 @@ CONVENTIONS = (
         gru_biases=1,
         reset="before",
         transposed=True,
-        remarks=("the candidate's recurrent matrix is stored on its own",),
+        gru_remarks=("the candidate's recurrent matrix is stored on its own",),
         source="cntk/layers/blocks.py",
     ),
     Convention(
@@ -159,7 +170,8 @@ CONVENTIONS = (
         lstm_biases=1,
         gru="rnz",
         gru_biases=1,
-        remarks=("biases are summed", "the GRU's b_hn is outside the reset gate, which torch cannot express"),
+        gru_remarks=("the GRU's b_hn is outside the reset gate, which torch cannot express",),
+        remarks=("biases are summed",),
         source="coremltools/converters/mil/mil/ops/defs/iOS15/recurrent.py",
     ),
     Convention(
@@ -173,7 +185,8 @@ CONVENTIONS = (
         framework="WebNN",
         lstm="iofg",
         gru="zrn",
-        remarks=("the layout option ifgo or rzn gives torch's order", "resetAfter is true by default"),
+        gru_remarks=("resetAfter is true by default",),
+        remarks=("the layout option ifgo or rzn gives torch's order",),
         source="webnn-baseline",
     ),
     Convention(
@@ -182,7 +195,7 @@ CONVENTIONS = (
         lstm_biases=1,
         gru="rzn",
         gru_biases=1,
-        remarks=("the GRU has b_hn beside its bias of 3H",),
+        gru_remarks=("the GRU has b_hn beside its bias of 3H",),
         source="mlx/nn/layers/recurrent.py",
     ),
     Convention(
@@ -192,7 +205,8 @@ CONVENTIONS = (
         gru="rzn",
         gru_biases=None,
         transposed=True,
-        remarks=("the order is that of OptimizedLSTMCell", "the gates are one concatenated Linear"),
+        lstm_remarks=("the order is that of OptimizedLSTMCell",),
+        remarks=("the gates are one concatenated Linear",),
         source="flax/nnx/nn/recurrent.py",
     ),
     Convention(
@@ -203,8 +217,8 @@ CONVENTIONS = (
         gru_biases=1,
         reset="before",
         keeps="1 - z",
-        remarks=(
-            "forgetGateLast gives the LSTM's i g f o",
+        lstm_remarks=("forgetGateLast gives the LSTM's i g f o",),
+        gru_remarks=(
             "resetGateFirst gives the GRU's r z n, resetAfter with a secondary bias b_hn resets after, and flipZ keeps by z",
         ),
         source="Apple's documentation of MPSGraphLSTMDescriptor and MPSGraphGRUDescriptor",
@@ -235,33 +249,3 @@ CONVENTIONS = (
 
 
 BY_NAME = {convention.framework: convention for convention in CONVENTIONS}
-
-
-def recipe(convention: Convention) -> Iterator[tuple[str, str]]:
-    """How to make torch's arrays of this framework's: (LSTM or GRU, a step in words)."""
-    for kind, torchs, order, biases in (
-        ("LSTM", LSTM, convention.lstm, convention.lstm_biases),
-        ("GRU", GRU, convention.gru, convention.gru_biases),
-    ):
-        if not order:
-            continue
-        if convention.transposed:
-            yield kind, "transpose both matrices: (input, gates · H) to (gates · H, input)"
-        if order != torchs:
-            blocks = ", ".join(str(order.index(gate)) for gate in torchs)
-            yield kind, f"reorder the blocks of H rows from {' '.join(order)} to {' '.join(torchs)}: blocks [{blocks}]"
-        if convention.transposed is None:
-            yield kind, "whether the matrices are (gates · H, input), as in torch, or the other way round is not told here"
-        if biases is None:
-            yield kind, "whether it keeps one bias or two is not told here"
-        elif biases == 1:
-            yield kind, "the bias is bias_ih, and bias_hh is zero"
-        else:
-            yield kind, "the biases are bias_ih and bias_hh, blocks reordered alike"
-        if kind == "GRU" and convention.keeps == "1 - z":
-            yield kind, "negate the weights and biases of z: what keeps the state here is 1 - z, and 1 - σ(a) = σ(-a)"
-        if kind == "GRU" and convention.reset != "after":
-            unsure = "" if convention.reset else " if it resets before that"
-            yield kind, f"torch cannot run it{unsure}: its GRU resets after the matrix product"
-    for remark in convention.remarks:
-        yield "note", remark

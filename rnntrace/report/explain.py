@@ -85,7 +85,7 @@ def _notes(spec: ModuleSpec, convention: Convention) -> Iterator[Line]:
     if spec.family == "GRU" and convention.reset == "before" and spec.reset_after:
         words.append("its GRU resets before the matrix product: see --reset-before")
     yield tuple(words), ()
-    for remark in convention.remarks:
+    for remark in convention.remarks_on(spec.family):
         yield (f"{convention.framework}: {remark}",), ()
 
 

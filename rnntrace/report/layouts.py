@@ -6,7 +6,8 @@ from dataclasses import asdict
 import numpy as np
 
 from rnntrace.errors import UsageError
-from rnntrace.model.conventions import CONVENTIONS, Convention, recipe
+from rnntrace.model.conventions import CONVENTIONS, Convention
+from rnntrace.model.recipe import recipe
 from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
 
 
