@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -255,3 +256,17 @@ def test_what_cannot_be_explained_is_said_in_one_line(
 ) -> None:
     """One sentence with what was found and what to do."""
     assert all_in(says, refused(capsys, "explain", *shlex.split(line)))
+
+
+@pytest.mark.usefixtures("files")
+def test_a_keras_layer_that_goes_backwards(capsys: pytest.CaptureFixture[str]) -> None:
+    """A file of weights alone does not tell it; with the flag, the state before t = 2 is that of t = 3."""
+    with h5py.File("rnn.weights.h5", "w") as file:
+        cell = file.create_group("layers/simple_rnn/cell/vars")
+        for number, array in enumerate(([[1.0]], [[0.5]], [0.0])):
+            cell[str(number)] = np.array(array, np.float32)
+    x = [[[0.1], [0.2], [0.3]]]
+    request = ["explain", "rnn.weights.h5", "--at", "t=2", "--input", json.dumps(x), "--format", "json"]
+    for flags, before in (([], 0.1), (["--go-backwards"], 0.3)):
+        (step,) = json.loads(ask(capsys, *request, *flags).out)["derivation"]
+        assert step["value"] == pytest.approx(np.tanh(0.2 + 0.5 * np.tanh(before)), rel=1e-6)

@@ -15,7 +15,7 @@ from rnntrace.errors import ExitCode, SpecError, UsageError
 PLACE = "Numbers put in"
 _SIZES = ("input_size", "hidden", "layers", "bidirectional", "no_bias", "proj_size", "reset_before", "weights", "dtype")
 """What a file of weights says by itself."""
-_FILE = ("module", "names")
+_FILE = ("module", "names", "go_backwards")
 """What nothing but a file needs."""
 _NUMBERS = ("weights", "steps", "batch", "unbatched", "input", "h0", "c0", "lengths", "dist", "seed", "top", "back")
 """What nothing but numbers needs."""
@@ -66,6 +66,7 @@ def explain(
     bidirectional: options.Bidirectional = False,
     no_bias: options.NoBias = False,
     nonlinearity: options.NonlinearityOption = None,
+    go_backwards: options.GoBackwards = False,
     proj_size: options.ProjSize = 0,
     reset_before: Annotated[
         bool,
@@ -116,6 +117,13 @@ def explain(
         _refuse(flags, _NUMBERS, "belongs to --at, which puts numbers in: give both or neither")
     else:
         _refuse(flags, ("framework",), "lays out arrays, and --at puts numbers in: leave one of them out")
+    found: Module | None = None
+    if is_file:
+        from rnntrace.api.compare_one import Told
+        from rnntrace.api.explain import read_module
+
+        found = read_module(what, Told(module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards))
+        batch_first = found.spec.batch_first
     sources = read_sources(
         input=input,
         texts=text or (),
@@ -128,12 +136,7 @@ def explain(
         unbatched=unbatched,
         batch_first=batch_first,
     )
-    found: Module | None = None
-    if is_file:
-        from rnntrace.api.compare_one import Told
-        from rnntrace.api.explain import read_module
-
-        found = read_module(what, Told(module, nonlinearity, batch_first, dropout, tuple(names or ())))
+    if found:
         spec = found.spec
     else:
         spec = ModuleSpec(
