@@ -165,6 +165,18 @@ def test_shapes_that_tell_the_mistake(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "agrees if its halves are swapped" in capsys.readouterr().err
 
 
+def test_batch_first_data_that_was_read_time_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both shapes fit, so that only the numbers tell: the FAIL says which flag is missing, and with it all agrees."""
+    torch.manual_seed(2)
+    module, x = nn.LSTM(3, 4, batch_first=True), torch.randn(2, 5, 3)
+    np.savez(tmp_path / "weights.npz", **{key: value.numpy() for key, value in module.state_dict().items()})
+    np.savez(tmp_path / "x.npz", x=x.numpy())
+    np.save(tmp_path / "y.npy", called(module, x)["output"])
+    assert compare(tmp_path, expected="y.npy") == 1
+    assert "agrees if axis 0 of x and output is the batch: pass --batch-first" in capsys.readouterr().err
+    assert compare(tmp_path, "--batch-first", expected="y.npy") == 0
+
+
 def test_judging_given_outputs_needs_no_torch(tmp_path: Path) -> None:
     """A grader that calls it hundreds of times does not pay for torch."""
     torch.manual_seed(0)

@@ -1,6 +1,6 @@
 """`compare` with one file: saved weights beside torch, and saved weights against given outputs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,8 @@ from rnntrace.files import label
 from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.module import Module
-from rnntrace.model.signals import assemble
+from rnntrace.model.signals import Inputs, assemble
+from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.result import Result
 
 Modules = Mapping[str, Module]
@@ -131,18 +132,30 @@ def compare_with_expected(modules: Modules, sources: Sources, judging: Judging, 
     outputs, notes = read_expected(module, inputs, expected)
     weights = module.weights.astype(spec.precision.replay)
 
-    def against(outputs: Mapping[str, Array]) -> Result:
+    def against(outputs: Mapping[str, Array], inputs: Inputs) -> Result:
         observation = Observation("expected", "", "", 0, label(expected), outputs, known_states(spec, outputs))
         origin = sources.described("given")
         return judged(spec, weights, inputs, observation, judging, origin=origin, warnings=[*sources.warnings, *notes])
 
-    result = against(outputs)
-    if not result.passed and spec.bidirectional and "output" in outputs:
-        swapped = np.roll(outputs["output"], spec.output_size, axis=2)
-        if against({"output": swapped}).passed:
-            hint = "the output agrees if its halves are swapped: forward comes first in torch"
-            result = replace(result, warnings=(*result.warnings, hint))
+    result = against(outputs, inputs)
+    if not result.passed and "output" in outputs:
+        readings = _other_readings(spec, inputs, outputs["output"])
+        hints = [hint for hint, output, signals in readings if against({"output": output}, signals).passed]
+        result = replace(result, warnings=(*result.warnings, *hints))
     return {prefix: result}
+
+
+def _other_readings(spec: ModuleSpec, inputs: Inputs, output: Array) -> Iterator[tuple[str, Array, Inputs]]:
+    """Other ways to read what was given: what it means if one of them agrees, the output and the inputs read so."""
+    if spec.bidirectional:
+        halves = np.roll(output, spec.output_size, axis=2)
+        yield "the output agrees if its halves are swapped: forward comes first in torch", halves, inputs
+    states = {name: array for name, array in (("h0", inputs.h0), ("c0", inputs.c0)) if array is not None}
+    if spec.is_cell or spec.batch_first or inputs.unbatched or inputs.lengths or any(state.any() for state in states.values()):
+        return
+    zeros = {name: np.zeros((len(state), inputs.steps, state.shape[2]), state.dtype) for name, state in states.items()}
+    turned = replace(inputs, x=inputs.x.swapaxes(0, 1), **zeros)  # type: ignore[arg-type]
+    yield "the output agrees if axis 0 of x and output is the batch: pass --batch-first", output.swapaxes(0, 1), turned
 
 
 def _no_draw(shape: tuple[int, ...]) -> Array:
