@@ -461,3 +461,18 @@ def test_traces_that_were_made_with_a_mistake(tmp_path: Path, capsys: pytest.Cap
         captured = capsys.readouterr()
         assert "values out of tolerance" in captured.out
         assert captured.err.count("replayed with a mistake on purpose: gru.equation.z-inverted") == 1
+
+
+def test_weights_that_are_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON stands for a file of weights wherever one is taken: h = tanh(x + h / 2), worked by hand."""
+    weights = json.dumps({"weight_ih_l0": [[1.0]], "weight_hh_l0": [[0.5]]})
+    first, second = np.tanh(1.0), np.tanh(0.3 + np.tanh(1.0) / 2)
+    right = [[first], [second], [np.tanh(2.0 + second / 2)]]
+    wrong = [[np.tanh(x)] for x in (1.0, 0.3, 2.0)]
+    request = [weights, "--input", "[[1], [0.3], [2]]", "--expected"]
+    assert exit_code(["compare", *request, json.dumps(right), "-q"]) == 0
+    assert exit_code(["compare", weights, weights, "--input", "[[1], [0.3], [2]]", "-q"]) == 0
+    assert exit_code(["diagnose", *request, json.dumps(right), "-q"]) == 0
+    capsys.readouterr()
+    assert exit_code(["diagnose", *request, json.dumps(wrong), "-q"]) == 0
+    assert "rnn.recurrence.h-not-updated" in capsys.readouterr().out

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from rnntrace.engine.quantities import pair_outputs, pair_up
 from rnntrace.engine.replay import replay
 from rnntrace.engine.tolerance import make_tolerance
 from rnntrace.errors import UsageError, show
-from rnntrace.files import label, read_tensors
+from rnntrace.files import label, read_source
 from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import DTYPES, Array
 from rnntrace.model.module import Module
@@ -30,9 +29,9 @@ OTHER = "other"
 """What the second file's values are called."""
 
 
-def is_trace(path: str) -> bool:
-    """Whether a file is a saved trace, and not weights. Raises FileError if it cannot be read."""
-    return bool(read_tensors(Path(path)).metadata)
+def is_trace(source: str) -> bool:
+    """Whether a file, or typed JSON, is a saved trace, and not weights. Raises FileError if it cannot be read."""
+    return bool(read_source(source).metadata)
 
 
 def compare_traces(first: str, second: str, judging: Judging) -> dict[str, Result]:

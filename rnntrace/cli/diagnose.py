@@ -75,10 +75,10 @@ def diagnose(
     from rnntrace.api.judging import Judging
     from rnntrace.api.sources import read_sources
     from rnntrace.cli.output import Look, emit
-    from rnntrace.files import is_json, label
+    from rnntrace.files import label
     from rnntrace.report.diagnose import diagnosis_report, explained
 
-    if not is_json(file) and is_trace(file):
+    if is_trace(file):
         for name in _WEIGHTS:
             if name in typed:
                 raise UsageError(
