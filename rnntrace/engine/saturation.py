@@ -6,8 +6,6 @@ from itertools import islice
 import numpy as np
 
 from rnntrace.engine.trace import Trace
-from rnntrace.equations.cells import Cell
-from rnntrace.equations.expression import Op
 from rnntrace.model.dtypes import Array
 from rnntrace.model.spec import REVERSE
 
@@ -35,7 +33,7 @@ def _remarks(trace: Trace) -> Iterator[str]:
     for layer, direction in trace.spec.columns:
         where = f"layer {layer}" + (f", {direction}" if trace.spec.bidirectional else "")
         columns = {symbol: trace.columns[layer, direction, symbol] for symbol in cell.symbols}
-        ends = [found for symbol in _sigmoids(cell) if (found := _at_its_ends(symbol, columns[symbol]))]
+        ends = [found for symbol in cell.sigmoids if (found := _at_its_ends(symbol, columns[symbol]))]
         if ends:
             yield f"{where}: saturated gates, {', '.join(ends)}"
         if "c" in columns and (growth := _growth(columns["c"], direction)):
@@ -44,10 +42,6 @@ def _remarks(trace: Trace) -> Iterator[str]:
             if (infinite := np.isinf(values)).any():
                 yield f"{where}: {symbol} overflows at {int(infinite.sum())} of {values.size} values"
                 break
-
-
-def _sigmoids(cell: Cell) -> list[str]:
-    return [step.symbol for step in cell.steps if step.expression.op is Op.SIGMOID]
 
 
 def _at_its_ends(symbol: str, values: Array) -> str:

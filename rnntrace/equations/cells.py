@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from rnntrace.equations.expression import (
     Expr,
+    Op,
     before,
     input_term,
     now,
@@ -48,6 +49,11 @@ class Cell:
     def symbols(self) -> tuple[str, ...]:
         """Every quantity of a step, in the order of computation."""
         return tuple(step.symbol for step in self.steps)
+
+    @property
+    def sigmoids(self) -> tuple[str, ...]:
+        """The gates from 0 to 1; every other quantity has a sign."""
+        return tuple(step.symbol for step in self.steps if step.expression.op is Op.SIGMOID)
 
     @property
     def roles(self) -> dict[str, str]:

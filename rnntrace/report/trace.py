@@ -138,8 +138,7 @@ def _heading(result: Result, symbol: str) -> str:
 
 def scale_of(cell: Cell, symbol: str) -> Scale:
     """Sigmoid gates lie between 0 and 1; everything else has a sign."""
-    sigmoids = {step.symbol for step in cell.steps if step.expression.op is Op.SIGMOID}
-    return Scale.UNIT if symbol in sigmoids else Scale.SIGNED
+    return Scale.UNIT if symbol in cell.sigmoids else Scale.SIGNED
 
 
 def selected(number: int, chosen: Sequence[int] | None) -> bool:

@@ -34,7 +34,7 @@ def clipped(argument: Expr, limit: float) -> Expr:
 
 
 def _activations(cell: Cell, kind: str) -> Iterator[Mistake]:
-    gates = [step.symbol for step in cell.steps if step.expression.op is Op.SIGMOID]
+    gates = cell.sigmoids
     hard = {
         "hard-sigmoid-5": (0.2, "0.2·a + 0.5", ("Keras 2", "ONNX HardSigmoid")),
         "hard-sigmoid-6": (1 / 6, "a/6 + 0.5", ("Keras 3",)),
