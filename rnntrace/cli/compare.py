@@ -7,11 +7,9 @@ import typer
 from rnntrace.cli import options
 from rnntrace.cli.choices import Capture, Distribution, Format, ReplayMode, ToleranceName, When
 from rnntrace.cli.diagnose import diagnose
-from rnntrace.cli.given import given, typed
+from rnntrace.cli.given import SIGNALS, given, signals, typed
 from rnntrace.cli.options import JUDGING, MODULE
 from rnntrace.errors import ExitCode, UsageError
-
-_SIGNALS = {"steps", "batch", "unbatched", "input", "text", "alphabet", "h0", "c0", "lengths"}
 
 
 def compare(
@@ -109,23 +107,12 @@ def compare(
 
     if plot:
         check_drawable(plot)
-    sources = partial(
-        read_sources,
-        input=input,
-        texts=text or (),
-        alphabet=alphabet,
-        h0=h0,
-        c0=c0,
-        lengths=lengths,
-        steps=steps,
-        batch=batch,
-        unbatched=unbatched,
-    )
+    sources = partial(read_sources, **signals(values))
     compared = compare_files(
         file,
         other,
         told=Told(module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards),
-        sources=sources if not _SIGNALS.isdisjoint(given(compare, values)) else None,
+        sources=sources if not {*SIGNALS, "text"}.isdisjoint(given(compare, values)) else None,
         judging=Judging(
             capture,
             tolerance,

@@ -6,9 +6,9 @@ import typer
 
 from rnntrace.cli import options
 from rnntrace.cli.choices import Format, ToleranceName, When
-from rnntrace.cli.given import given
+from rnntrace.cli.given import given, refuse, signals
 from rnntrace.cli.options import JUDGING, MODULE
-from rnntrace.errors import ExitCode, UsageError
+from rnntrace.errors import ExitCode
 
 _WEIGHTS = (
     *("module", "names", "nonlinearity", "batch_first", "go_backwards", "unbatched"),
@@ -66,7 +66,7 @@ def diagnose(
     Every known mistake is made on purpose and its outputs are compared with those given, then pairs of them: see
     `rnntrace mistakes`. Exit code 0: explained, or nothing to explain; 1: no explanation found.
     """
-    typed = set(given(diagnose, locals()))
+    values = locals()
     from functools import partial
 
     from rnntrace.api.compare_one import Told
@@ -79,21 +79,9 @@ def diagnose(
     from rnntrace.report.diagnose import diagnosis_report, explained
 
     if is_trace(file):
-        for name in _WEIGHTS:
-            if name in typed:
-                raise UsageError(
-                    f"--{name.replace('_', '-')} belongs to weights, and {label(file)} is a saved trace: leave it out"
-                )
-    sources = partial(
-        read_sources,
-        input=input,
-        texts=text or (),
-        alphabet=alphabet,
-        h0=h0,
-        c0=c0,
-        lengths=lengths,
-        unbatched=unbatched,
-    )
+        reason = f"belongs to weights, and {label(file)} is a saved trace: leave it out"
+        refuse(set(given(diagnose, values)), _WEIGHTS, reason)
+    sources = partial(read_sources, **signals(values))
     result, diagnosis = diagnose_file(
         file,
         expected,

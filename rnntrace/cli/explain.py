@@ -1,6 +1,5 @@
 """`rnntrace explain`."""
 
-from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,9 +7,9 @@ import typer
 
 from rnntrace.cli import options
 from rnntrace.cli.choices import Distribution, DtypeName, Format, When
-from rnntrace.cli.given import given
+from rnntrace.cli.given import given, refuse, signals
 from rnntrace.cli.options import MODULE, VIEW
-from rnntrace.errors import ExitCode, SpecError, UsageError
+from rnntrace.errors import ExitCode, SpecError
 
 PLACE = "Numbers put in"
 _SIZES = ("input_size", "hidden", "layers", "bidirectional", "no_bias", "proj_size", "reset_before", "weights", "dtype")
@@ -99,7 +98,8 @@ def explain(
     color: options.Color = When.AUTO,
 ) -> int:
     """Show the equations of a module, and which part of which array is whose; with --at, the same with numbers put in."""
-    flags = set(given(explain, locals()))
+    values = locals()
+    flags = set(given(explain, values))
     from rnntrace.api.sources import read_sources
     from rnntrace.cli.output import Look, emit
     from rnntrace.model.conventions import TORCH
@@ -110,13 +110,13 @@ def explain(
 
     is_file = _is_file(what)
     if is_file:
-        _refuse(flags, _SIZES, "describes a KIND, and a file of weights says it by itself: leave it out")
+        refuse(flags, _SIZES, "describes a KIND, and a file of weights says it by itself: leave it out")
     else:
-        _refuse(flags, _FILE, "belongs to a file of weights: leave it out, or name a file instead of a kind")
+        refuse(flags, _FILE, "belongs to a file of weights: leave it out, or name a file instead of a kind")
     if at is None:
-        _refuse(flags, _NUMBERS, "belongs to --at, which puts numbers in: give both or neither")
+        refuse(flags, _NUMBERS, "belongs to --at, which puts numbers in: give both or neither")
     else:
-        _refuse(flags, ("framework",), "lays out arrays, and --at puts numbers in: leave one of them out")
+        refuse(flags, ("framework",), "lays out arrays, and --at puts numbers in: leave one of them out")
     found: Module | None = None
     if is_file:
         from rnntrace.api.compare_one import Told
@@ -124,18 +124,7 @@ def explain(
 
         found = read_module(what, Told(module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards))
         batch_first = found.spec.batch_first
-    sources = read_sources(
-        input=input,
-        texts=text or (),
-        alphabet=alphabet,
-        h0=h0,
-        c0=c0,
-        lengths=lengths,
-        steps=steps,
-        batch=batch,
-        unbatched=unbatched,
-        batch_first=batch_first,
-    )
+    sources = read_sources(**signals(values), batch_first=batch_first)
     if found:
         spec = found.spec
     else:
@@ -164,12 +153,6 @@ def explain(
         report = derivation_report(derive(spec, at, sources, own, distribution=dist, seed=seed, top=top, back=back), digits)
     emit(report, Look(format, quiet=False, color=color, digits=digits, max_rows=max_rows), output)
     return ExitCode.AGREES
-
-
-def _refuse(flags: Collection[str], names: Sequence[str], reason: str) -> None:
-    for name in names:
-        if name in flags:
-            raise UsageError(f"--{name.replace('_', '-')} {reason}")
 
 
 def _is_file(what: str) -> bool:

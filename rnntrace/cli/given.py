@@ -1,15 +1,18 @@
 """What a user gave to a command, and the same typed for another one."""
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from inspect import signature
 from typing import Any, get_args, get_type_hints
 
 from typer.models import ArgumentInfo
 
 from rnntrace.cli.options import OUTPUT
+from rnntrace.errors import UsageError
 
 Command = Callable[..., int]
+SIGNALS = ("input", "alphabet", "h0", "c0", "lengths", "steps", "batch", "unbatched")
+"""Parameters that commands and `read_sources` call alike."""
 
 
 def given(command: Command, values: Mapping[str, Any]) -> Iterator[str]:
@@ -17,6 +20,18 @@ def given(command: Command, values: Mapping[str, Any]) -> Iterator[str]:
     for name, parameter in signature(command).parameters.items():
         if name in values and values[name] != parameter.default:
             yield name
+
+
+def signals(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a command was given of x, h0, c0 and lengths, in the words of `read_sources`, as far as it has such parameters."""
+    return {name: values[name] for name in SIGNALS if name in values} | {"texts": values["text"] or ()}
+
+
+def refuse(flags: Collection[str], names: Iterable[str], reason: str) -> None:
+    """Raises UsageError with the reason if one of these parameters is among the flags."""
+    for name in names:
+        if name in flags:
+            raise UsageError(f"--{name.replace('_', '-')} {reason}")
 
 
 def typed(command: Command, values: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import typer
 
 from rnntrace.cli import options
 from rnntrace.cli.choices import Capture, Distribution, DtypeName, Format, ReplayMode, ToleranceName, When
+from rnntrace.cli.given import signals
 from rnntrace.errors import ExitCode
 
 
@@ -60,6 +61,7 @@ def run(
     color: options.Color = When.AUTO,
 ) -> int:
     """Build a module, feed it, replay it by hand, and print every gate and state beside torch's own, with a verdict."""
+    values = locals()
     import shlex
     from dataclasses import replace
 
@@ -80,18 +82,7 @@ def run(
         check_writable(save)
     if plot:
         check_drawable(plot)
-    sources = read_sources(
-        input=input,
-        texts=text or (),
-        alphabet=alphabet,
-        h0=h0,
-        c0=c0,
-        lengths=lengths,
-        steps=steps,
-        batch=batch,
-        unbatched=unbatched,
-        batch_first=batch_first,
-    )
+    sources = read_sources(**signals(values), batch_first=batch_first)
     spec = ModuleSpec(
         kind=parse_kind(kind),
         input_size=(sources.input_size or 3) if input_size is None else input_size,
