@@ -1,10 +1,16 @@
 """Verdicts, tolerances and differences, on numbers worked out by hand."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from rnntrace.engine.compare import Comparison, Verdict, judge
+from rnntrace.engine.compare import Comparison, Verdict, concluded, judge
 from rnntrace.engine.quantities import Quantity
+from rnntrace.engine.tally import Tally
 from rnntrace.engine.tolerance import TORCH_TOLERANCES, make_tolerance
 from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import DTYPES
@@ -203,3 +209,30 @@ def test_given_tolerances_replace_single_values() -> None:
     """--rtol alone keeps the format's atol, and what rounding can explain counts as before."""
     tolerance = make_tolerance("torch", "float32", rtol=0.1)
     assert (tolerance.rtol, tolerance.atol, tolerance.rounding) == (0.1, 1e-5, True)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_the_pieces_do_not_matter(data: st.DataObject) -> None:
+    """Judged in pieces of any length, and from either end, a quantity gives the comparison that it gives whole."""
+    steps, batch, units = (data.draw(st.integers(1, most)) for most in (9, 3, 2))
+    numbers = st.sampled_from([0.0, 0.5, 0.5 + 1e-4, 0.25, np.nan, np.inf, -0.0, 1e39])
+    sides = [
+        np.reshape(data.draw(st.lists(numbers, min_size=n, max_size=n)), (steps, batch, units))
+        for n in [steps * batch * units] * 3
+    ]
+    t = np.arange(1, steps + 1)[:, None].repeat(batch, axis=1)
+    valid = t <= np.array(data.draw(st.lists(st.integers(1, steps), min_size=batch, max_size=batch)))
+    direction = data.draw(st.sampled_from(["forward", "reverse"]))
+    bound = data.draw(st.sampled_from([None, np.full((steps, batch, units), 2e-4), np.full((steps, batch, units), np.inf)]))
+    whole = Quantity("c", 1, direction, *sides, t, valid, bound)
+    tolerance = make_tolerance("torch", "float32")
+    cuts = sorted({0, steps, *data.draw(st.lists(st.integers(0, steps)))})
+    parts = [slice(first, last) for first, last in pairwise(cuts)]
+    tally, out = Tally("c", 1, direction, tolerance, FLOAT32), np.zeros(sides[0].shape, bool)
+    for rows in reversed(parts) if data.draw(st.booleans()) else parts:
+        out[rows] = tally.add(whole.part(rows))
+    expected = judge([whole], tolerance, FLOAT32)
+    found = concluded([tally], tolerance, {tally.key: out})
+    assert repr(replace(found, out_of_tolerance={})) == repr(replace(expected, out_of_tolerance={}))
+    assert np.array_equal(out, expected.out_of_tolerance[1, direction, "c"])

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rnntrace.api.displayed import DisplayedResult
-from rnntrace.engine.compare import Comparison, Place, Verdict, judge
-from rnntrace.engine.quantities import pair_outputs, pair_up
+from rnntrace.engine.compare import Comparison, Verdict, judge
+from rnntrace.engine.quantities import Place, pair_outputs, pair_up
 from rnntrace.engine.replay import replay
 from rnntrace.engine.rounding import Format
 from rnntrace.engine.saturation import remarks

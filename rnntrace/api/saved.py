@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnntrace.api.displayed import DisplayedResult
-from rnntrace.engine.compare import Comparison, Difference, Place, Verdict
+from rnntrace.engine.compare import Comparison, Difference, Verdict
+from rnntrace.engine.quantities import Place
 from rnntrace.engine.tolerance import Tolerance
 from rnntrace.engine.trace import Key, Trace, input_term_symbol, recurrent_term_symbol
 from rnntrace.errors import FileError, show

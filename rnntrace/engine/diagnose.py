@@ -12,11 +12,11 @@ from itertools import combinations
 import numpy as np
 
 from rnntrace.engine.blindness import told_apart_by
-from rnntrace.engine.compare import Place, judge
+from rnntrace.engine.compare import judge
 from rnntrace.engine.fit import Fit
 from rnntrace.engine.mistakes import Case, Mistake, Outputs, catalogue, made, outputs_of
 from rnntrace.engine.mistakes.precision import printed
-from rnntrace.engine.quantities import pair_outputs
+from rnntrace.engine.quantities import Place, pair_outputs
 from rnntrace.engine.tolerance import Tolerance
 from rnntrace.engine.trial import Trial
 

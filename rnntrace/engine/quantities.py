@@ -1,7 +1,7 @@
 """What is compared: each quantity of a replay paired with the framework's."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,20 @@ from rnntrace.model.dtypes import Array, Flags
 
 OUTPUTS = ("output", "h_n", "c_n")
 """Names of the quantities that a module returns; all others are symbols of its cell."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One value in one quantity, and what both sides have there."""
+
+    layer: int
+    direction: str
+    symbol: str
+    t: int
+    item: int
+    unit: int
+    replay: float
+    framework: float
 
 
 @dataclass(frozen=True)
@@ -32,10 +46,18 @@ class Quantity:
     valid: Flags | None = None
     bound: Array | None = None
 
-    @property
-    def column(self) -> tuple[bool, int, str]:
-        """What is searched together for the first failure: gates and states of a layer and direction, then each output."""
-        return (self.name in OUTPUTS, self.layer, self.direction)
+    def part(self, rows: slice) -> "Quantity":
+        """Some of its rows."""
+        replay = self.replay[rows]
+        return replace(
+            self,
+            replay=replay,
+            one_step=replay if self.one_step is self.replay else self.one_step[rows],
+            framework=self.framework[rows],
+            t=self.t[rows],
+            valid=None if self.valid is None else self.valid[rows],
+            bound=None if self.bound is None else self.bound[rows],
+        )
 
 
 def pair_up(shown: Trace, one_step: Trace, own: Mapping[Key, Array]) -> list[Quantity]:

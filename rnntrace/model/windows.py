@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-PIECE = 2**18
+PIECE = 2**16
 """So many values are worked on at once: few enough to stay in a cache, enough that their number does not matter."""
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 import rnntrace
-from rnntrace.engine.compare import Comparison, Place, Verdict
-from rnntrace.engine.quantities import OUTPUTS
+from rnntrace.engine.compare import Comparison, Verdict
+from rnntrace.engine.quantities import OUTPUTS, Place
 from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs
