@@ -387,6 +387,18 @@ def test_terms_are_kept_only_when_asked() -> None:
     assert replay_of(problem(LESSONS["LSTM"], steps=2, batch=1)).terms == {}
 
 
+@given(problem=problems(), data=st.data())
+@examples(60)
+def test_what_is_kept_does_not_change_it(problem: Problem, data: st.DataObject) -> None:
+    """Gates that are not kept are not there, and everything else has the same bits; states are always kept."""
+    cell = problem.spec.cell
+    keep = data.draw(st.sets(st.sampled_from(cell.symbols)))
+    whole, part = replay_of(problem), replay_of(problem, keep=keep)
+    assert {symbol for *_, symbol in part} == keep | set(cell.states)
+    for key in part:
+        np.testing.assert_array_equal(part.columns[key], whole.columns[key])
+
+
 # --- what a trace is --------------------------------------------------------------------------------------------------
 
 

@@ -48,7 +48,9 @@ def test_one_unit_by_hand(lam: float) -> None:
         *(np.array(part).reshape(shape) for part, shape in ((w, (1, 1, 1)), (v, (1, 1, 1)), (b, (1, 1)), (d, (1, 1))))
     )
     one, exact = np.ones((1, 1, 1)), np.zeros((1, 1, 1))
-    bounds = error_bounds(cells.RNN_TANH, weights, Bounded(x * one, exact), {"h": h0 * one}, ("h",), None, Format(u, 0.0, lam))
+    bounds = error_bounds(
+        cells.RNN_TANH, weights, Bounded(x * one, exact), {"h": h0 * one}, ("h",), None, Format(u, 0.0, lam), {}
+    )
     bound = bounds["h"].item()
     gamma = lam * math.sqrt(2) * u
     before = gamma * (abs(w * x) + abs(b)) + gamma * (abs(v * h0) + abs(d))

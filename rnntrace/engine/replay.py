@@ -37,6 +37,8 @@ def replay(
     dtype: np.dtype[np.floating] | None = None,
     keep_terms: bool = False,
     rounding: Format | None = None,
+    errors: Mapping[str, Array] | None = None,
+    keep: Collection[str] | None = None,
     cell: Cell | None = None,
 ) -> Trace:
     """Every gate and state of a module on these inputs.
@@ -44,8 +46,9 @@ def replay(
     `known` gives state sequences (layer, direction, "h" or "c") → (T, B, ·) to force the replay with: it then needs an "h"
     for every layer and direction. `dtype` is the numpy format to compute in, by default the one of `spec`. With `rounding`
     the trace also holds bounds on what rounding in these formats can do: in a single step where h is known, and otherwise
-    since the first step, but at most TRAJECTORY times that. `cell` replaces the declaration that `spec` names, by one of the
-    same gates and states.
+    since the first step, but at most TRAJECTORY times that; `errors` says what the initial states of all layers may be off by
+    already. Of the gates only those in `keep` are kept, by default all. `cell` replaces the declaration that `spec` names, by
+    one of the same gates and states.
     """
     dtype = np.dtype(dtype or spec.precision.replay)
     known = known or {}
@@ -62,7 +65,7 @@ def replay(
                 layer_input = side_by_side(known, layer - 1, spec, inputs.valid)
             else:
                 layer_input = so_far.hidden(layer - 1)
-            column = _Column(cell, weights[layer, direction], layer_input, inputs.valid, direction, dtype)
+            column = _Column(cell, weights[layer, direction], layer_input, inputs.valid, direction, dtype, keep)
             for state in cell.states:
                 column.start(state, so_far.initial(state, layer, direction), known.get((layer, direction, state)))
             column.run()
@@ -71,7 +74,7 @@ def replay(
                 terms |= {(layer, direction, symbol): array for symbol, array in column.terms().items()}
             if rounding is not None:
                 inherited = None if layer == 0 or known else side_by_side(bounds, layer - 1, spec, inputs.valid)
-                found = column.bounds(rounding, inherited)
+                found = column.bounds(rounding, inherited, errors or {})
                 bounds |= {(layer, direction, symbol): array for symbol, array in found.items()}
     return Trace(spec, inputs, columns, terms, Trace(spec, inputs, bounds) if bounds else None)
 
@@ -80,9 +83,17 @@ class _Column:
     """One layer in one direction. Inside, time runs in the order of computation: for the reverse direction, backwards."""
 
     def __init__(
-        self, cell: Cell, weights: LayerWeights, x: Array, valid: Flags | None, direction: str, dtype: np.dtype[np.floating]
+        self,
+        cell: Cell,
+        weights: LayerWeights,
+        x: Array,
+        valid: Flags | None,
+        direction: str,
+        dtype: np.dtype[np.floating],
+        keep: Collection[str] | None,
     ) -> None:
         self.cell, self.dtype, self.backwards = cell, dtype, direction == REVERSE
+        self.symbols = [symbol for symbol in cell.symbols if keep is None or symbol in keep or symbol in cell.states]
         self.weights = weights.astype(dtype)
         self.valid = None if valid is None else self._in_order(valid)
         self.x = self._in_order(x).astype(dtype, copy=False)
@@ -102,11 +113,12 @@ class _Column:
         _, hidden, output = self.weights.W_hh.shape
         bias, padded = self.weights.b_hh is not None, self.valid is not None
         program = compiled(self.cell, tuple(self.known), (hidden, output), bias=bias, padded=padded)
-        kept = self._memory(program)
+        names = [name for name, symbols in program.kept.items() if not set(self.symbols).isdisjoint(symbols)]
+        kept = self._memory({name: program.widths[name] for name in names})
         still = self._matrices(program)
         length = min(max(BLOCK // self.batch, 1), self.steps)
         work: dict[str, Array] = {}
-        for name in program.widths.keys() - program.kept.keys():
+        for name in program.widths.keys() - kept.keys():
             array = np.empty(((1 if name in program.each_step else length) * self.batch, program.widths[name]), self.dtype)
             (still if name in program.each_step else work)[name] = array
         for first in range(0, self.steps, length):
@@ -116,17 +128,18 @@ class _Column:
             arrays |= {name: array[: rows.stop - rows.start] for name, array in work.items()}
             arrays |= {name: arrays[whole][:, columns] for name, (whole, columns) in program.columns.items()}
             program.run(self.batch, **{name: arrays[name] for name in program.names})
-        for name, symbols in program.kept.items():
+        for name in kept:
+            symbols = program.kept[name]
             array = kept[name].reshape(self.steps, self.batch, len(symbols), -1)
             self.now |= {symbol: array[:, :, place] for place, symbol in enumerate(symbols)}
 
-    def _memory(self, program: Program) -> dict[str, Array]:
-        """What the program keeps, (T·B, ·) each; in one piece, which the system hands out faster than many."""
-        rows, ends = self.steps * self.batch, accumulate(program.widths[name] for name in program.kept)
-        memory = np.empty(rows * sum(program.widths[name] for name in program.kept), self.dtype)
+    def _memory(self, widths: Mapping[str, int]) -> dict[str, Array]:
+        """Arrays (T·B, ·) of these widths; in one piece, which the system hands out faster than many."""
+        rows, ends = self.steps * self.batch, accumulate(widths.values())
+        memory = np.empty(rows * sum(widths.values()), self.dtype)
         return {
-            name: memory[rows * (end - program.widths[name]) : rows * end].reshape(rows, -1)
-            for name, end in zip(program.kept, ends, strict=True)
+            name: memory[rows * (end - width) : rows * end].reshape(rows, -1)
+            for (name, width), end in zip(widths.items(), ends, strict=True)
         }
 
     def _matrices(self, program: Program) -> dict[str, Array]:
@@ -158,8 +171,8 @@ class _Column:
         return given
 
     def quantities(self) -> dict[str, Array]:
-        """Every gate and state, (T, B, ·) in input-time order, NaN where a step does not exist."""
-        return {symbol: self._in_input_order(self.now[symbol]) for symbol in self.cell.symbols}
+        """Every gate and state that is kept, (T, B, ·) in input-time order, NaN where a step does not exist."""
+        return {symbol: self._in_input_order(self.now[symbol]) for symbol in self.symbols}
 
     def terms(self) -> dict[str, Array]:
         """The affine terms of every gate, likewise."""
@@ -178,12 +191,12 @@ class _Column:
         """Every state a step before, (T, B, ·)."""
         return {state: self._before(state, self.known.get(state, self.now[state]), 0, self.steps) for state in self.cell.states}
 
-    def bounds(self, rounding: Format, inherited: Array | None) -> dict[str, Array]:
-        """What rounding can do to every gate and state, likewise; `inherited` is what it can have done to x."""
+    def bounds(self, rounding: Format, inherited: Array | None, errors: Mapping[str, Array]) -> dict[str, Array]:
+        """What rounding can do to every gate and state, likewise, where x is off by `inherited`, initial states by `errors`."""
 
         def bounded(known: Collection[str], x_error: Array | None) -> dict[str, Array]:
             x = Bounded(self.x, np.zeros_like(self.x) if x_error is None else self._in_order(x_error))
-            return error_bounds(self.cell, self.weights, x, self.before, known, self.valid, rounding)
+            return error_bounds(self.cell, self.weights, x, self.before, known, self.valid, rounding, errors)
 
         found = bounded(self.known, inherited)
         if "h" not in self.known:

@@ -139,27 +139,31 @@ def error_bounds(
     known: Collection[str],
     valid: Flags | None,
     format: Format,
+    errors: Mapping[str, Array],
 ) -> dict[str, Array]:
     """A bound on the rounding error of each gate and state of one layer and direction, (T, B, ·), in the order of computation.
 
     `x` (T, B, I) is what the layer reads and `before` each state a step before; those in `known` are given and exact, the
-    others carry the error of the steps before, as far as these exist by `valid` (T, B).
+    others carry the error of the steps before, as far as these exist by `valid` (T, B), and at first that in `errors` (B, ·).
     """
     bounds = _Bounds(cell, weights, x, format)
     bounds.before = {state: Bounded(before[state], np.zeros_like(before[state])) for state in known}
     plan = schedule(cell, known)
     bounds.at_once(plan.ahead)
     if plan.scan:
-        _scan(bounds, plan.scan, {state: before[state] for state in cell.states if state not in known}, valid)
+        carried = {state: before[state] for state in cell.states if state not in known}
+        first = {state: errors.get(state, np.zeros_like(values[0])) for state, values in carried.items()}
+        _scan(bounds, plan.scan, carried, first, valid)
     bounds.at_once(plan.behind)
     return {symbol: bounded.error for symbol, bounded in bounds.now.items()}
 
 
-def _scan(bounds: _Bounds, steps: tuple[Step, ...], carried: Mapping[str, Array], valid: Flags | None) -> None:
-    """Step by step, each starting from the values that are known and the errors of the step before."""
+def _scan(
+    bounds: _Bounds, steps: tuple[Step, ...], carried: Mapping[str, Array], errors: dict[str, Array], valid: Flags | None
+) -> None:
+    """Step by step, each starting from the values that are known and the errors of the step before, at first `errors`."""
     ready, given, x = bounds.now, bounds.before, bounds.x
     found: dict[str, list[Bounded]] = {step.symbol: [] for step in steps}
-    errors = {state: np.zeros_like(values[0]) for state, values in carried.items()}
     for t in range(len(x.value)):
         bounds.x = x[t]
         bounds.now = {symbol: bounded[t] for symbol, bounded in ready.items()}

@@ -28,7 +28,9 @@ MAX_LAYERS = _limit("MAX_LAYERS", 1_000)
 MAX_PARAMETERS = _limit("MAX_PARAMETERS", 2**28)
 """Largest module that is built: 2**28 parameters are 1 GiB in float32."""
 MAX_VALUES = _limit("MAX_VALUES", 2**28)
-"""Largest trace that is computed, in values: steps × batch × units × quantities. 2**28 are 1 GiB in float32."""
+"""Largest trace that is held in memory, in values: steps × batch × units × quantities. 2**28 are 1 GiB in float32."""
+STREAM_FROM = _limit("STREAM_FROM", 2**24)
+"""A trace of so many values or more that is saved is not held in memory but written while it is computed."""
 
 
 def over(name: str, limit: int) -> str:

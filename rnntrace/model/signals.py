@@ -81,18 +81,22 @@ class SignalRequest:
         return self.x is None or any(isinstance(state, str) and state == "random" for state in (self.h0, self.c0))
 
 
-def assemble(spec: ModuleSpec, request: SignalRequest, draw: Draw) -> Inputs:
-    """The signals of a run. Draws x, then h0, then c0, each only if it is to be random. Raises SignalError."""
+def assemble(spec: ModuleSpec, request: SignalRequest, draw: Draw, *, quantities: int | None = None) -> Inputs:
+    """The signals of a run. Draws x, then h0, then c0, each only if it is to be random. Raises SignalError.
+
+    `quantities` says how many gates and states a trace of them will hold in memory, by default all.
+    """
+    quantities = len(spec.cell.symbols) if quantities is None else quantities
     for name, size in (("number of steps", request.steps), ("batch size", request.batch)):
         if size < 1:
             raise SignalError(f"the {name} must be at least 1, not {size}")
     x = request.x
     if x is None:
         shape = x_shape(spec, request.steps, request.batch, request.unbatched)
-        _check_size(spec, request.steps, request.batch)
+        _check_size(spec, request.steps, request.batch, quantities)
         x = draw(shape)
     steps, batch, unbatched = _sizes_of(spec, x)
-    _check_size(spec, steps, batch)
+    _check_size(spec, steps, batch, quantities)
 
     def state(name: str, wanted: State, size: int) -> Array:
         shape = state_shape(spec, batch, size, unbatched)
@@ -170,11 +174,18 @@ def _sizes_of(spec: ModuleSpec, x: Array) -> tuple[int, int, bool]:
     return steps, batch, False
 
 
-def _check_size(spec: ModuleSpec, steps: int, batch: int) -> None:
-    trace = steps * batch * spec.hidden_size * len(spec.cell.symbols) * len(spec.columns)
+def _check_size(spec: ModuleSpec, steps: int, batch: int, quantities: int) -> None:
+    trace = trace_size(spec, steps, batch, quantities)
     for what, values in (("an x", steps * batch * spec.input_size), ("a trace", trace)):
         if values > MAX_VALUES:
-            raise SignalError(f"{what} of {values:,} values is {over('MAX_VALUES', MAX_VALUES)}: use fewer steps or items")
+            instead = "" if what == "an x" else ", or `run` with --save, which keeps it on disk"
+            limit = over("MAX_VALUES", MAX_VALUES)
+            raise SignalError(f"{what} of {values:,} values is {limit}: use fewer steps or items{instead}")
+
+
+def trace_size(spec: ModuleSpec, steps: int, batch: int, quantities: int) -> int:
+    """How many values so many of the gates and states have, in all layers and directions."""
+    return steps * batch * spec.hidden_size * quantities * len(spec.columns)
 
 
 def _lengths(
