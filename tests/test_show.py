@@ -62,7 +62,7 @@ def test_what_was_saved_is_shown(name: str, suffix: str, tmp_path: Path, capsys:
 @pytest.mark.parametrize("capture", ["on", "off"])
 def test_a_result_comes_back_whole(suffix: str, capture: str, tmp_path: Path) -> None:
     """Every array, the comparison and the framework's side are those that were saved."""
-    result = result_of("packed", capture=capture, keep_terms=True, tolerance="exact")
+    result = result_of("packed", capture=capture, keep="terms", tolerance="exact")
     rnntrace.save(result, tmp_path / f"t{suffix}")
     again = rnntrace.open_trace(tmp_path / f"t{suffix}")
     assert (again.spec, again.verdict, again.seed, again.origin) == (result.spec, result.verdict, result.seed, result.origin)

@@ -1,29 +1,33 @@
 """From what a framework did to a verdict: replay free, replay forced, compare."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from rnntrace.api.displayed import DisplayedResult
 from rnntrace.engine.compare import Comparison, Verdict, judge
-from rnntrace.engine.quantities import Place, pair_outputs, pair_up
+from rnntrace.engine.quantities import OUTPUTS, Place, pair_outputs, pair_up
 from rnntrace.engine.replay import replay
 from rnntrace.engine.rounding import Format
 from rnntrace.engine.saturation import remarks
 from rnntrace.engine.tolerance import Tolerance, make_tolerance
 from rnntrace.engine.trace import Key, Trace
+from rnntrace.equations.cells import Cell
 from rnntrace.errors import UsageError
 from rnntrace.frameworks import Observation
-from rnntrace.model.dtypes import Array
+from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 
+AnyArray = TypeVar("AnyArray", Array, Flags)
+
 
 @dataclass(frozen=True)
 class Judging:
-    """How a replay is run and judged; see the flags of the same names."""
+    """How a replay is run and judged, and what is kept of it; see the flags of the same names."""
 
     capture: str = "auto"
     tolerance: str = "torch"
@@ -32,9 +36,18 @@ class Judging:
     lam: float | None = None
     replay: str = "free"
     replay_dtype: str | None = None
-    keep_terms: bool = False
+    keep: str = "gates"
     mistakes: tuple[str, ...] = ()
     blind: bool = False
+
+    def kept(self, cell: Cell) -> tuple[str, ...]:
+        """The gates and states that are kept."""
+        return cell.states if self.keep == "states" else cell.symbols
+
+    @property
+    def keeps_terms(self) -> bool:
+        """Whether the affine terms of every gate are kept beside them."""
+        return self.keep == "terms"
 
 
 def judged(
@@ -56,22 +69,26 @@ def judged(
     tolerance = make_tolerance(judging.tolerance, spec.dtype, judging.rtol, judging.atol, judging.lam)
     dtype = np.dtype(judging.replay_dtype or spec.precision.replay)
     own = observation.captured or observation.hidden
+    kept = judging.kept(spec.cell)
     # Where not every layer's h is known, single steps cannot be judged, and the trajectory is.
     known = own if all((*column, "h") in own for column in spec.columns) else None
+    compared_symbols = {symbol for *_, symbol in own}
+    # What is not kept is held as long as it is compared.
+    held = {*kept, *compared_symbols}
 
-    def replayed(known: Mapping[Key, Array] | None, rounding: Format | None = None) -> Trace:
-        terms = judging.keep_terms
-        return replay(spec, weights, inputs, known=known, dtype=dtype, keep_terms=terms, rounding=rounding)
+    def replayed(known: Mapping[Key, Array] | None, keep: Collection[str], rounding: Format | None = None) -> Trace:
+        terms = judging.keeps_terms and keep is held
+        return replay(spec, weights, inputs, known=known, dtype=dtype, keep_terms=terms, rounding=rounding, keep=keep)
 
-    free = replayed(None) if judging.replay == "free" else None
+    free = replayed(None, held) if judging.replay == "free" else None
     unsound = _not_finite(inputs, weights)
 
     def compared(rounding: Format | None) -> tuple[Comparison, Trace, Trace]:
         """The comparison, and the forced replays of the states and of the outputs."""
-        forced = replayed(known, rounding)
+        forced = replayed(known, compared_symbols if free else held, rounding)
         # The gates may come from another path than the outputs: each is forced with the states of its own path.
         other_path = observation.captured_path not in ("", observation.path)
-        forced_outputs = replayed(observation.hidden, rounding) if other_path else forced
+        forced_outputs = replayed(observation.hidden, (), rounding) if other_path else forced
         quantities = [
             *pair_up(free or forced, forced, own),
             *pair_outputs(free or forced_outputs, forced_outputs, observation.outputs),
@@ -84,7 +101,7 @@ def judged(
         comparison, forced, forced_outputs = compared(rounding)
         if comparison.verdict is Verdict.DRIFT and free and known:
             states = {key: values for key, values in free.columns.items() if key[2] in spec.cell.states}
-            comparison = _if_drift(comparison, free, replayed(states, rounding), tolerance)
+            comparison = _if_drift(comparison, free, replayed(states, held, rounding), tolerance)
     result = DisplayedResult(
         spec,
         weights,
@@ -99,7 +116,23 @@ def judged(
         (*warnings, *unsound, *_notes(spec, judging, observation), *(() if unsound else remarks(free or forced))),
         single_steps=known is not None,
     )
+    if held > {*kept}:
+        result = _of_what_is_kept(result, kept)
     return _asked_of(result, judging) if judging.mistakes or judging.blind else result
+
+
+def _of_what_is_kept(result: DisplayedResult, kept: Collection[str]) -> DisplayedResult:
+    """The result without the gates that were compared and are not kept, on either side."""
+
+    def of_kept(arrays: Mapping[Key, AnyArray]) -> dict[Key, AnyArray]:
+        return {key: array for key, array in arrays.items() if key[2] in kept or key[2] in OUTPUTS}
+
+    return replace(
+        result,
+        trace=replace(result.trace, columns=of_kept(result.trace.columns)),
+        observation=replace(result.observation, captured=of_kept(result.observation.captured)),
+        comparison=replace(result.comparison, out_of_tolerance=of_kept(result.comparison.out_of_tolerance)),
+    )
 
 
 def _asked_of(result: DisplayedResult, judging: Judging) -> DisplayedResult:
@@ -107,7 +140,8 @@ def _asked_of(result: DisplayedResult, judging: Judging) -> DisplayedResult:
     apart = {
         "--replay forced": judging.replay == "forced",
         "--replay-dtype": judging.replay_dtype,
-        "--show terms": judging.keep_terms,
+        "--show terms": judging.keep == "terms",
+        "--keep states": judging.keep == "states",
     }
     for option, given in apart.items():
         if judging.mistakes and given:

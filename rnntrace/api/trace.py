@@ -47,7 +47,7 @@ def trace(
         x=_array(x), h0=initial[0], c0=initial[1], lengths=None if lengths is None else whole_numbers(_array(lengths))
     )
     inputs = as_seen_by(spec, assemble(spec, request, framework.drawing(spec, "normal")))
-    judging = Judging(replay=replay, tolerance=tolerance, capture=capture, keep_terms=terms)
+    judging = Judging(replay=replay, tolerance=tolerance, capture=capture, keep="terms" if terms else "gates")
     origin = {"h0": "zeros", "c0": "zeros"} if hx is None else {}
     return result_of(module, spec, inputs, judging, origin=origin)
 

@@ -48,7 +48,8 @@ def watch(
     check_capture(capture)
     make_tolerance(tolerance, "float32", None, None)
     modules, others = framework.recurrent_modules(model)
-    traces = Traces(Judging(replay=replay, tolerance=tolerance, capture=capture, keep_terms=terms), tuple(modules), others)
+    judging = Judging(replay=replay, tolerance=tolerance, capture=capture, keep="terms" if terms else "gates")
+    traces = Traces(judging, tuple(modules), others)
     with framework.following(modules, traces._add):
         yield traces
 

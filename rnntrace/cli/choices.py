@@ -33,6 +33,14 @@ class Distribution(StrEnum):
     UNIFORM = "uniform"
 
 
+class Keep(StrEnum):
+    """What a trace keeps."""
+
+    STATES = "states"
+    GATES = "gates"
+    TERMS = "terms"
+
+
 class Capture(StrEnum):
     """Whether torch's own gates are captured."""
 

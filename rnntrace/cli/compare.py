@@ -121,7 +121,7 @@ def compare(
             lam,
             replay,
             replay_dtype,
-            keep_terms="terms" in parse_parts(show),
+            keep="terms" if "terms" in parse_parts(show) else "gates",
             mistakes=tuple(mistake or ()),
             blind=blind,
         ),

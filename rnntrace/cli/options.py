@@ -10,6 +10,7 @@ from rnntrace.cli.choices import (
     Distribution,
     DtypeName,
     Format,
+    Keep,
     Nonlinearity,
     ReplayDtype,
     ReplayMode,
@@ -225,6 +226,15 @@ OutputFile = Annotated[
 Save = Annotated[
     Path | None,
     typer.Option("--save", metavar="FILE", help="Save the trace as .npz or .safetensors.", rich_help_panel=OUTPUT),
+]
+KeepOption = Annotated[
+    Keep | None,
+    typer.Option(
+        "--keep",
+        help="What a trace keeps: states alone, gates too, or the affine terms of the gates as well.",
+        show_default="gates, or terms where --show names them",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 Plot = Annotated[
     Path | None,

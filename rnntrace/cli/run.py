@@ -56,6 +56,7 @@ def run(
     format: options.FormatOption = Format.TABLE,
     output: options.OutputFile = None,
     save: options.Save = None,
+    keep: options.KeepOption = None,
     plot: options.Plot = None,
     quiet: options.Quiet = False,
     color: options.Color = When.AUTO,
@@ -104,7 +105,7 @@ def run(
         lam,
         replay,
         replay_dtype,
-        keep_terms="terms" in parts,
+        keep=keep or ("terms" if "terms" in parts else "gates"),
         mistakes=tuple(mistake or ()),
         blind=blind,
     )
