@@ -38,8 +38,9 @@ def drawn(spec: ModuleSpec, steps: int, batch: int, seed: int) -> dict[Key, Arra
             some = generator.choice(VALUES, generator.integers(1, 5))
             values = generator.choice(some, (steps, batch, spec.hidden_size))
             if symbol == "c" and generator.random() < 0.5:
-                # The first steps may reach any value, the later ones go up.
-                values[steps // 2 :] += np.linspace(0, 50, steps - steps // 2)[:, None, None]
+                values[:] = 0 if generator.random() < 0.5 else values
+                values[0] = generator.choice((0.0, math.inf, math.nan))
+                values[steps // 2 :] += np.linspace(0, generator.choice((4, 9, 50)), steps - steps // 2)[:, None, None]
             columns[layer, direction, symbol] = values[::-1] if direction == "reverse" else values
     return columns
 
@@ -69,7 +70,7 @@ def in_words(trace: Trace) -> Iterable[str]:
                 break
 
 
-@examples(150)
+@examples(400)
 @given(
     st.sampled_from(("RNN", "GRU", "LSTM")),
     st.booleans(),
