@@ -1,5 +1,6 @@
 """The typer application, and the one place where errors become a line and an exit code."""
 
+import gc
 import sys
 import traceback
 from typing import Annotated
@@ -57,6 +58,8 @@ def main(arguments: list[str] | None = None) -> None:
         # A mistake of ours, not of the request: no verdict, and a code that no verdict has.
         traceback.print_exc()
         code = ExitCode.BROKEN
+    # The system takes back all that is left. Looking through torch's modules for garbage first takes a tenth of a run.
+    gc.freeze()
     sys.exit(code)
 
 
