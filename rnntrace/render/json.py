@@ -2,18 +2,66 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from rnntrace.model.windows import pieces, release
 from rnntrace.render import Style
 from rnntrace.report.table import Report
+
+LONG = 2**16
+"""Arrays of more values are written a piece at a time."""
+BUFFER = 2**16
+"""A piece of text has about so many letters, or more."""
 
 
 def render(report: Report, style: Style) -> Iterator[str]:
     """The report's document. Nothing is rounded or left out, whatever the style says."""
-    yield _printable(json.dumps(plain(report.document), ensure_ascii=False, allow_nan=False)) + "\n"
+    found, size = [], 0
+    for text in _texts(report.document):
+        found.append(text)
+        size += len(text)
+        if size > BUFFER:
+            yield _printable("".join(found))
+            found, size = [], 0
+    yield _printable("".join(found)) + "\n"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """What `json.dumps` makes of the value in plain terms, in parts; of long arrays no list is made as a whole."""
+    if isinstance(value, Mapping) and value:
+        yield from _joined("{", ((_dumps({key: None})[1:-5], entry) for key, entry in value.items()), "}")
+    elif isinstance(value, (list, tuple)) and value:
+        yield from _joined("[", (("", entry) for entry in value), "]")
+    elif isinstance(value, np.ndarray) and value.size > LONG:
+        yield from _joined("[", (("", row) for row in value), "]") if value[0].size > LONG else _rows(value)
+    else:
+        yield _dumps(value)
+
+
+def _joined(opening: str, entries: Iterable[tuple[str, Any]], closing: str) -> Iterator[str]:
+    between = opening
+    for name, entry in entries:
+        yield between + name
+        yield from _texts(entry)
+        between = ", "
+    yield closing
+
+
+def _rows(array: np.ndarray[Any, Any]) -> Iterator[str]:
+    """A long array of short rows."""
+    between = "["
+    for part in pieces(array.shape):
+        yield between + _dumps(array[part])[1:-1]
+        release(array)
+        between = ", "
+    yield "]"
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False)
 
 
 def _printable(text: str) -> str:
