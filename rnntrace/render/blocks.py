@@ -1,8 +1,9 @@
 """A table cut to what a page holds: which rows of a long one are shown, and which columns of a wide one stand side by side."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, zip_longest
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ TEXTS = (Scale.NAME, Scale.WORD)
 
 Texts = Callable[[Column, Sequence[int]], list[str]]
 """The cells of some rows of a column, as they are shown."""
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -33,27 +35,30 @@ class Page:
 class Block:
     """Columns of a table that stand side by side, `gap` apart, and their cells.
 
-    `rows` are those shown; `left_out` rows belong between the first half of them and the second.
+    `rows` are those shown; before each of them, and behind the last, so many rows are `left_out`. Not `all_at_hand`: the
+    table has rows that no flag for lengths brings back.
     """
 
     title: str
     columns: tuple[Column, ...]
     rows: list[int]
     texts: list[list[str]]
-    left_out: int
+    left_out: list[int]
+    all_at_hand: bool
     gap: int
 
-    @property
-    def middle(self) -> int:
-        """How many rows are shown before those left out."""
-        return (len(self.rows) + 1) // 2
+    def in_order(self, rows: Iterable[Row]) -> Iterator[Row | str]:
+        """What is shown for each of the rows, and a line of text in between where others were left out."""
+        for row, missing in zip_longest(rows, self.left_out):
+            if missing:
+                yield elision(missing)
+            if row is not None:
+                yield row
 
     @property
     def remark(self) -> str:
-        """What is said of the rows left out, empty if there are none."""
-        if not self.left_out:
-            return ""
-        return f"… {self.left_out} of {len(self.rows) + self.left_out} rows left out: --max-rows 0 shows all"
+        """What is said of all rows left out, empty if there are none."""
+        return remark(len(self.rows), sum(self.left_out), all_at_hand=self.all_at_hand)
 
     @property
     def lines(self) -> list[bool]:
@@ -71,28 +76,50 @@ def shown_tables(report: Report, max_rows: int) -> Iterator[Table | str]:
         yield report.tables[number]
 
 
+def elision(missing: int) -> str:
+    """The line that stands for rows left out."""
+    return f"… {missing} row{'s' if missing > 1 else ''}"
+
+
+def remark(shown: int, left_out: int, *, all_at_hand: bool) -> str:
+    """What is said below a table of the rows left out, and how to see them; empty if there are none."""
+    if not left_out:
+        return ""
+    told = f"… {left_out} of {shown + left_out} rows left out: "
+    return told + ("--max-rows 0 shows all" if all_at_hand else "choose with --time, or --format csv or jsonl for all")
+
+
 def split(table: Table, texts: Texts, max_rows: int, page: Page) -> Iterator[Block]:
-    """The table in as few blocks as the page allows; each shows at most `max_rows` of the rows in which it has values."""
+    """The table in as few blocks as the page allows; each shows at most `max_rows` of the rows in which it has values.
+
+    Marked rows come on top of that.
+    """
     sections = [list(found) for _, found in groupby(table.columns, key=lambda column: column.section)]
-    measured = sorted({row for part in (*sections, table.columns) for row in _rows(part, max_rows)[0]})
+    measured = sorted({row for part in (*sections, table.columns) for row in _rows(table, part, max_rows)[0]})
     widths = [max(map(len, (column.heading, *texts(column, measured)))) for column in table.columns]
     blocks, gap = _blocks(table.columns, widths, page)
     for number, block in enumerate(blocks):
         columns = tuple(table.columns[k] for k in block)
-        rows, left_out = _rows(columns, max_rows)
+        rows, left_out = _rows(table, columns, max_rows)
         title = table.title + (" (continued)" if number else "")
-        yield Block(title, columns, rows, [texts(column, rows) for column in columns], left_out, gap)
+        yield Block(title, columns, rows, [texts(column, rows) for column in columns], left_out, not table.cuts, gap)
 
 
-def _rows(columns: Sequence[Column], most: int) -> tuple[list[int], int]:
-    """The rows in which some value exists, as far as at most `most` are shown, and how many are left out."""
-    exists = np.zeros(len(columns[0].values), bool)
+def _rows(table: Table, columns: Sequence[Column], most: int) -> tuple[list[int], list[int]]:
+    """The rows to show of those in which some value exists, and how many are left out before each and behind the last."""
+    exists = np.zeros(table.rows, bool)
     for column in columns:
         if column.scale not in LABELS:
             exists |= ~np.ma.getmaskarray(column.values)
     found = np.flatnonzero(exists)
-    shown, left_out = head_and_tail(len(found), most)
-    return [int(found[k]) for k in shown], left_out
+    shown = {int(found[k]) for k in head_and_tail(len(found), most)[0]}
+    rows = sorted(shown | {row for row in table.marked if exists[row]})
+    # How many rows the whole table has in front of each of these, and altogether.
+    before = np.concatenate([[0], np.cumsum(exists)])
+    for row, steps in table.cuts.items():
+        before[row:] += steps * np.count_nonzero(exists[row - table.step : row])
+    left_out = np.diff(before[[*rows, table.rows]], prepend=-1) - 1
+    return rows, left_out.tolist()
 
 
 def _blocks(columns: Sequence[Column], widths: Sequence[int], page: Page) -> tuple[list[list[int]], int]:

@@ -96,6 +96,8 @@ def _table(table: Table, style: Style) -> Iterator[str]:
         yield "<thead>\n<tr>" + "".join(_headings(block)) + "</tr>\n</thead>\n<tbody>\n"
         yield from _rows(block)
         yield _CLOSE
+        if block.remark:
+            yield f"<p>{escape(block.remark)}</p>\n"
 
 
 def _open(title: str, attributes: str = "") -> Iterator[str]:
@@ -116,10 +118,11 @@ def _rows(block: Block) -> Iterator[str]:
         list(_cells(column, block.rows, texts, line))
         for column, texts, line in zip(block.columns, block.texts, block.lines, strict=True)
     ]
-    for number, row in enumerate(zip(*columns, strict=True)):
-        if block.remark and number == block.middle:
-            yield f'<tr><td colspan="{len(columns)}" class="text">{escape(block.remark)}</td></tr>\n'
-        yield f"<tr>{''.join(row)}</tr>\n"
+    for row in block.in_order(zip(*columns, strict=True)):
+        if isinstance(row, str):
+            yield f'<tr><td colspan="{len(columns)}" class="text">{escape(row)}</td></tr>\n'
+        else:
+            yield f"<tr>{''.join(row)}</tr>\n"
 
 
 def _cells(column: Column, rows: Sequence[int], texts: Sequence[str], line: bool) -> Iterator[str]:

@@ -177,7 +177,8 @@ def _rows(block: Block) -> Iterator[str]:
         [escape(text) if column.scale in TEXTS else _number(text) for text in texts]
         for column, texts in zip(block.columns, block.texts, strict=True)
     ]
-    for number, row in enumerate(zip(*columns, strict=True)):
-        if block.left_out and number == block.middle:
-            yield " & ".join([r"\dots"] * len(columns)) + r" \\"
-        yield " & ".join(row) + r" \\"
+    for row in block.in_order(zip(*columns, strict=True)):
+        if isinstance(row, str):
+            yield rf"\multicolumn{{{len(columns)}}}{{l}}{{{escape(row)}}} \\"
+        else:
+            yield " & ".join(row) + r" \\"

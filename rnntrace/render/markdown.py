@@ -62,14 +62,14 @@ def _texts(column: Column, rows: Sequence[int], digits: int, kind: str) -> list[
 
 def _table(block: Block) -> Iterator[str]:
     """Columns are padded, so that the source can be read as well."""
+    rest = ["…"] * (len(block.columns) - 1)
+    rows = [[row, *rest] if isinstance(row, str) else row for row in block.in_order(zip(*block.texts, strict=True))]
     columns = []
-    for column, texts in zip(block.columns, block.texts, strict=True):
-        heading = escape(column.heading)
+    for number, column in enumerate(block.columns):
+        heading, texts = escape(column.heading), [row[number] for row in rows]
         width = max(3, *map(len, (heading, *texts)))
         pad = str.ljust if column.scale in TEXTS else str.rjust
         rule = "-" * width if column.scale in TEXTS else "-" * (width - 1) + ":"
         columns.append([pad(heading, width), rule, *(pad(text, width) for text in texts)])
-        if block.left_out:
-            columns[-1].insert(2 + block.middle, pad("…", width))
-    for row in zip(*columns, strict=True):
-        yield f"| {' | '.join(row)} |"
+    for line in zip(*columns, strict=True):
+        yield f"| {' | '.join(line)} |"

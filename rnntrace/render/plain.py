@@ -1,10 +1,11 @@
-"""Plain text for grep and awk: the same tables, every row, columns between spaces, no lines and no colour."""
+"""Plain text for grep and awk: the same tables, every row at hand, columns between spaces, no lines and no colour."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
 from rnntrace.render import Style
+from rnntrace.render.blocks import elision, remark
 from rnntrace.render.heat import heat
 from rnntrace.render.layout import DOT, equations, margin
 from rnntrace.render.numbers import cells, notation
@@ -35,4 +36,10 @@ def _rows(table: Table, digits: int) -> list[str]:
         fields = [column.heading.replace(" ", "_"), *map("".join, zip(texts, wrong, strict=True))]
         width = max(map(len, fields))
         columns.append([field.rjust(width) for field in fields])
-    return ["  ".join(row) for row in zip(*columns, strict=True)]
+    lines = ["  ".join(row) for row in zip(*columns, strict=True)]
+    missing = {row: steps * table.step for row, steps in table.cuts.items()}
+    # From behind, as each line that is put in moves those below it; the headings are a line as well.
+    for row in sorted(missing, reverse=True):
+        lines.insert(row + 1, elision(missing[row]))
+    told = remark(table.rows, sum(missing.values()), all_at_hand=False)
+    return [*lines, told] if told else lines

@@ -6,6 +6,8 @@ from io import StringIO
 from typing import Literal
 
 from rich.console import Console
+from rich.segment import Segment, Segments
+from rich.style import Style as RichStyle
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -21,6 +23,8 @@ GAPS = (2, 1)
 """Blanks in front of a column; the narrow gap is used where the wide one would split the table."""
 SEPARATOR = " │"
 BAR, GAP = Text(SEPARATOR), Text("")
+LEFT_OUT = "left out"
+"""Under this name the style of a line holds what is to stand there from end to end; a cell has only its column."""
 """What stands in the columns that hold no values: lines between groups, and room in front of words."""
 WRONG = " ✗"
 """Behind a difference that is out of tolerance, so that the colour does not carry it alone."""
@@ -67,7 +71,7 @@ def _print(console: Console, table: Table, style: Style) -> None:
     texts = partial(_texts, digits=style.digits, kind=notation(table.columns))
     for block in split(table, texts, style.max_rows, Page(style.width or UNLIMITED, GAPS, len(SEPARATOR))):
         _print_title(console, block.title, style)
-        console.print(_draw(block, style))
+        console.print(Segments(_lines(console, _draw(block, style))), end="")
         if block.remark:
             console.print(Text(block.remark))
 
@@ -85,7 +89,7 @@ def _texts(column: Column, rows: Sequence[int], digits: int, kind: str) -> list[
 
 
 def _draw(block: Block, style: Style) -> RichTable:
-    """One block of columns, with a line between groups and a row of dots where rows were left out."""
+    """One block of columns, with a line between groups and a place for a line of its own where rows were left out."""
     drawn = RichTable(box=None, padding=0, pad_edge=False, show_edge=False)
     fields: list[list[Text]] = []
     for column, text, line in zip(block.columns, block.texts, block.lines, strict=True):
@@ -103,11 +107,19 @@ def _draw(block: Block, style: Style) -> RichTable:
             fields.append([GAP] * len(text))
         drawn.add_column(Text(column.heading), justify=side, no_wrap=not sentence, min_width=least, header_style="bold")
         fields.append([_cell(column, entry, style) for entry in text])
-    for number, row in enumerate(zip(*fields, strict=True)):
-        if block.left_out and number == block.middle:
-            drawn.add_row(*[field[0] if any(field[0] is still for still in (BAR, GAP)) else Text("…") for field in fields])
-        drawn.add_row(*row)
+    for row in block.in_order(zip(*fields, strict=True)):
+        if isinstance(row, str):
+            drawn.add_row(Text("…", RichStyle.from_meta({LEFT_OUT: row})))
+        else:
+            drawn.add_row(*row)
     return drawn
+
+
+def _lines(console: Console, drawn: RichTable) -> Iterator[Segment]:
+    for line in console.render_lines(drawn, pad=False):
+        told = [segment.style.meta[LEFT_OUT] for segment in line if segment.style and LEFT_OUT in segment.style.meta]
+        yield from [Segment(told[0])] if told else line
+        yield Segment.line()
 
 
 def _cell(column: Column, text: str, style: Style) -> Text:

@@ -4,14 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnntrace.engine.trace import Key
 from rnntrace.errors import show
 from rnntrace.model.spec import REVERSE
 from rnntrace.report.result import Result
-from rnntrace.report.select import HEAT, View
+from rnntrace.report.select import HEAT, View, numbers_in, selected, times_in_view
 from rnntrace.report.table import Panel, Scale
-from rnntrace.report.trace import Masked, item_values, place, scale_of, selected, times_in_view
+from rnntrace.report.trace import Masked, item_values, kept_symbols, place, scale_of
+
+MAX_COLUMNS = 2_000
+"""More columns of a panel cannot be told apart."""
 
 
 def heat(results: Mapping[str, Result], view: View) -> tuple[Panel, ...]:
@@ -47,7 +51,7 @@ def panels_of(result: Result, view: View) -> Iterator[tuple[Key, int, Panel]]:
     """The replay's values of every symbol in the view."""
     for layer, direction in result.spec.columns:
         for item in items_in(view):
-            for symbol in result.spec.cell.symbols:
+            for symbol in kept_symbols(result):
                 if selected(layer, view.layers):
                     panel = _panel(result, view, (layer, direction, symbol), item)
                     # A projected hidden state has fewer units than there are gates.
@@ -56,24 +60,41 @@ def panels_of(result: Result, view: View) -> Iterator[tuple[Key, int, Panel]]:
 
 
 def _panel(result: Result, view: View, key: Key, item: int) -> Panel:
-    """One symbol of the replay, (units, t)."""
+    """One symbol of the replay, (units, t); of a long time one step in so many."""
     layer, direction, symbol = key
-    size = result.trace[symbol, layer, direction].shape[2]
-    times = times_in_view(view, direction, result.inputs.steps)
-    units = [unit for unit in range(size) if selected(unit, view.units)]
-    values = item_values(result, result.trace[symbol, layer, direction], key, item)[np.ix_(times, units)].T
+    times, units = grid_of(result, view, key)
+    together = steps_together(len(times))
+    times = times[::together]
+    values = item_values(result, result.trace.columns[key], key, item, times, units).T
     broken = int((~np.isfinite(values.compressed())).sum())
+    thinned = f", one in {together}" if together > 1 else ""
     return Panel(
         where=place(layer, direction, item),
         symbol=symbol,
         role=result.spec.cell.roles[symbol],
         scale=scale_of(result.spec.cell, symbol),
-        rows=tuple(map(str, units)),
-        x=tuple(times),
+        rows=tuple(map(str, units.tolist())),
+        x=tuple(times.tolist()),
         values=values,
-        x_name="t, from right to left" if direction == REVERSE else "t",
-        note=f"{broken} NaN or infinite" if broken else "",
+        x_name=time_axis(direction) + thinned,
+        note=f"{broken} NaN or infinite" + (" of those drawn" if thinned else "") if broken else "",
     )
+
+
+def grid_of(result: Result, view: View, key: Key) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """The times and the units that the view selects of a symbol."""
+    times = times_in_view(view, key[1], result.inputs.steps)
+    return times, numbers_in(view.units, np.arange(result.trace.columns[key].shape[2]))
+
+
+def steps_together(times: int) -> int:
+    """How many times share a column of a panel."""
+    return max(-(-times // MAX_COLUMNS), 1)
+
+
+def time_axis(direction: str) -> str:
+    """The name of the axis, and which way it runs."""
+    return "t, from right to left" if direction == REVERSE else "t"
 
 
 def without_initial(panel: Panel) -> Panel:

@@ -1,13 +1,17 @@
 """What a picture shows: for each symbol, layer, direction and item a panel of numbers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnntrace.engine.trace import Key
 from rnntrace.errors import UsageError
+from rnntrace.model.dtypes import Flags
 from rnntrace.model.spec import REVERSE
-from rnntrace.report.panels import finite, heatmap, items_in, panels_of, without_initial
+from rnntrace.model.windows import pieces, release
+from rnntrace.report.panels import grid_of, heatmap, items_in, panels_of, steps_together, time_axis, without_initial
 from rnntrace.report.result import Result
 from rnntrace.report.run import conclusion, headline
 from rnntrace.report.select import View
@@ -57,23 +61,55 @@ def lines(result: Result, view: View) -> tuple[Panel, ...]:
 
 
 def histogram(result: Result, view: View) -> tuple[Panel, ...]:
-    """How often values of each symbol occur, over its units and times: (1, bins)."""
-    panels = []
-    for panel in heatmap(result, view):
-        edges = np.linspace(0.0 if panel.scale is Scale.UNIT else -panel.limit, panel.limit, BINS + 1)
-        counts = np.histogram(finite(panel), edges)[0]
-        values = np.ma.array(counts[None], mask=np.zeros((1, BINS), bool))
-        panels.append(
-            replace(panel, rows=("values",), row_name="count", x=tuple(edges.tolist()), x_name="value", values=values)
-        )
-    return tuple(panels)
+    """How often values of each symbol occur, over its units and times, all of them: (1, bins)."""
+    found = [
+        (key, item, replace(panel, note="", limit=_largest(result, view, key, item) if panel.scale is Scale.SIGNED else 1.0))
+        for key, item, panel in panels_of(result, view)
+    ]
+    limit = max((panel.limit for _, _, panel in found if panel.scale is Scale.SIGNED), default=0.0) or 1.0
+    return tuple(_histogram(result, view, key, item, panel, limit) for key, item, panel in found)
+
+
+def _histogram(result: Result, view: View, key: Key, item: int, panel: Panel, limit: float) -> Panel:
+    edges = np.linspace(0.0, 1.0, BINS + 1) if panel.scale is Scale.UNIT else np.linspace(-limit, limit, BINS + 1)
+    counts, broken = np.zeros(BINS, int), 0
+    for values in _in_pieces(result, view, key, item):
+        exist = values.compressed()
+        finite = exist[np.isfinite(exist)]
+        counts += np.histogram(finite, edges)[0]
+        broken += exist.size - finite.size
+    return replace(
+        panel,
+        rows=("values",),
+        row_name="count",
+        x=tuple(edges.tolist()),
+        x_name="value",
+        limit=float(edges[-1]),
+        values=np.ma.array(counts[None], mask=np.zeros((1, BINS), bool)),
+        note=f"{broken} NaN or infinite" if broken else "",
+    )
+
+
+def _largest(result: Result, view: View, key: Key, item: int) -> float:
+    """The largest size of a finite value."""
+    sizes = (np.abs(values.compressed()) for values in _in_pieces(result, view, key, item))
+    return max((float(found[np.isfinite(found)].max(initial=0.0)) for found in sizes), default=0.0)
+
+
+def _in_pieces(result: Result, view: View, key: Key, item: int) -> Iterator[Masked]:
+    """The replay's values of a symbol, (times, units) after (times, units)."""
+    times, units = grid_of(result, view, key)
+    for part in pieces((len(times), len(units))):
+        yield item_values(result, result.trace.columns[key], key, item, times[part], units)
+        release(result.trace.columns[key])
 
 
 def saturation(result: Result, view: View) -> tuple[Panel, ...]:
     """The share of each gate's units that are almost open or almost shut: (2, t). Raises UsageError without gates."""
     gates = [without_initial(panel) for panel in heatmap(result, view) if panel.scale is Scale.UNIT]
     if not gates:
-        raise UsageError(f"saturation is that of sigmoid gates, and {result.spec.kind} has none: choose another --kind")
+        owner = "the trace was kept without them" if result.spec.cell.sigmoids else f"{result.spec.kind} has none"
+        raise UsageError(f"saturation is that of sigmoid gates, and {owner}: choose another --kind")
     rows = (f"above {HIGH}", f"below {LOW}")
     return tuple(
         replace(
@@ -87,9 +123,11 @@ def saturation(result: Result, view: View) -> tuple[Panel, ...]:
 
 
 def difference(result: Result, view: View) -> tuple[Panel, ...]:
-    """The largest |Δ| of the units, replay against framework, (1, t) from t = 1 on, and where one is out of tolerance."""
-    # At t = 0 both sides are given the same state.
-    return tuple(_difference(result, without_initial(panel), key, item) for key, item, panel in panels_of(result, view))
+    """The largest |Δ| of the units, replay against framework, (1, t) from t = 1 on, and where one is out of tolerance.
+
+    Of a long time a column has the largest of several steps.
+    """
+    return tuple(_difference(result, view, panel, key, item) for key, item, panel in panels_of(result, view))
 
 
 KINDS = {
@@ -101,38 +139,60 @@ KINDS = {
 }
 
 
-def _difference(result: Result, panel: Panel, key: Key, item: int) -> Panel:
-    times = [int(t) for t in panel.x]
-    grid = np.ix_(times, [int(row) for row in panel.rows])
+def _difference(result: Result, view: View, panel: Panel, key: Key, item: int) -> Panel:
+    every, units = grid_of(result, view, key)
+    # At t = 0 both sides are given the same state.
+    times = every[every > 0]
+    together = steps_together(len(times))
+    starts = np.arange(0, len(times), together)
     blank = replace(
         panel,
         scale=Scale.DIFFERENCE,
         rows=("largest of the units",),
         row_name="|Δ|",
-        values=np.ma.array(np.zeros((1, len(times))), mask=np.ones((1, len(times)), bool)),
-        flagged=np.zeros((1, len(times)), bool),
+        x=tuple(times[starts].tolist()),
+        x_name=time_axis(key[1]) + (f", the largest of each {together}" if together > 1 else ""),
+        values=np.ma.array(np.zeros((1, len(starts))), mask=np.ones((1, len(starts)), bool)),
+        flagged=np.zeros((1, len(starts)), bool),
         note=f"{result.observation.framework}'s values are not known",
     )
-    if key not in result.framework_values:
+    if key not in result.framework_values or not len(times):
         return blank
-    mine = item_values(result, result.trace.columns[key], key, item)[grid]
-    theirs = item_values(result, result.framework_values[key], key, item)[grid]
-    flags = item_values(result, result.comparison.out_of_tolerance[key], (*key[:2], ""), item)[grid]
+    parts = [_apart(result, key, item, times[part], units) for part in pieces((len(times), len(units)))]
+    # What does not exist is less than nothing.
+    delta, out = (np.concatenate(found) for found in zip(*parts, strict=True))
+    largest = np.maximum.reduceat(delta, starts)
+    return replace(
+        blank,
+        values=np.ma.array(np.maximum(largest, 0.0), mask=largest < 0)[None],
+        flagged=np.logical_or.reduceat(out, starts)[None],
+        note=_spoken(delta, times[out].tolist(), key),
+    )
+
+
+def _apart(
+    result: Result, key: Key, item: int, times: NDArray[np.int_], units: NDArray[np.int_]
+) -> tuple[NDArray[np.float64], Flags]:
+    """By time the largest |Δ| of the units, -1 where there is none, and whether one of them is out of tolerance."""
+    sides = result.trace.columns[key], result.framework_values[key]
+    mine, theirs = (item_values(result, side, key, item, times, units) for side in sides)
+    out = np.zeros(len(times), bool)
+    if key in result.comparison.out_of_tolerance:
+        flags = result.comparison.out_of_tolerance[key]
+        out |= item_values(result, flags, (*key[:2], ""), item, times, units).filled(0).any(axis=1)
+        release(flags)
+    release(*sides)
     # What is finite on one side only is infinitely far off; where neither is, nothing can be said.
     one, other = np.isfinite(mine.data), np.isfinite(theirs.data)
     with np.errstate(invalid="ignore"):
         apart = np.where(one & other, np.abs(mine.data - theirs.data), np.inf)
-    delta = np.ma.array(apart, mask=np.ma.getmaskarray(mine) | ~(one | other)).max(axis=1)
-    out = np.asarray(flags.filled(0).any(axis=1))
-    return replace(
-        blank, values=delta[None], flagged=out[None], note=_spoken(delta, [times[k] for k in np.flatnonzero(out)], key)
-    )
+    return np.where(np.ma.getmaskarray(mine) | ~(one | other), -1.0, apart).max(axis=1, initial=-1.0), out
 
 
-def _spoken(delta: Masked, out: list[int], key: Key) -> str:
+def _spoken(delta: NDArray[np.float64], out: list[int], key: Key) -> str:
     """What the curve says: where it leaves the tolerance, or that there is none."""
-    if not delta.count():
+    if not (delta >= 0).any():
         return "nothing to compare"
     if out:
         return f"out of tolerance from t={max(out) if key[1] == REVERSE else min(out)}"
-    return "" if delta.any() else "no difference at any step"
+    return "" if (delta > 0).any() else "no difference at any step"

@@ -14,12 +14,13 @@ from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.mistakes import blind_document, blind_tables, told
+from rnntrace.report.outputs import output_tables, weight_tables
 from rnntrace.report.panels import heat
 from rnntrace.report.result import Result
 from rnntrace.report.select import View
 from rnntrace.report.table import SCHEMA, Line, Report
 from rnntrace.report.tidy import tidy_rows
-from rnntrace.report.trace import output_tables, trace_tables, weight_tables
+from rnntrace.report.trace import trace_tables
 
 
 def run_report(result: Result, view: View, command: str = "run") -> Report:

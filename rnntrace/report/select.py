@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rnntrace.errors import UsageError
+from rnntrace.model.dtypes import Flags
 from rnntrace.model.signals import Inputs
-from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.spec import REVERSE, ModuleSpec
 
 PARTS = ("gates", "states", "terms", "weights", "outputs")
 HEAT = "heat"
@@ -57,7 +61,7 @@ def parse_range(text: str | None, option: str, first: int, last: int) -> Sequenc
     """Numbers from `3`, `1,3`, `2:4` (both ends included), `2:` or `:4`, each between first and last. Raises UsageError."""
     if text is None:
         return None
-    chosen: list[int] = []
+    chosen: list[range] = []
     for part in text.split(","):
         start, colon, end = part.partition(":")
         try:
@@ -67,5 +71,27 @@ def parse_range(text: str | None, option: str, first: int, last: int) -> Sequenc
             raise UsageError(f"{option} should be a number, 1,3 or 2:4, not {text!r}") from None
         if not first <= low <= high <= last:
             raise UsageError(f"{option} {part} is out of range: there are {first} to {last}")
-        chosen.extend(range(low, high + 1))
-    return sorted(set(chosen))
+        chosen.append(range(low, high + 1))
+    # A range alone stays one: it may hold a million times.
+    return chosen[0] if len(chosen) == 1 else sorted({number for part in chosen for number in part})
+
+
+def selected(number: int, chosen: Sequence[int] | None) -> bool:
+    """Whether a view that chooses these has this number; None chooses all."""
+    return chosen is None or number in chosen
+
+
+def are_selected(numbers: NDArray[np.int_], chosen: Sequence[int] | None) -> Flags:
+    """For each of the numbers whether a view that chooses these has it; None chooses all."""
+    return np.ones(numbers.shape, bool) if chosen is None else np.isin(numbers, np.asarray(chosen))
+
+
+def numbers_in(chosen: Sequence[int] | None, among: NDArray[np.int_]) -> NDArray[np.int_]:
+    """Those among the numbers that a view that chooses these has."""
+    return among[are_selected(among, chosen)]
+
+
+def times_in_view(view: View, direction: str, last: int) -> NDArray[np.int_]:
+    """The selected times from 0 to `last`; 0 stands where its direction starts, before t = 1 or behind the last step."""
+    times = np.arange(last + 1)
+    return numbers_in(view.times, np.roll(times, -1) if direction == REVERSE else times)

@@ -50,14 +50,21 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of equal length under a title; those of scale INDEX and NAME come first."""
+    """Columns of equal length under a title; those of scale INDEX and NAME come first.
+
+    `marked` are rows that are shown however few are. Of a table with too many rows the columns hold a part: a row in `cuts`
+    has so many steps missing in front of it, each of `step` rows, which have values where the `step` rows before have any.
+    """
 
     title: str
     columns: tuple[Column, ...]
+    marked: frozenset[int] = frozenset()
+    cuts: Mapping[int, int] = field(default_factory=dict)
+    step: int = 1
 
     @property
     def rows(self) -> int:
-        """Number of rows."""
+        """Number of rows at hand."""
         return len(self.columns[0].values)
 
 

@@ -1,6 +1,6 @@
 """The values of results on rows of their own: tidy data for a data frame or a spreadsheet."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnntrace.engine.trace import Key
 from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.windows import pieces, release
 from rnntrace.report.result import Result
-from rnntrace.report.select import View
+from rnntrace.report.select import View, are_selected, numbers_in, selected
 from rnntrace.report.table import Column, Rows, Scale, Table
-from rnntrace.report.trace import selected, shown_symbols
+from rnntrace.report.trace import shown_symbols
 
 _SCALES = {
     "module": Scale.NAME,
@@ -70,13 +72,12 @@ class _Place:
 def _rows(view: View, place: _Place, replay: Array, framework: Array | None) -> dict[str, Any]:
     """The columns for both sides (rows, B, ·), as far as they are selected."""
     _, items, units = replay.shape
-    chosen = (place.exists & _chosen(view.times, place.t))[..., None]
-    chosen = chosen & _chosen(view.items, np.arange(items))[:, None] & _chosen(view.units, np.arange(units))
-    row, item, unit = np.nonzero(chosen)
-    t, mine = place.t[row, item], replay[chosen]
+    chosen = place.exists[..., None] & are_selected(np.arange(items), view.items)[:, None]
+    row, item, unit = np.nonzero(chosen & are_selected(np.arange(units), view.units))
+    t, mine = place.t[row, item], replay[row, item, unit]
     theirs, difference = None, None
     if framework is not None:
-        theirs = framework[chosen]
+        theirs = framework[row, item, unit]
         with np.errstate(invalid="ignore"):
             apart = np.abs(mine.astype(np.float64) - theirs.astype(np.float64))
         difference = np.ma.masked_where(t == 0, apart)
@@ -93,47 +94,65 @@ def _rows(view: View, place: _Place, replay: Array, framework: Array | None) -> 
     }
 
 
+class _Steps:
+    """The steps of a result that a view selects, to be walked through a part at a time."""
+
+    def __init__(self, result: Result, view: View) -> None:
+        self.view = view
+        self.chosen = are_selected(np.arange(result.inputs.steps + 1), view.times)
+
+    def rows(self, where: Key, replay: Array, framework: Array | None, valid: Flags | None = None) -> Iterator[dict[str, Any]]:
+        """The columns for t = 1 … T of both sides (T, B, ·), where they are `valid` (T, B)."""
+        for part in pieces(replay.shape):
+            t = np.arange(part.start + 1, part.stop + 1)
+            if self.chosen[t].any():
+                there = np.ones((1, replay.shape[1]), bool) if valid is None else valid[part]
+                exists = self.chosen[t][:, None] & there
+                place = _Place(*where, np.broadcast_to(t[:, None], exists.shape), exists)
+                yield _rows(self.view, place, replay[part], None if framework is None else framework[part])
+                release(replay, framework)
+
+    def initial(self, where: Key, state: Array, replay: Array, framework: Array | None) -> Iterator[dict[str, Any]]:
+        """The columns for t = 0, where both sides (T, B, ·) are given the same state (B, ·)."""
+        if self.chosen[0]:
+            t = np.zeros((1, len(state)), int)
+            mine, theirs = (None if side is None else state[None].astype(side.dtype) for side in (replay, framework))
+            assert mine is not None
+            yield _rows(self.view, _Place(*where, t, t == 0), mine, theirs)
+
+
 def _steps(result: Result, view: View) -> Iterator[dict[str, Any]]:
     """Terms, gates and states of every layer and direction, for states from t = 0."""
-    inputs, trace = result.inputs, result.trace
-    t = np.arange(inputs.steps + 1)[:, None].repeat(inputs.batch, axis=1)
-    exists = np.ones(t.shape, bool)
-    if inputs.valid is not None:
-        exists[1:] = inputs.valid
+    steps, trace, valid = _Steps(result, view), result.trace, result.inputs.valid
     for layer, direction in _columns(result, view):
         for _, symbol in shown_symbols(result, view):
-            first = 0 if symbol in result.spec.cell.states else 1
-            sides = [trace[symbol, layer, direction], result.framework_values.get((layer, direction, symbol))]
-            if first == 0:
-                initial = trace.initial(symbol, layer, direction)[None]
-                sides = [None if side is None else np.concatenate([initial.astype(side.dtype), side]) for side in sides]
-            assert sides[0] is not None
-            yield _rows(view, _Place(layer, direction, symbol, t[first:], exists[first:]), sides[0], sides[1])
+            where = layer, direction, symbol
+            mine, theirs = trace[symbol, layer, direction], result.framework_values.get(where)
+            if symbol in result.spec.cell.states:
+                yield from steps.initial(where, trace.initial(symbol, layer, direction), mine, theirs)
+            yield from steps.rows(where, mine, theirs, valid)
 
 
 def _outputs(result: Result, view: View) -> Iterator[dict[str, Any]]:
     """output, h_n and c_n by the layer and direction that they come from; t of h_n and c_n is the last step of each item."""
     if "outputs" not in view.parts:
         return
-    inputs, spec = result.inputs, result.spec
-    times = np.arange(1, inputs.steps + 1)[:, None].repeat(inputs.batch, axis=1)
+    spec, steps = result.spec, _Steps(result, view)
     for name, values in result.replayed_outputs.items():
         expected = result.observation.outputs.get(name)
         for layer, direction in _columns(result, view):
+            where = layer, direction, name
             if name != "output":
                 t = result.trace.final_step(direction)[None]
                 # From behind: the other side may have given the last rows alone.
                 row = spec.columns.index((layer, direction)) - len(spec.columns)
                 mine = values[row][None]
                 theirs = expected[row][None] if expected is not None and len(expected) >= -row else None
+                yield _rows(view, _Place(*where, t, steps.chosen[t]), mine, theirs)
             elif layer == spec.num_layers - 1:
-                t = times
                 start = spec.directions.index(direction) * spec.output_size
                 half = np.s_[..., start : start + spec.output_size]
-                mine, theirs = values[half], None if expected is None else expected[half]
-            else:
-                continue
-            yield _rows(view, _Place(layer, direction, name, t, np.ones(t.shape, bool)), mine, theirs)
+                yield from steps.rows(where, values[half], None if expected is None else expected[half])
 
 
 def _weights(result: Result, view: View) -> Iterator[dict[str, Any]]:
@@ -142,7 +161,7 @@ def _weights(result: Result, view: View) -> Iterator[dict[str, Any]]:
         return
     for layer, direction in _columns(result, view):
         for name, block in result.weights[layer, direction].by_gate(result.spec.cell.gates):
-            rows = np.flatnonzero(_chosen(view.units, np.arange(len(block))))
+            rows = numbers_in(view.units, np.arange(len(block)))
             names = [f"{name}[{k}]" for k in range(block.shape[1])] if block.ndim == 2 else [name]
             yield {
                 "layer": layer,
@@ -160,8 +179,3 @@ def _weights(result: Result, view: View) -> Iterator[dict[str, Any]]:
 def _columns(result: Result, view: View) -> list[tuple[int, str]]:
     """The layers and directions that are selected."""
     return [column for column in result.spec.columns if selected(column[0], view.layers)]
-
-
-def _chosen(numbers: Sequence[int] | None, among: NDArray[np.int_]) -> Flags:
-    """Which of them are selected; None stands for all."""
-    return np.ones(among.shape, bool) if numbers is None else np.isin(among, numbers)

@@ -1,0 +1,54 @@
+"""Which part of a long table is made, and which rows of any table must be seen."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnntrace.model.spec import FORWARD, REVERSE
+from rnntrace.report.table import Column, Scale, Table
+
+LONG = 100_000
+"""Of a table with more rows than this a part is made."""
+ENDS = 1_000
+"""Rows at either end of that part, about."""
+
+
+def steps_at_hand(steps: int, rows: int, places: Iterable[int]) -> NDArray[np.int_]:
+    """Which of so many steps, of so many `rows` each, a table is made of: all, or the first, the last and those at places."""
+    if steps * rows <= LONG:
+        return np.arange(steps)
+    # At t = 0 there is less than elsewhere: what is cut out has a whole step in front of it.
+    ends = max(ENDS // rows, 2)
+    spans = [(0, ends), (steps - ends, steps), *((place - 1, place + 2) for place in places)]
+    return np.unique(np.concatenate([np.arange(max(start, 0), min(end, steps)) for start, end in spans]))
+
+
+def excerpt(
+    title: str,
+    columns: Sequence[Column],
+    at_hand: NDArray[np.int_],
+    rows: int,
+    places: Iterable[int] = (),
+    direction: str = FORWARD,
+) -> Table:
+    """The table of the steps `at_hand`, of so many `rows` each, as time runs in this direction.
+
+    Rows that must be seen are those at the `places`, the first one out of tolerance, and that of the largest difference.
+    """
+    after = np.flatnonzero(np.diff(at_hand) > 1) + 1
+    cuts = {int(row) * rows: int(at_hand[row] - at_hand[row - 1] - 1) for row in after}
+    worst = [row for column in columns if column.scale is Scale.DIFFERENCE for row in _worst(column, rows, direction)]
+    return Table(title, tuple(columns), frozenset([*places, *worst]), cuts, rows)
+
+
+def _worst(column: Column, rows: int, direction: str) -> Iterator[int]:
+    sizes: NDArray[np.float64] = np.ma.filled(np.ma.asarray(column.values), -1.0)
+    # Beside NaN everything else is near.
+    sizes = np.where(np.isnan(sizes), np.inf, sizes)
+    if sizes.max(initial=0.0) > 0:
+        yield int(sizes.argmax())
+    if column.flagged is not None and column.flagged.any():
+        steps = column.flagged.reshape(-1, rows).any(axis=1)
+        first = np.flatnonzero(steps)[-1 if direction == REVERSE else 0] * rows
+        yield int(first + column.flagged[first : first + rows].argmax())

@@ -1,0 +1,112 @@
+"""The tables of what a module has and gives: weights and outputs."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnntrace.model.dtypes import Array, Flags
+from rnntrace.report.excerpt import excerpt, steps_at_hand
+from rnntrace.report.result import Result
+from rnntrace.report.select import View, selected
+from rnntrace.report.table import Column, Scale, Table
+
+
+def output_tables(result: Result, view: View) -> Iterator[Table]:
+    """output, h_n and c_n, a row a value, with the axes of the module's own layout; the framework's beside, as far as known."""
+    if "outputs" not in view.parts:
+        return
+    shapes = {name: values.shape for name, values in result.outputs.items()}
+    for name, values in result.replayed_outputs.items():
+        shape, axes = shapes[name], _axes(result, name)
+        at_hand = steps_at_hand(int(np.prod(shape)), 1, _worst_places(result, name, axes, shape))
+        index = dict(zip(axes, np.unravel_index(at_hand, shape), strict=True))
+        columns = [Column(axis, positions + (axis == "t"), Scale.INDEX) for axis, positions in index.items()]
+        none = np.zeros_like(at_hand)
+        places = (index.get("t", index.get("row", none)), index.get("item", none), index["unit"])
+        mine = values[places].astype(np.float64)
+        columns.append(Column("replay", mine, Scale.SIGNED, "values", "values"))
+        if name in result.observation.outputs:
+            theirs = _of_last_rows(result.observation.outputs[name], len(values), places)
+            out = _out_of_tolerance(result, name, places)
+            columns += [
+                Column(result.observation.framework, theirs, Scale.SIGNED, "values", "values"),
+                Column("|Δ|", np.ma.abs(mine - theirs), Scale.DIFFERENCE, "values", "difference", out),
+            ]
+        yield excerpt(f"{name} · shape {shape}", columns, at_hand, 1)
+
+
+def _worst_places(result: Result, name: str, axes: Sequence[str], shape: tuple[int, ...]) -> Iterator[int]:
+    """The rows of the first value out of tolerance and of the largest difference, where these are in the output.
+
+    Of the states at the end there are few enough to find such rows in the table.
+    """
+    spec = result.spec
+    for place in (result.comparison.first_failure, result.comparison.worst):
+        if name == "output" and place and place.symbol in ("h", name) and place.layer == spec.num_layers - 1 and place.t:
+            unit = spec.directions.index(place.direction) * spec.output_size + place.unit
+            where = {"t": place.t - 1, "item": place.item, "unit": unit}
+            yield int(np.ravel_multi_index([where[axis] for axis in axes], shape))
+
+
+_Places = tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.int_]]
+"""t - 1 or the row of a state at the end, item and unit of values."""
+
+
+def _of_last_rows(values: Array, rows: int, places: _Places) -> np.ma.MaskedArray[Any, np.dtype[Any]]:
+    """The values at the places, masked in front where the other side gave the last of so many rows alone."""
+    row = places[0] - (rows - len(values))
+    return np.ma.masked_where(row < 0, values[np.maximum(row, 0), *places[1:]].astype(np.float64))
+
+
+def _out_of_tolerance(result: Result, name: str, places: _Places) -> Flags:
+    """Which of the values of output, h_n or c_n at the places are out."""
+    spec = result.spec
+    row, item, unit = places
+    out = np.zeros(len(row), bool)
+    for (layer, direction, other), flags in result.comparison.out_of_tolerance.items():
+        if other == name == "output":
+            start = spec.directions.index(direction) * spec.output_size
+            part = (unit >= start) & (unit < start + spec.output_size)
+            out[part] = flags[row[part], item[part], unit[part] - start]
+        elif other == name:
+            part = row == spec.columns.index((layer, direction))
+            out[part] = flags[0, item[part], unit[part]]
+    return out
+
+
+def _axes(result: Result, name: str) -> tuple[str, ...]:
+    spec, unbatched = result.spec, result.inputs.unbatched
+    if name == "output":
+        both = ("item", "t") if spec.batch_first else ("t", "item")
+        return (*(("t",) if unbatched else both), "unit")
+    return (*(() if spec.is_cell else ("row",)), *(() if unbatched else ("item",)), "unit")
+
+
+def weight_tables(result: Result, view: View) -> Iterator[Table]:
+    """The weights of each gate, a row per unit: what multiplies x, its bias, what multiplies h, its bias."""
+    if "weights" not in view.parts:
+        return
+    for (layer, direction), weights in result.weights.columns.items():
+        if not selected(layer, view.layers):
+            continue
+        where = f"layer {layer} · {direction}"
+        for position, gate in enumerate(result.spec.cell.gates):
+            columns = [Column("unit", np.arange(result.spec.hidden_size), Scale.INDEX)]
+            for name, matrix, bias in (
+                (f"W_i{gate}", weights.W_ih[position], weights.b_ih),
+                (f"W_h{gate}", weights.W_hh[position], weights.b_hh),
+            ):
+                columns += _matrix_columns(name, matrix)
+                if bias is not None:
+                    columns.append(Column(name.replace("W", "b"), bias[position], section=name, group=name))
+            role = result.spec.cell.roles[gate]
+            yield Table(f"{where} · weights of {gate} ({role})", tuple(columns))
+        if weights.W_hr is not None:
+            rows = Column("unit", np.arange(len(weights.W_hr)), Scale.INDEX)
+            yield Table(f"{where} · projection of h", (rows, *_matrix_columns("W_hr", weights.W_hr)))
+
+
+def _matrix_columns(name: str, matrix: Array) -> list[Column]:
+    return [Column(f"{name}[{k}]", matrix[:, k], section=name, group=name) for k in range(matrix.shape[1])]
