@@ -9,6 +9,7 @@ behind: code, out, err, seconds, and the violations: all that no reader of a fil
 import contextlib
 import ctypes
 import json
+import mmap
 import os
 import pickle
 import resource
@@ -49,6 +50,9 @@ def audit(event: str, arguments: tuple[Any, ...]) -> None:
         fine = isinstance(path, int) or (not writes and (os.fspath(path) == allowed or is_installed(path)))
     elif event in ("os.listdir", "os.scandir", "ctypes.dlopen"):
         fine = is_installed(arguments[0])
+    elif event == "mmap.__new__":
+        # What may be read may also be mapped to be read.
+        fine = arguments[2] == mmap.ACCESS_READ
     elif event == "exec":
         fine = is_installed(arguments[0].co_filename) or arguments[0].co_filename.startswith("<frozen ")
     else:
@@ -71,6 +75,7 @@ HARM: dict[str, Callable[[list[str]], Any]] = {
     "start": lambda words: subprocess.run(["true"], check=True),
     "connect": lambda words: socket.socket().close(),
     "evaluate": lambda words: eval("1 + 1"),
+    "map for writing": lambda words: mmap.mmap(-1, 4096),
     "fill": lambda words: len(bytes(MEMORY)),
 }
 """What a careless reader would do, to see that it is noticed; a word of these is a command beside rnntrace's own."""

@@ -17,7 +17,7 @@ from strategies import examples
 import rnntrace
 from rnntrace.api.sources import read_sources
 from rnntrace.errors import FileError, RnnTraceError, WeightsError
-from rnntrace.files import read_tensors
+from rnntrace.files import map_tensors, npz, read_tensors, safetensors
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -32,15 +32,30 @@ def sound(how: str) -> bytes:
     return others[how]() if how in others else NAMED[how](parameters(lstm()))
 
 
+@pytest.fixture
+def all_mapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what can stay in a file nothing is so short that it is read."""
+    for reader in (npz, safetensors):
+        monkeypatch.setattr(reader, "SHORT", 1)
+
+
+def used(path: Path) -> None:
+    """Look at every number of a file that is mapped."""
+    for array in map_tensors(path).arrays.values():
+        array.tobytes()
+
+
+@pytest.mark.usefixtures("all_mapped")
 @pytest.mark.parametrize("how", ["npy", "npz", "compressed npz", "pt", "old pt", "safetensors", "h5", "keras"])
 def test_no_part_of_a_file_is_taken_for_the_whole(how: str) -> None:
-    """Cut off anywhere, a binary file is refused."""
+    """Cut off anywhere, a binary file is refused, to be read or to be mapped."""
     whole = sound(how)
     for size in sorted({*range(0, len(whole), max(1, len(whole) // 60)), 1, 7, 8, 9, len(whole) - 1}):
         Path("part").write_bytes(whole[:size])
-        with pytest.raises(FileError) as caught:
-            read_tensors(Path("part"))
-        assert str(caught.value).isprintable(), size
+        for look in (read_tensors, used):
+            with pytest.raises(FileError) as caught:
+                look(Path("part"))
+            assert str(caught.value).isprintable(), size
 
 
 EDITS = st.lists(
@@ -53,6 +68,7 @@ EDITS = st.lists(
 EVERY = ["npy", "npz", "compressed npz", "pt", "old pt", "safetensors", "h5", "keras", "onnx", "json", "csv"]
 
 
+@pytest.mark.usefixtures("all_mapped")
 @pytest.mark.parametrize("how", EVERY)
 def test_damage_anywhere_is_survived(how: str) -> None:
     """Bytes changed, put in, taken out or cut off: the file is read or refused in one printable line, never a traceback."""
@@ -73,13 +89,14 @@ def test_damage_anywhere_is_survived(how: str) -> None:
             else:
                 del content[at:]
         Path("damaged").write_bytes(content)
-        said = ""
-        try:
-            rnntrace.load("damaged")
-        except (FileError, WeightsError) as error:
-            said = str(error)
-        assert said.isprintable()
-        assert len(said) <= LONGEST_LINE
+        for look in (rnntrace.load, used):
+            said = ""
+            try:
+                look(Path("damaged"))
+            except (FileError, WeightsError) as error:
+                said = str(error)
+            assert said.isprintable()
+            assert len(said) <= LONGEST_LINE
 
     damaged()
 

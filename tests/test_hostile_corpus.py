@@ -143,6 +143,7 @@ def check(command: str, found: Found, entry: Entry) -> None:
         ("start", "subprocess.Popen"),
         ("connect", "socket.__new__"),
         ("evaluate", "exec "),
+        ("map for writing", "mmap.__new__"),
     ],
 )
 def test_harm_is_noticed(harm: str, noticed: str, guard: Guard) -> None:

@@ -7,10 +7,11 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from formats import drawn, lstm
 from safetensors import safe_open
 
 import rnntrace
+from rnntrace.api.saved import dump
 from rnntrace.errors import FileError, UsageError
 from rnntrace.files import read_tensors
 from rnntrace.files.atomic import replace_files
@@ -159,6 +161,55 @@ def test_a_pipe_is_written_to_and_not_replaced(capsys: pytest.CaptureFixture[str
         assert os.read(reader, 10_000).startswith(b"PASS")
     finally:
         os.close(reader)
+
+
+def test_content_may_write_itself() -> None:
+    """Instead of bytes there may be who writes them; where that fails, or the disk is full, nothing is left behind."""
+    replace_files([(Path("result"), lambda file: file.writelines([b"ne", b"w"]))])
+    assert Path("result").read_bytes() == b"new"
+
+    def fails(file: BinaryIO) -> None:
+        file.write(b"a part")
+        raise OSError(28, "No space left on device")
+
+    for write, says in ((fails, "No space left on device"), (lambda file: file.write(bytes(10_000)), "File too large")):
+        with smallest_files(4096), pytest.raises(FileError, match=f"^cannot write result: {says}$"):
+            replace_files([(Path("first"), b"new"), (Path("result"), write)])
+    assert Path("result").read_bytes() == b"new"
+    assert names() == ["result"]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_a_trace_does_not_fit_on_the_disk(suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, and nothing left behind, wherever in the file the disk is full."""
+    rnntrace.save(result(), f"whole{suffix}")
+    whole = Path(f"whole{suffix}").stat().st_size
+    for size in (1, whole // 3, whole // 2, whole - 400, whole - 1):
+        with smallest_files(size):
+            line = refused(capsys, "run", "lstm", "--steps", "200", "--seed", "1", "--save", f"trace{suffix}")
+        assert line == f"rnntrace: error: cannot write trace{suffix}: File too large"
+    assert names() == [f"whole{suffix}"]
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_a_trace_goes_through_a_pipe(suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where one cannot go back, the trace that arrives is the same."""
+    rnntrace.save(result(), f"whole{suffix}")
+    os.mkfifo(f"pipe{suffix}")
+    arrived: list[bytes] = []
+    reader = threading.Thread(target=lambda: arrived.append(Path(f"pipe{suffix}").read_bytes()))
+    reader.start()
+    rnntrace.save(result(), f"pipe{suffix}")
+    reader.join(timeout=30)
+    Path(f"arrived{suffix}").write_bytes(arrived[0])
+    arrays, metadata = saved(f"arrived{suffix}")
+    expected, whole = saved(f"whole{suffix}")
+    assert metadata == whole
+    assert arrays.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(arrays[name], values)
+    assert ask(capsys, "show", f"arrived{suffix}", "--quiet").code == 0
+    replace_files([(Path(os.devnull), dump(result(), Path(f"trace{suffix}")))])
 
 
 # --- what a saved trace holds -----------------------------------------------------------------------------------------

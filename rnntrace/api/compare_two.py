@@ -16,7 +16,7 @@ from rnntrace.engine.quantities import pair_outputs, pair_up
 from rnntrace.engine.replay import replay
 from rnntrace.engine.tolerance import make_tolerance
 from rnntrace.errors import UsageError, show
-from rnntrace.files import label, read_source
+from rnntrace.files import label, metadata_of
 from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import DTYPES, Array
 from rnntrace.model.module import Module
@@ -30,8 +30,8 @@ OTHER = "other"
 
 
 def is_trace(source: str) -> bool:
-    """Whether a file, or typed JSON, is a saved trace, and not weights. Raises FileError if it cannot be read."""
-    return bool(read_source(source).metadata)
+    """Whether a file, or typed JSON, is a saved trace, and not weights; no array is read. Raises FileError."""
+    return bool(metadata_of(source))
 
 
 def compare_traces(first: str, second: str, judging: Judging) -> dict[str, Result]:

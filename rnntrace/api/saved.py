@@ -13,9 +13,10 @@ from rnntrace.engine.quantities import Place
 from rnntrace.engine.tolerance import Tolerance
 from rnntrace.engine.trace import Key, Trace, input_term_symbol, recurrent_term_symbol
 from rnntrace.errors import FileError, show
-from rnntrace.files import check_writable, dump_tensors, read_tensors
+from rnntrace.files import check_writable, dump_tensors, map_tensors
 from rnntrace.files.atomic import replace_files
 from rnntrace.files.tensors import Tensors
+from rnntrace.files.writing import Content
 from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import SignalRequest, assemble, to_time_major
@@ -36,8 +37,8 @@ def save(result: Result, path: str | Path) -> None:
     replace_files([(target, dump(result, target))])
 
 
-def dump(result: Result, path: Path) -> bytes:
-    """The content of a saved trace, .npz or .safetensors by the suffix of the path.
+def dump(result: Result, path: Path) -> Content:
+    """What writes a saved trace, .npz or .safetensors by the suffix of the path; arrays that lie in files go through in pieces.
 
     Arrays lie under `replay/0/forward/f` and `framework/0/forward/f`, (T, B, H) with NaN at steps that do not exist, as 0
     and 1 under `out_of_tolerance/0/forward/f`, under `weights/0/forward/W_hh`, and in the module's own layout under
@@ -50,7 +51,7 @@ def dump(result: Result, path: Path) -> bytes:
         "replay": {**result.trace.columns, **result.trace.terms},
         "framework": result.framework_values,
         "weights": weights,
-        "out_of_tolerance": {key: flags.astype("uint8") for key, flags in result.comparison.out_of_tolerance.items()},
+        "out_of_tolerance": {key: flags.view("uint8") for key, flags in result.comparison.out_of_tolerance.items()},
     }
     arrays = {
         f"{group}/{layer}/{direction}/{symbol}": array
@@ -66,8 +67,11 @@ def dump(result: Result, path: Path) -> bytes:
 
 
 def open_trace(path: str | Path) -> Result:
-    """A saved trace as the result that it was. No framework is loaded. Raises FileError for any other file."""
-    tensors = read_tensors(Path(path))
+    """A saved trace as the result that it was. No framework is loaded. Raises FileError for any other file.
+
+    Long arrays stay in the file, as read-only numpy.memmaps; where values are out of tolerance, those are 0 and 1 as uint8.
+    """
+    tensors = map_tensors(Path(path))
     try:
         metadata = json.loads(tensors.metadata)
         if metadata["schema"] != SCHEMA:
@@ -86,14 +90,16 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> Result:
     signals = groups["inputs"]
     lengths = None if metadata["lengths"] is None else tuple(metadata["lengths"])
     request = SignalRequest(x=signals["x"], h0=signals["h0"], c0=signals.get("c0", "zeros"), lengths=lengths)
-    inputs = assemble(spec, request, draw=np.zeros)
+    inputs = assemble(spec, request, draw=np.zeros, quantities=0)
     replayed, theirs = _by_key(groups["replay"]), _by_key(groups["framework"])
-    # Some formats sort by name; the order of computation is the cell's.
+    # Some formats sort by name; the order of computation is the cell's. States are always there, gates if they were kept.
+    found = {*spec.cell.states, *(symbol for *_, symbol in replayed)}
+    kept = [symbol for symbol in spec.cell.symbols if symbol in found]
     terms = [name for gate in spec.cell.gates for name in (input_term_symbol(gate), recurrent_term_symbol(gate))]
     trace = Trace(
         spec,
         inputs,
-        {(*column, symbol): replayed[*column, symbol] for column in spec.columns for symbol in spec.cell.symbols},
+        {(*column, symbol): replayed[*column, symbol] for column in spec.columns for symbol in kept},
         {key: replayed[key] for column in spec.columns for symbol in terms if (key := (*column, symbol)) in replayed},
     )
     for key, values in (*replayed.items(), *theirs.items()):
@@ -115,15 +121,18 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> Result:
         captured_path=seen["captured"] or "",
         not_captured=seen["not_captured"] or "",
     )
+    rows, size = len(spec.columns), spec.output_size
+    shapes = {"output": (inputs.steps, inputs.batch, len(spec.directions) * size), "h_n": (rows, inputs.batch, size)}
+    shapes |= {"c_n": (rows, inputs.batch, spec.hidden_size)} if spec.has_cell_state else {}
     for name, values in observation.outputs.items():
-        if trace.outputs[name].shape != values.shape:
+        if shapes[name] != values.shape:
             raise ValueError(name)
     return DisplayedResult(
         spec,
         _weights(groups["weights"]),
         inputs,
         trace,
-        {name: to_time_major(spec, name, groups["outputs"][name], inputs.unbatched) for name in trace.outputs},
+        {name: to_time_major(spec, name, groups["outputs"][name], inputs.unbatched) for name in shapes},
         observation,
         _comparison(metadata, groups["out_of_tolerance"]),
         metadata["replay"]["mode"],
@@ -166,7 +175,8 @@ def _comparison(metadata: Mapping[str, Any], out: Mapping[str, Array]) -> Compar
         tuple(Difference(**difference) for difference in metadata["differences"]),
         places["first_failure"],
         places["worst"],
-        {key: flags.astype(bool) for key, flags in _by_key(out).items()},
+        # What was left in the file is 0 and 1 until somebody looks at it.
+        {key: flags if isinstance(flags, np.memmap) else flags.astype(bool) for key, flags in _by_key(out).items()},
         metadata["not_finite"],
         metadata["by_rounding"],
     )

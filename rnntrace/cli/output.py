@@ -10,6 +10,7 @@ from rnntrace.cli.progress import clear
 from rnntrace.errors import FileError, UsageError, show
 from rnntrace.files import check_no_arrays
 from rnntrace.files.atomic import replace_files
+from rnntrace.files.writing import Content
 from rnntrace.render import DATA, Style, pieces
 from rnntrace.render.layout import DOT
 from rnntrace.report.table import Report
@@ -37,7 +38,7 @@ def emit(
     report: Report,
     look: Look,
     output: Path | None,
-    others: Sequence[tuple[Path, bytes]] = (),
+    others: Sequence[tuple[Path, Content]] = (),
     read: Sequence[str | None] = (),
 ) -> None:
     """Write the report to stdout or a file, its warnings to stderr, and other files; all files or none of them.
@@ -64,7 +65,7 @@ def emit(
     verdict_alone = look.quiet and look.format not in DATA
     text = [DOT.join(report.conclusion) + "\n"] if verdict_alone else pieces(report, look.format, style)
     clear()
-    replace_files([*others, *([(output, b"".join(piece.encode() for piece in text))] if output else [])])
+    replace_files([*others, *([(output, lambda file: file.writelines(piece.encode() for piece in text))] if output else [])])
     for warning in report.warnings:
         print(f"rnntrace: warning: {show(warning)}", file=sys.stderr)
     if output is None and sys.stdout is not None:

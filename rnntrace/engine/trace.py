@@ -110,6 +110,7 @@ class Trace:
 
 
 def side_by_side(columns: Mapping[Key, Array], layer: int, spec: ModuleSpec, valid: Flags | None) -> Array:
-    """The hidden states of a layer's directions, (T, B, D·R), zero at the steps that do not exist."""
-    h = np.concatenate([columns[layer, direction, "h"] for direction in spec.directions], axis=2)
+    """The hidden states of a layer's directions, (T, B, D·R), zero at the steps that do not exist; a single one as it is."""
+    parts = [columns[layer, direction, "h"] for direction in spec.directions]
+    h = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
     return h if valid is None else np.where(valid[..., None], h, h.dtype.type(0))

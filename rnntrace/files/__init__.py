@@ -2,7 +2,9 @@
 
 import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 from rnntrace.errors import FileError, MissingExtraError, UsageError, show
 from rnntrace.files.sniff import recognise
 from rnntrace.files.tensors import Tensors
+from rnntrace.files.writing import Content
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_BYTES, over
 
@@ -31,20 +34,40 @@ EXTRAS = {
     "plot": ("matplotlib", "pictures as .png, .svg and .pdf"),
 }
 """By the name of the pip extra: the optional package that it brings, and what that is for."""
-WRITERS = {".npz": "rnntrace.files.npz", ".safetensors": "rnntrace.files.safetensors"}
+TRACES = ("npz", "safetensors")
+"""The kinds of files in which traces are saved, and whose arrays can stay where they are."""
 
 
 def read_tensors(path: Path) -> Tensors:
     """Every array of numbers in a file. Raises FileError with one line that says what is wrong."""
-    try:
-        _check_readable(path)
-        kind = recognise(path)
+    with _speaking_of(path):
+        kind = _kind(path)
         tensors: Tensors = optional(READERS[kind]).read(path, kind)
-    except FileError as error:
-        raise FileError(f"{show(str(path))}: {error}") from None
-    except OSError as error:
-        raise FileError(f"{show(str(path))}: it cannot be read: {error.strerror}") from None
     return tensors
+
+
+def map_tensors(path: Path) -> Tensors:
+    """As `read_tensors`, with long arrays of .npz and .safetensors left in the file: read-only numpy.memmaps.
+
+    They may be larger than memory, and are float32, float64 or uint8 as the file has them. What is compressed, or of another
+    format, is read.
+    """
+    with _speaking_of(path):
+        kind = _kind(path, mapped=True)
+        reader = optional(READERS[kind])
+        tensors: Tensors = (reader.mapped if kind in TRACES else reader.read)(path, kind)
+    return tensors
+
+
+def metadata_of(source: str) -> str:
+    """The metadata of a saved trace, empty for any other file and for JSON; no array is read. Raises FileError."""
+    if is_json(source):
+        return ""
+    path = Path(source)
+    with _speaking_of(path):
+        kind = _kind(path, mapped=True)
+        text: str = optional(READERS[kind]).metadata(path, kind) if kind in TRACES else ""
+    return text
 
 
 def read_source(source: str) -> Tensors:
@@ -68,10 +91,9 @@ def label(source: str) -> str:
 
 def check_writable(path: Path) -> None:
     """Raises UsageError unless there is a writer for the path's suffix."""
-    if path.suffix not in WRITERS:
-        raise UsageError(
-            f"a trace is saved as {' or '.join(WRITERS)}, and {path.name!r} has neither suffix: give --save another name"
-        )
+    if path.suffix[1:] not in TRACES:
+        suffixes = " or ".join(f".{kind}" for kind in TRACES)
+        raise UsageError(f"a trace is saved as {suffixes}, and {path.name!r} has neither suffix: give --save another name")
 
 
 def check_no_arrays(path: Path) -> None:
@@ -80,13 +102,24 @@ def check_no_arrays(path: Path) -> None:
         raise UsageError(f"--output writes a report, and {path.name!r} is the name of a file of arrays: give another suffix")
 
 
-def dump_tensors(suffix: str, arrays: Mapping[str, Array], metadata: Mapping[str, object]) -> bytes:
-    """The content of a file of arrays and metadata, which JSON can hold; `suffix` says the format."""
-    content: bytes = optional(WRITERS[suffix]).dump(arrays, json.dumps(metadata))
-    return content
+def dump_tensors(suffix: str, arrays: Mapping[str, Array], metadata: Mapping[str, object]) -> Content:
+    """What writes a file of arrays and metadata, which JSON can hold; `suffix` says the format. Raises MissingExtraError."""
+    return partial(optional(READERS[suffix[1:]]).write, arrays=arrays, metadata=json.dumps(metadata))
 
 
-def _check_readable(path: Path) -> None:
+@contextmanager
+def _speaking_of(path: Path) -> Iterator[None]:
+    """Around reading a file: whatever is wrong is told with its name."""
+    try:
+        yield
+    except FileError as error:
+        raise FileError(f"{show(str(path))}: {error}") from None
+    except OSError as error:
+        raise FileError(f"{show(str(path))}: it cannot be read: {error.strerror}") from None
+
+
+def _kind(path: Path, *, mapped: bool = False) -> str:
+    """The kind of a file, once it is known to be no larger than what may be read. What is `mapped` is not read."""
     try:
         found = path.stat()
     except (FileNotFoundError, ValueError):
@@ -94,8 +127,13 @@ def _check_readable(path: Path) -> None:
         raise FileError("there is no such file") from None
     if not stat.S_ISREG(found.st_mode):
         raise FileError(f"expected a file, and found a {'directory' if stat.S_ISDIR(found.st_mode) else 'device or pipe'}")
-    if found.st_size > MAX_BYTES:
-        raise FileError(f"{found.st_size:,} bytes are {over('MAX_BYTES', MAX_BYTES)}")
+    too_large = f"{found.st_size:,} bytes are {over('MAX_BYTES', MAX_BYTES)}" if found.st_size > MAX_BYTES else ""
+    if too_large and not mapped:
+        raise FileError(too_large)
+    kind = recognise(path, mapped=mapped)
+    if too_large and kind not in TRACES:
+        raise FileError(too_large)
+    return kind
 
 
 def optional(name: str) -> Any:

@@ -5,11 +5,13 @@ import secrets
 import stat
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from rnntrace.errors import FileError, show
+from rnntrace.files.writing import Content
 
 
-def replace_files(contents: Iterable[tuple[Path, bytes]]) -> None:
+def replace_files(contents: Iterable[tuple[Path, Content]]) -> None:
     """Write each content beside its target, and when all are written put them in place. Raises FileError.
 
     A link keeps pointing where it did. What is no regular file, such as a pipe or a device, is written to directly.
@@ -19,12 +21,13 @@ def replace_files(contents: Iterable[tuple[Path, bytes]]) -> None:
     try:
         for path, content in contents:
             if not _is_regular(path):
-                path.write_bytes(content)
+                with path.open("wb") as file:
+                    _write(file, content)
                 continue
             temporary = path.resolve().with_name(f".{secrets.token_hex(8)}.tmp")
             with temporary.open("xb") as file:
                 staged.append((temporary, path))
-                file.write(content)
+                _write(file, content)
                 file.flush()
                 os.fsync(file.fileno())
         for temporary, path in staged:
@@ -34,6 +37,13 @@ def replace_files(contents: Iterable[tuple[Path, bytes]]) -> None:
     finally:
         for temporary, _ in staged:
             temporary.unlink(missing_ok=True)
+
+
+def _write(file: BinaryIO, content: Content) -> None:
+    if callable(content):
+        content(file)
+    else:
+        file.write(content)
 
 
 def _is_regular(path: Path) -> bool:

@@ -2,16 +2,18 @@
 
 import io
 import math
+import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntrace.errors import FileError
-from rnntrace.files.tensors import Tensors, check_size, reading
+from rnntrace.errors import FileError, show
+from rnntrace.files.tensors import SHORT, Tensors, check_metadata, check_size, mapping, reading, stays_in_file
+from rnntrace.files.writing import pieces_of
 from rnntrace.model.dtypes import Array
 
 METADATA = "metadata.json"
@@ -20,62 +22,125 @@ NUMBERS = "fiub"
 """numpy's kinds of dtype that are read: floats, integers, truth values."""
 VERSIONS = ((1, 0), (2, 0), (3, 0))
 """Those of the .npy format that there are."""
+LONGEST_HEADER = 2**16
+"""Bytes in which the header of an .npy ends: numpy takes no more than 10,000 letters."""
+BOUNDARY = 64
+"""Arrays that we write start at a multiple of as many bytes; so long, or a multiple, is what numpy puts before the numbers."""
+PADDING = 0xD935
+"""The extra field of a zip archive that holds nothing but blanks; the number is that of Android's zipalign."""
+
+Bytes = NDArray[np.uint8]
+"""The content of a file or of a member of an archive, read or mapped."""
 
 
 def read(path: Path, kind: str) -> Tensors:
     """The arrays of an .npz by key, or the one of an .npy under the empty name."""
+    with reading(kind):
+        if kind == "npy":
+            return _gathered([("", np.fromfile(path, np.uint8))])
+        with zipfile.ZipFile(path) as archive:
+            return _gathered((_key(member), _unpacked(archive, member)) for member in archive.infolist())
+
+
+def mapped(path: Path, kind: str) -> Tensors:
+    """As `read`, with long arrays left in the file where they lie in it uncompressed."""
+    with reading(kind), path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        return _gathered(_placed(archive, mapping(file)))
+
+
+def metadata(path: Path, kind: str) -> str:
+    """The metadata of an .npz, of which nothing else is read; empty where there are none."""
+    with reading(kind), zipfile.ZipFile(path) as archive:
+        members = [member for member in archive.infolist() if _key(member) == METADATA][-1:]
+        check_metadata(sum(member.file_size for member in members))
+        return _gathered((METADATA, _unpacked(archive, member)) for member in members).metadata
+
+
+def write(file: BinaryIO, arrays: Mapping[str, Array], metadata: str) -> None:
+    """Write an .npz as numpy.savez does, with no more in memory than a piece of an array; the file need not be seekable."""
+    text = np.frombuffer(metadata.encode(), np.uint8)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in {METADATA: text, **arrays}.items():
+            # The date of a ZipInfo is the first of 1980, so that the same arrays make the same file.
+            member = zipfile.ZipInfo(f"{name}.npy")
+            # In front of the data lie a header of 30 bytes, the name, and extra fields: 20 bytes of zip64, and this one.
+            blanks = -(archive.start_dir + 30 + len(member.filename.encode()) + 20 + 4) % BOUNDARY
+            member.extra = struct.pack("<HH", PADDING, blanks) + bytes(blanks)
+            header = np.lib.format.header_data_from_array_1_0(array)
+            with archive.open(member, "w", force_zip64=True) as stream:
+                np.lib.format.write_array_header_1_0(stream, header)
+                for piece in pieces_of(array.T if header["fortran_order"] else array):
+                    stream.write(piece)
+
+
+def _key(member: zipfile.ZipInfo) -> str:
+    return member.filename.removesuffix(".npy")
+
+
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Bytes:
+    return np.frombuffer(archive.read(member), np.uint8)
+
+
+def _placed(archive: zipfile.ZipFile, content: Bytes) -> Iterator[tuple[str, Bytes]]:
+    """The members of an archive by key: those that are long and not compressed are slices of the mapped file."""
+    members = sorted(archive.infolist(), key=lambda member: member.header_offset)
+    ends = [*(member.header_offset for member in members[1:]), archive.start_dir]
+    for member, end in zip(members, ends, strict=True):
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size < SHORT:
+            yield _key(member), _unpacked(archive, member)
+            continue
+        # Refuses a member that is encrypted, or not where the directory says that it is.
+        archive.open(member).close()
+        name_length, extra_length = struct.unpack("<HH", content[member.header_offset + 26 :][:4].tobytes())
+        start = member.header_offset + 30 + name_length + extra_length
+        if start + member.file_size > end or member.file_size != member.compress_size:
+            raise FileError(f"{show(member.filename)} has {member.file_size:,} bytes, and {max(end - start, 0):,} are there")
+        yield _key(member), content[start : start + member.file_size]
+
+
+def _gathered(members: Iterable[tuple[str, Bytes]]) -> Tensors:
     arrays: dict[str, Array] = {}
     dtypes: dict[str, str] = {}
     refused: dict[str, str] = {}
     metadata = ""
     total = 0
-    with reading(kind):
-        for name, content in _members(path, kind):
-            dtype = _checked_header(content)
-            if dtype.kind in NUMBERS:
-                array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-                if name == METADATA:
-                    metadata = array.tobytes().decode()
-                    continue
-                # Small integers become eight times as large.
-                total += array.size
-                check_size(total, "everything together")
-                arrays[name], dtypes[name] = _as_float(array), dtype.name
-            else:
-                refused[name] = f"an array of {dtype}"[:60]
+    for name, content in members:
+        shape, fortran_order, dtype, start = _header(content)
+        count = math.prod(shape)
+        stays = stays_in_file(content, dtype.str) and name != METADATA
+        if not stays:
+            check_size(count)
+        if dtype.kind not in NUMBERS:
+            refused[name] = f"an array of {dtype}"[:60]
+            continue
+        if count * dtype.itemsize > len(content) - start:
+            raise FileError(f"an array of {count:,} values is announced, and {len(content) - start:,} bytes are there")
+        data = content[start : start + count * dtype.itemsize]
+        if name == METADATA:
+            check_metadata(len(data))
+            metadata = data.tobytes().decode()
+            continue
+        array = data.view(dtype).reshape(shape, order="F" if fortran_order else "C")
+        if not stays:
+            # Small integers become eight times as large.
+            total += count
+            check_size(total, "everything together")
+            array = _as_float(array)
+        arrays[name], dtypes[name] = array, dtype.name
     return Tensors(arrays, dtypes, refused, metadata)
 
 
-def dump(arrays: Mapping[str, Array], metadata: str) -> bytes:
-    """The content of an .npz."""
-    buffer = io.BytesIO()
-    text = np.frombuffer(metadata.encode(), np.uint8)
-    np.savez(buffer, allow_pickle=False, **{METADATA: text}, **arrays)
-    return buffer.getvalue()
-
-
-def _members(path: Path, kind: str) -> Iterator[tuple[str, bytes]]:
-    if kind == "npy":
-        yield "", path.read_bytes()
-        return
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            yield member.filename.removesuffix(".npy"), archive.read(member)
-
-
-def _checked_header(content: bytes) -> np.dtype[Any]:
-    """The dtype of an array, once its header promises no more than the content has."""
-    stream = io.BytesIO(content)
+def _header(content: Bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, whether in Fortran's order, dtype, and the byte at which the numbers start."""
+    stream = io.BytesIO(content[:LONGEST_HEADER].tobytes())
     version = np.lib.format.read_magic(stream)
     if version not in VERSIONS:
         raise FileError("version {}.{} of the .npy format is unknown: save it in version 1.0 to 3.0".format(*version))
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = header(stream)
-    values = math.prod(shape)
-    check_size(values)
-    if dtype.kind in NUMBERS and values * dtype.itemsize > len(content):
-        raise FileError(f"an array of {values:,} values is announced, and {len(content):,} bytes are there")
-    return dtype
+    shape, fortran_order, dtype = header(stream)
+    if not all(type(length) is int and length >= 0 for length in shape):
+        raise ValueError(f"no array has the shape {shape}")
+    return shape, fortran_order, dtype, stream.tell()
 
 
 def _as_float(array: NDArray[Any]) -> Array:

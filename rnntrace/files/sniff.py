@@ -1,6 +1,7 @@
 """Which format a file has, from its first bytes and not from its name."""
 
 import zipfile
+from io import FileIO
 from pathlib import Path
 
 from rnntrace.errors import FileError
@@ -15,8 +16,11 @@ ANY_GROWTH = 2**26
 """Bytes to which any archive may unpack: 64 MiB."""
 
 
-def recognise(path: Path) -> str:
-    """A kind of READERS. Raises FileError for anything else and for archives over the limits."""
+def recognise(path: Path, *, mapped: bool = False) -> str:
+    """A kind of READERS. Raises FileError for anything else and for archives over the limits.
+
+    Where the file is going to be `mapped`, what lies in an archive uncompressed does not count: it is not unpacked.
+    """
     with path.open("rb") as file:
         head = file.read(512)
     if not head:
@@ -24,7 +28,7 @@ def recognise(path: Path) -> str:
     if head.startswith(b"version https://git-lfs"):
         raise FileError("this is a Git LFS pointer, not the file itself: run `git lfs pull`")
     if head.startswith(b"PK\x03\x04"):
-        return _recognise_zip(path)
+        return _recognise_zip(path, mapped)
     if head.startswith(b"\x93NUMPY"):
         return "npy"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
@@ -41,12 +45,21 @@ def recognise(path: Path) -> str:
     return "json" if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{") else "csv"
 
 
-def _recognise_zip(path: Path) -> str:
-    with reading("zip archive"), zipfile.ZipFile(path) as archive:
+class _Directory(FileIO):
+    """An archive of which no more than its directory is read; that of a large file may be larger than memory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > MAX_BYTES:
+            raise FileError(f"its directory of members has {size:,} bytes, {over('MAX_BYTES', MAX_BYTES)}")
+        return super().read(size)
+
+
+def _recognise_zip(path: Path, mapped: bool) -> str:
+    with reading("zip archive"), _Directory(path) as file, zipfile.ZipFile(file) as archive:
         members = archive.infolist()
     if len(members) > MAX_MEMBERS:
         raise FileError(f"it has {len(members):,} members, {over('MAX_MEMBERS', MAX_MEMBERS)}")
-    unpacked = sum(member.file_size for member in members)
+    unpacked = sum(member.file_size for member in members if not (mapped and member.compress_type == zipfile.ZIP_STORED))
     if unpacked > MAX_BYTES:
         raise FileError(f"it unpacks to {unpacked:,} bytes, {over('MAX_BYTES', MAX_BYTES)}")
     size = path.stat().st_size

@@ -8,14 +8,22 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rnntrace.errors import FileError, show
 from rnntrace.model.dtypes import Array
-from rnntrace.model.limits import MAX_BYTES
+from rnntrace.model.limits import MAX_BYTES, over
 from rnntrace.model.module import Module
 
 LONGEST = 200
 """Letters of a library's message that are repeated."""
+MAPPED = ("<f4", "<f8", "|u1")
+"""Formats of numbers, as numpy spells them, in which long arrays may stay in their file."""
+SHORT = 2**16
+"""Bytes below which an array is read: whoever changes the file later does not change what was read."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,7 @@ class Tensors:
 
     `dtypes` are those of the file. `refused` names what is there and is no dense array of real numbers, and what it is
     instead: it matters only to who needs that very name. `metadata` is the JSON text of a trace that we saved.
+    Long arrays may be read-only numpy.memmaps, see `files.map_tensors`.
     Where the file is a model that declares its layers, `modules` are the recurrent ones by name, and `others` counts the
     tensors beside them.
     """
@@ -48,6 +57,22 @@ def reading(kind: str) -> Iterator[None]:
     except Exception as error:
         reason = show(str(error).strip().partition("\n")[0])[:LONGEST] or type(error).__name__
         raise FileError(f"not a readable .{kind}: {reason}") from None
+
+
+def stays_in_file(content: Any, dtype: str) -> bool:
+    """Whether bytes stay where they are: they were mapped and not read, and are numbers as a trace has them."""
+    return isinstance(content, np.memmap) and dtype in MAPPED
+
+
+def mapping(file: BinaryIO) -> NDArray[np.uint8]:
+    """All bytes of an open file, mapped: none is read before it is used, and a slice cannot reach beyond the end."""
+    return np.memmap(file, np.uint8, "r")
+
+
+def check_metadata(size: int) -> None:
+    """Raises FileError if metadata of so many bytes are more than is read of a file."""
+    if size > MAX_BYTES:
+        raise FileError(f"its metadata of {size:,} bytes are {over('MAX_BYTES', MAX_BYTES)}")
 
 
 def check_size(count: int, name: str = "") -> None:
