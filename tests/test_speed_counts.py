@@ -130,6 +130,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 HEAVY = (
+    "pydantic",
     "torch",
     "onnx",
     "h5py",
@@ -140,13 +141,14 @@ HEAVY = (
     "rnntrace.frameworks.torch",
 )
 COMMANDS = {
-    "--help": ("numpy", "pydantic", "rnntrace.model", "rnntrace.report", *HEAVY),
+    "--help": ("numpy", "rnntrace.model", "rnntrace.report", *HEAVY),
     "layouts": ("rnntrace.engine", *HEAVY),
     "inspect w.npz": ("rnntrace.engine", *HEAVY),
     "explain lstm": ("rnntrace.engine.replay", "rnntrace.engine.derivation", *HEAVY),
     "show t.npz": ("rnntrace.engine.replay", *HEAVY),
     "compare w.npz --input x.npz --expected out.npz": HEAVY,
     "compare t.npz t.npz": HEAVY,
+    "run lstm --hidden 2": ("pydantic", "rnntrace.engine.mistakes"),
 }
 WATCHED = """
 import sys

@@ -3,12 +3,14 @@
 import gc
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
+from typer.main import get_command
 
 from rnntrace import __version__
+from rnntrace.cli.command import Command
 from rnntrace.cli.compare import compare
 from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.doctor import doctor
@@ -32,7 +34,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
 )
 for command in (run, compare, diagnose, mistakes, inspect, explain, show, plot, layouts, doctor):
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -67,7 +69,7 @@ def exit_code(arguments: list[str] | None = None) -> int:
     """Run the command line; everything that a user can get wrong becomes one line on stderr."""
     try:
         with sign_of_life():
-            code = int(app(args=arguments, standalone_mode=False) or ExitCode.AGREES)
+            code = int(_command()(args=arguments, standalone_mode=False) or ExitCode.AGREES)
     except RnnTraceError as error:
         return _refuse(str(error))
     except TyperException as error:
@@ -81,6 +83,15 @@ def exit_code(arguments: list[str] | None = None) -> int:
     if code == ExitCode.INTERRUPTED:
         print("rnntrace: interrupted", file=sys.stderr)
     return code
+
+
+def _command() -> Any:
+    """What typer makes of the application."""
+    command: Any = get_command(app)
+    for flag in command.get_params(typer.Context(command, **command.context_settings)):
+        # typer's own flags, such as --help, are None where they are not given. For that pydantic is loaded, and for False not.
+        flag.default = flag.default or False
+    return command
 
 
 def _found(error: TyperException) -> str:

@@ -1,0 +1,52 @@
+"""A command of typer's that does not load pydantic for lines that need no conversion.
+
+typer has pydantic convert every value, defaults too, and pydantic takes longer to load than typer itself.
+"""
+
+import os
+import re
+from enum import Enum
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_type_hints
+
+from typer.core import TyperCommand
+
+_WHOLE = re.compile(r"-?[0-9]+")
+
+
+class Command(TyperCommand):
+    """Takes words, flags, choices, paths and whole numbers as they are; a line with anything else goes typer's own way."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Fill `ctx.params` with what the line gives, and defaults. What is wrong with a line typer says."""
+        given, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
+        given = {name: value for name, value in given.items() if value is not None}
+        hints = get_type_hints(self.callback, include_extras=True)
+        missing = any(param.required and param.name not in given for param in self.params)
+        # What has no hint is --help.
+        if rest or missing or ctx.resilient_parsing or not given.keys() <= hints.keys():
+            return super().parse_args(ctx, args)
+        try:
+            plain = {name: _plain(hints[name], value) for name, value in given.items()}
+        except ValueError:
+            return super().parse_args(ctx, args)
+        ctx.params |= {param.name: param.get_default(ctx) for param in self.params} | plain
+        return []
+
+
+def _plain(hint: Any, value: Any) -> Any:
+    """The value of a parameter that is declared so. Raises ValueError where there is more to it than to look at it."""
+    annotation, info = get_args(hint)
+    # `int | None` is int: what was given is not None.
+    kind = get_args(annotation)[0] if isinstance(annotation, UnionType) else annotation
+    if kind in (str, bool, list[str]):
+        return value
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(value)
+    if kind is int and info.min is None and info.max is None and _WHOLE.fullmatch(value):
+        return int(value)
+    # typer refuses files that are there and cannot be read.
+    if kind is Path and (os.access(value, os.R_OK) or not os.access(value, os.F_OK)):
+        return Path(value)
+    raise ValueError
