@@ -33,7 +33,7 @@ def free() -> int | None:
 
 
 def needed(spec: ModuleSpec, steps: int, batch: int, *, kept: int, free_running: bool, itemsize: int) -> int:
-    """About how many bytes a run that holds everything in memory takes at most, beside what torch itself takes.
+    """About how many bytes a run that holds everything in memory takes at most, beside the libraries themselves.
 
     `kept` is the number of gates and states that are kept of each layer and direction, `itemsize` the bytes of a value of the
     replay, `free_running` whether there is a free replay beside the forced one. Without the capture of torch's gates, affine
