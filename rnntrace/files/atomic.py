@@ -1,7 +1,6 @@
 """Writing files so that each is whole or not there at all."""
 
 import os
-import secrets
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,7 +23,7 @@ def replace_files(contents: Iterable[tuple[Path, Content]]) -> None:
                 with path.open("wb") as file:
                     _write(file, content)
                 continue
-            temporary = path.resolve().with_name(f".{secrets.token_hex(8)}.tmp")
+            temporary = path.resolve().with_name(f".{os.urandom(8).hex()}.tmp")
             with temporary.open("xb") as file:
                 staged.append((temporary, path))
                 _write(file, content)
