@@ -8,11 +8,11 @@ import numpy as np
 
 from rnntrace.api.displayed import DisplayedResult
 from rnntrace.engine.compare import Comparison, Verdict, judge
-from rnntrace.engine.quantities import OUTPUTS, Place, pair_outputs, pair_up
+from rnntrace.engine.quantities import OUTPUTS, pair_outputs, pair_up
 from rnntrace.engine.replay import replay
 from rnntrace.engine.rounding import Format
 from rnntrace.engine.saturation import remarks
-from rnntrace.engine.tolerance import Tolerance, make_tolerance
+from rnntrace.engine.tolerance import make_tolerance
 from rnntrace.engine.trace import Key, Trace
 from rnntrace.equations.cells import Cell
 from rnntrace.errors import UsageError
@@ -41,8 +41,12 @@ class Judging:
     blind: bool = False
 
     def kept(self, cell: Cell) -> tuple[str, ...]:
-        """The gates and states that are kept."""
-        return cell.states if self.keep == "states" else cell.symbols
+        """The gates and states that are kept, in the order of computation."""
+        return tuple(symbol for symbol in cell.symbols if self.keep != "states" or symbol in cell.states)
+
+    def numpy_dtype(self, spec: ModuleSpec) -> np.dtype[np.floating]:
+        """The format in which the replay computes."""
+        return np.dtype(self.replay_dtype or spec.precision.replay)
 
     @property
     def keeps_terms(self) -> bool:
@@ -67,7 +71,7 @@ def judged(
     """
     check_mode(judging.replay)
     tolerance = make_tolerance(judging.tolerance, spec.dtype, judging.rtol, judging.atol, judging.lam)
-    dtype = np.dtype(judging.replay_dtype or spec.precision.replay)
+    dtype = judging.numpy_dtype(spec)
     own = observation.captured or observation.hidden
     kept = judging.kept(spec.cell)
     # Where not every layer's h is known, single steps cannot be judged, and the trajectory is.
@@ -81,7 +85,7 @@ def judged(
         return replay(spec, weights, inputs, known=known, dtype=dtype, keep_terms=terms, rounding=rounding, keep=keep)
 
     free = replayed(None, held) if judging.replay == "free" else None
-    unsound = _not_finite(inputs, weights)
+    unsound = not_finite(inputs, weights)
 
     def compared(rounding: Format | None) -> tuple[Comparison, Trace, Trace]:
         """The comparison, and the forced replays of the states and of the outputs."""
@@ -101,7 +105,8 @@ def judged(
         comparison, forced, forced_outputs = compared(rounding)
         if comparison.verdict is Verdict.DRIFT and free and known:
             states = {key: values for key, values in free.columns.items() if key[2] in spec.cell.states}
-            comparison = _if_drift(comparison, free, replayed(states, held, rounding), tolerance)
+            again = replayed(states, held, rounding)
+            comparison = if_drift(comparison, judge(pair_up(again, again, free.columns), tolerance, spec.precision))
     result = DisplayedResult(
         spec,
         weights,
@@ -113,7 +118,7 @@ def judged(
         judging.replay,
         seed,
         dict(origin or {}),
-        (*warnings, *unsound, *_notes(spec, judging, observation), *(() if unsound else remarks(free or forced))),
+        (*warnings, *unsound, *notes(spec, judging, observation), *(() if unsound else remarks(free or forced))),
         single_steps=known is not None,
     )
     if held > {*kept}:
@@ -159,16 +164,15 @@ def _asked_of(result: DisplayedResult, judging: Judging) -> DisplayedResult:
     return result
 
 
-def _if_drift(comparison: Comparison, free: Trace, again: Trace, tolerance: Tolerance) -> Comparison:
-    """Drift is rounding that the dynamics amplify, and nothing else: `again` is forced with the free replay's own states.
+def if_drift(comparison: Comparison, steps: Comparison) -> Comparison:
+    """Drift is rounding that the dynamics amplify, and nothing else: `steps` are those of a replay forced with the free one's.
 
     If a step of the free replay does not follow from its own state before, the trajectory went wrong by itself: FAIL.
     """
-    steps = judge(pair_up(again, again, free.columns), tolerance, free.spec.precision)
-    if steps.first_failure is None:
-        return comparison
     place = steps.first_failure
-    swapped = Place(**{**vars(place), "replay": place.framework, "framework": place.replay})
+    if place is None:
+        return comparison
+    swapped = replace(place, replay=place.framework, framework=place.replay)
     return replace(comparison, verdict=Verdict.FAIL, first_failure=swapped)
 
 
@@ -178,18 +182,19 @@ def check_mode(mode: str) -> None:
         raise UsageError(f"unknown replay {mode!r}: choose free or forced")
 
 
-def _not_finite(inputs: Inputs, weights: Weights) -> list[str]:
+def not_finite(inputs: Inputs, weights: Weights) -> list[str]:
     """What holds NaN or infinity, in sentences."""
     names = [*inputs.not_finite, *([] if all(np.isfinite(array).all() for array in weights.arrays) else ["a weight"])]
     return [f"{name} holds NaN or infinity" for name in names]
 
 
-def _notes(spec: ModuleSpec, judging: Judging, observation: Observation) -> list[str]:
-    notes = []
+def notes(spec: ModuleSpec, judging: Judging, observation: Observation) -> list[str]:
+    """Sentences on what was asked for and does nothing, or could not be done."""
+    found = []
     if spec.dropout and spec.num_layers > 1:
-        notes.append(f"dropout {spec.dropout:g} acts between layers in training only: this is eval mode, where it does nothing")
+        found.append(f"dropout {spec.dropout:g} acts between layers in training only: this is eval mode, where it does nothing")
     elif spec.dropout:
-        notes.append(f"dropout {spec.dropout:g} acts between layers, and there is one layer: it does nothing")
+        found.append(f"dropout {spec.dropout:g} acts between layers, and there is one layer: it does nothing")
     if judging.capture == "on" and observation.not_captured:
-        notes.append(f"torch's gates could not be captured: {observation.not_captured}")
-    return notes
+        found.append(f"torch's gates could not be captured: {observation.not_captured}")
+    return found

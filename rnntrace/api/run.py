@@ -1,16 +1,21 @@
 """`run`: build a module, draw what it needs from a seed, and trace it."""
 
 import secrets
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
+from rnntrace.api import memory
 from rnntrace.api.judging import Judging
 from rnntrace.api.load import load_weights
 from rnntrace.api.sources import Sources
+from rnntrace.api.stream import Tell, is_streamed, quietly, streamed
 from rnntrace.api.trace import as_seen_by, result_of
 from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import rounded
-from rnntrace.model.signals import assemble
+from rnntrace.model.layouts import weights_from_torch
+from rnntrace.model.signals import Inputs, assemble
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.report.result import Result
@@ -28,15 +33,22 @@ def run(
     distribution: str = "normal",
     seed: int | None = None,
     device: str = "cpu",
+    save: Path | None = None,
+    tell: Tell = quietly,
+    warn: Callable[[str], None] | None = None,
 ) -> Result:
     """Build the module that `spec` describes and trace it on the signals of `sources`.
 
     `weights` is a file or typed JSON, see `load`. From `seed` are drawn, in this order: the parameters as the module
     is built (even when `weights` then replaces them, as in torch), x, h0, c0; signals only if they are not given. Without a
-    seed one is drawn; the result names it unless nothing was drawn at all.
+    seed one is drawn; the result names it unless nothing was drawn at all. A trace that is going to be saved as `save`, and is
+    long, is kept beside that file and not in memory; `tell` is told how far that is. `warn` is told beforehand of a run that
+    needs much of the memory.
     """
     loaded = None if weights is None else load_weights(weights, spec)
-    return build_and_trace(spec, sources, judging, loaded, distribution=distribution, seed=seed, device=device)
+    return build_and_trace(
+        spec, sources, judging, loaded, distribution=distribution, seed=seed, device=device, save=save, tell=tell, warn=warn
+    )
 
 
 def build_and_trace(
@@ -48,22 +60,46 @@ def build_and_trace(
     distribution: str = "normal",
     seed: int | None = None,
     device: str = "cpu",
+    save: Path | None = None,
+    tell: Tell = quietly,
+    warn: Callable[[str], None] | None = None,
 ) -> Result:
     """As `run`, with the weights themselves."""
     from rnntrace.frameworks import torch as framework
 
     sources, judging = sources or Sources(), judging or Judging()
+    streams = save is not None and is_streamed(spec, sources.request, judging)
+    held = 0 if streams else len(judging.kept(spec.cell))
     draw = framework.drawing(spec, distribution)
     seed = checked_seed(seed)
     framework.seed(seed)
     module = framework.build(spec, device)
     if weights is not None:
         framework.load_weights(module, spec, weights.astype(spec.precision.replay))
-    inputs = as_seen_by(spec, assemble(spec, sources.request, draw))
+    inputs = as_seen_by(spec, assemble(spec, sources.request, draw, quantities=held))
     if weights is not None and not sources.request.draws:
         seed = None
-    warnings = [*sources.warnings, *_loses(spec, weights)]
-    return result_of(module, spec, inputs, judging, seed=seed, origin=sources.described(distribution), warnings=warnings)
+    origin, warnings = sources.described(distribution), [*sources.warnings, *_loses(spec, weights)]
+    if not streams:
+        word = memory.warning(_needed(spec, inputs, judging), memory.free()) if warn else None
+        if warn and word:
+            warn(word)
+        return result_of(module, spec, inputs, judging, seed=seed, origin=origin, warnings=warnings)
+    assert save is not None
+    own = weights_from_torch(spec, framework.parameters(module))
+    return streamed(module, spec, own, inputs, judging, save.parent, tell, seed=seed, origin=origin, warnings=warnings)
+
+
+def _needed(spec: ModuleSpec, inputs: Inputs, judging: Judging) -> int:
+    """Bytes of memory that a run takes."""
+    return memory.needed(
+        spec,
+        inputs.steps,
+        inputs.batch,
+        kept=len(judging.kept(spec.cell)),
+        free_running=judging.replay == "free",
+        itemsize=judging.numpy_dtype(spec).itemsize,
+    )
 
 
 def checked_seed(seed: int | None) -> int:

@@ -67,11 +67,16 @@ def emit(
     clear()
     replace_files([*others, *([(output, lambda file: file.writelines(piece.encode() for piece in text))] if output else [])])
     for warning in report.warnings:
-        print(f"rnntrace: warning: {show(warning)}", file=sys.stderr)
+        warn(warning)
     if output is None and sys.stdout is not None:
         _write(text)
     if report.hint and not look.quiet and look.format in FOR_SCREENS:
         print(f"rnntrace: {show(report.hint)}", file=sys.stderr)
+
+
+def warn(warning: str) -> None:
+    """Say something of a run that is no result."""
+    print(f"rnntrace: warning: {show(warning)}", file=sys.stderr)
 
 
 def _are_one(path: Path, source: str) -> bool:

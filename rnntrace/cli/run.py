@@ -71,7 +71,8 @@ def run(
     from rnntrace.api.run import run as run_module
     from rnntrace.api.saved import dump
     from rnntrace.api.sources import read_sources
-    from rnntrace.cli.output import Look, emit
+    from rnntrace.cli.output import Look, emit, warn
+    from rnntrace.cli.progress import tell
     from rnntrace.engine.compare import Verdict
     from rnntrace.files import check_writable
     from rnntrace.model.spec import ModuleSpec, parse_kind
@@ -109,7 +110,9 @@ def run(
         mistakes=tuple(mistake or ()),
         blind=blind,
     )
-    result = run_module(spec, sources, judging, weights=weights, distribution=dist, seed=seed, device=device)
+    result = run_module(
+        spec, sources, judging, weights=weights, distribution=dist, seed=seed, device=device, save=save, tell=tell, warn=warn
+    )
     view = parse_view(show, spec, result.inputs, layer=layer, time=time, unit=unit, item=item)
     others = [(save, dump(result, save))] if save else []
     others += [(plot, drawn(result, plot, view=view))] if plot else []

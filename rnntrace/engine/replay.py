@@ -116,13 +116,12 @@ class _Column:
         names = [name for name, symbols in program.kept.items() if not set(self.symbols).isdisjoint(symbols)]
         kept = self._memory({name: program.widths[name] for name in names})
         still = self._matrices(program)
-        length = min(max(BLOCK // self.batch, 1), self.steps)
+        length = self.blocks[0][1]
         work: dict[str, Array] = {}
         for name in program.widths.keys() - kept.keys():
             array = np.empty(((1 if name in program.each_step else length) * self.batch, program.widths[name]), self.dtype)
             (still if name in program.each_step else work)[name] = array
-        for first in range(0, self.steps, length):
-            last = min(first + length, self.steps)
+        for first, last in self.blocks:
             rows = slice(first * self.batch, last * self.batch)
             arrays = still | {name: array[rows] for name, array in kept.items()} | self._given(first, last, kept)
             arrays |= {name: array[: rows.stop - rows.start] for name, array in work.items()}
@@ -177,19 +176,31 @@ class _Column:
     def terms(self) -> dict[str, Array]:
         """The affine terms of every gate, likewise."""
         scope = Scope(self.cell, self.weights)
-        scope.enter(scope.input_terms(self.x), self.now, self.before)
         names = {Op.INPUT_TERM: input_term_symbol, Op.RECURRENT_TERM: recurrent_term_symbol}
-        return {
-            names[leaf.op](leaf.name): self._in_input_order(evaluate(leaf, scope))
-            for step in self.cell.steps
-            for leaf in step.expression.walk()
-            if leaf.op in names
-        }
+        leaves = [leaf for step in self.cell.steps for leaf in step.expression.walk() if leaf.op in names]
+        found = {leaf: np.empty((self.steps, self.batch, self.weights.W_hh.shape[1]), self.dtype) for leaf in leaves}
+        for first, last in self.blocks:
+            before = {state: self._before(state, self._sequence(state), first, last) for state in self.cell.states}
+            now = {symbol: array[first:last] for symbol, array in self.now.items()}
+            scope.enter(scope.input_terms(self.x[first:last]), now, before)
+            for leaf, array in found.items():
+                array[first:last] = evaluate(leaf, scope)
+        return {names[leaf.op](leaf.name): self._in_input_order(array) for leaf, array in found.items()}
 
     @property
     def before(self) -> dict[str, Array]:
         """Every state a step before, (T, B, ·)."""
-        return {state: self._before(state, self.known.get(state, self.now[state]), 0, self.steps) for state in self.cell.states}
+        return {state: self._before(state, self._sequence(state), 0, self.steps) for state in self.cell.states}
+
+    def _sequence(self, state: str) -> Array:
+        """The values of a state that the next step starts from: those that are known, or else its own."""
+        return self.known.get(state, self.now[state])
+
+    @property
+    def blocks(self) -> list[tuple[int, int]]:
+        """First and last step of everything that is computed at once."""
+        length = max(BLOCK // self.batch, 1)
+        return [(first, min(first + length, self.steps)) for first in range(0, self.steps, length)]
 
     def bounds(self, rounding: Format, inherited: Array | None, errors: Mapping[str, Array]) -> dict[str, Array]:
         """What rounding can do to every gate and state, likewise, where x is off by `inherited`, initial states by `errors`."""

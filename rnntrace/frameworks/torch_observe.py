@@ -15,7 +15,7 @@ from rnntrace.frameworks.torch import build, first_line, to_numpy
 from rnntrace.frameworks.torch_capture import CaptureFailed, capture_gates, native_path
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import parameter_name, part_shapes
-from rnntrace.model.signals import Inputs, to_own_layout, to_time_major
+from rnntrace.model.signals import Inputs, to_own_layout, to_time_major, trace_size
 from rnntrace.model.spec import ModuleSpec
 
 MAX_CAPTURED_STEPS = 2_000
@@ -29,7 +29,7 @@ def facts() -> dict[str, str]:
     spec = ModuleSpec(kind="LSTM", input_size=2, hidden_size=2)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         module = build(spec)
-        path = _path(module, spec, Inputs(np.zeros((1, 1, 2)), np.zeros((1, 1, 2)), np.zeros((1, 1, 2))))
+        path = path_of(module, spec, Inputs(np.zeros((1, 1, 2)), np.zeros((1, 1, 2)), np.zeros((1, 1, 2))))
     return {
         "threads of torch": str(torch.get_num_threads()),
         "vector instructions": torch.backends.cpu.get_cpu_capability(),
@@ -61,13 +61,11 @@ def observe(
     was_training = module.training
     module.eval()
     try:
-        with torch.set_grad_enabled(grad), warnings.catch_warnings():
-            # What it says stands in the answer: the path.
-            warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
-            again = _run(module, spec, inputs)
+        with torch.set_grad_enabled(grad):
+            again = call(module, spec, inputs)
             outputs = again if outputs is None else outputs
             same = all(np.array_equal(again[name], values, equal_nan=True) for name, values in outputs.items())
-            path = _path(module, spec, inputs) if same else UNKNOWN_PATH
+            path = path_of(module, spec, inputs) if same else UNKNOWN_PATH
             hidden = _hidden_by_layer(module, spec, inputs, {**again, **outputs})
             with torch.no_grad():
                 captured, reason = _capture(module, spec, inputs, capture)
@@ -75,6 +73,18 @@ def observe(
         raise FrameworkError(f"torch could not run {spec.kind} in {spec.dtype}: {first_line(error)}") from error
     finally:
         module.train(was_training)
+    return observation(module, path, outputs, hidden, captured, reason)
+
+
+def observation(
+    module: Any,
+    path: str,
+    outputs: Mapping[str, Array],
+    hidden: Mapping[tuple[int, str, str], Array],
+    captured: Mapping[tuple[int, str, str], Array],
+    not_captured: str,
+) -> Observation:
+    """What was observed, with what there is to know of torch."""
     return Observation(
         framework="torch",
         version=torch.__version__.partition("+")[0],
@@ -85,11 +95,11 @@ def observe(
         hidden=hidden,
         captured=captured,
         captured_path="native" if captured else "",
-        not_captured=reason,
+        not_captured=not_captured,
     )
 
 
-def _run(module: Any, spec: ModuleSpec, inputs: Inputs) -> dict[str, Array]:
+def call(module: Any, spec: ModuleSpec, inputs: Inputs) -> dict[str, Array]:
     """Call the module as its user would, in its own layout. Returns output, h_n and, for an LSTM, c_n; time-major."""
     like = next(module.parameters())
     signals = {"x": inputs.x, "h0": inputs.h0, **({} if inputs.c0 is None else {"c0": inputs.c0})}
@@ -99,14 +109,17 @@ def _run(module: Any, spec: ModuleSpec, inputs: Inputs) -> dict[str, Array]:
         for name, array in signals.items()
     )
     hx = states[0] if len(states) == 1 else tuple(states)
-    if spec.is_cell:
-        output, hx = _run_cell(module, x, hx)
-    elif inputs.lengths is not None:
-        packed = pack_padded_sequence(x, torch.tensor(inputs.lengths), spec.batch_first, enforce_sorted=False)
-        output, hx = module(packed, hx)
-        output, _ = pad_packed_sequence(output, spec.batch_first, total_length=inputs.steps)
-    else:
-        output, hx = module(x, hx)
+    with warnings.catch_warnings():
+        # The path stands in every answer.
+        warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
+        if spec.is_cell:
+            output, hx = _run_cell(module, x, hx)
+        elif inputs.lengths is not None:
+            packed = pack_padded_sequence(x, torch.tensor(inputs.lengths), spec.batch_first, enforce_sorted=False)
+            output, hx = module(packed, hx)
+            output, _ = pad_packed_sequence(output, spec.batch_first, total_length=inputs.steps)
+        else:
+            output, hx = module(x, hx)
     finals = hx if isinstance(hx, tuple) else (hx,)
     outputs = {"output": output, **dict(zip(("h_n", "c_n"), finals, strict=False))}
     return {name: to_time_major(spec, name, to_numpy(tensor), inputs.unbatched) for name, tensor in outputs.items()}
@@ -121,7 +134,7 @@ def _run_cell(module: Any, x: torch.Tensor, hx: Any) -> tuple[torch.Tensor, Any]
     return torch.stack(steps), hx
 
 
-def _path(module: Any, spec: ModuleSpec, inputs: Inputs) -> str:
+def path_of(module: Any, spec: ModuleSpec, inputs: Inputs) -> str:
     """Which implementation this module takes here, seen by watching the first two steps of it."""
     if next(module.parameters()).device.type != "cpu":
         return str(next(module.parameters()).device.type)
@@ -130,7 +143,7 @@ def _path(module: Any, spec: ModuleSpec, inputs: Inputs) -> str:
         # torch unpacks a batch whose sequences are equally long, and then takes the path of a batch that was never packed.
         lengths = tuple(1 if length < max(lengths) else min(length, 2) for length in lengths)
     start = replace(inputs, x=inputs.x[: max(lengths or (1,))], lengths=lengths)
-    return "native" if native_path(lambda: _run(module, spec, start)) else "oneDNN"
+    return "native" if native_path(lambda: call(module, spec, start)) else "oneDNN"
 
 
 def _hidden_by_layer(
@@ -149,21 +162,26 @@ def _hidden_by_layer(
         else:
             rows = slice(layer * directions, (layer + 1) * directions)
             c0 = None if inputs.c0 is None else inputs.c0[rows]
-            single, single_spec = _one_layer(module, spec, layer)
-            x = _run(single, single_spec, replace(inputs, x=x, h0=inputs.h0[rows], c0=c0))["output"]
+            single, single_spec = one_layer(module, spec, layer, spec.directions)
+            x = call(single, single_spec, replace(inputs, x=x, h0=inputs.h0[rows], c0=c0))["output"]
         halves = np.split(x, directions, axis=2)
         found |= {(layer, direction, "h"): half for direction, half in zip(spec.directions, halves, strict=True)}
     return found
 
 
-def _one_layer(module: Any, spec: ModuleSpec, layer: int) -> tuple[Any, ModuleSpec]:
-    """One layer of a stacked module as a module of its own, with the same parameters."""
-    # Inside a stack only the first layer reads batch-first memory, and other strides may take another operator.
-    own_layout = spec.batch_first and layer == 0
-    single = replace(spec, input_size=spec.layer_input_size(layer), num_layers=1, batch_first=own_layout)
+def one_layer(module: Any, spec: ModuleSpec, layer: int, directions: tuple[str, ...]) -> tuple[Any, ModuleSpec]:
+    """One layer of a stacked module, forward or in both directions, as a module of its own with the same parameters."""
+    single = replace(
+        spec,
+        input_size=spec.layer_input_size(layer),
+        num_layers=1,
+        bidirectional=len(directions) > 1,
+        # Inside a stack only the first layer reads batch-first memory, and other strides may take another operator.
+        batch_first=spec.batch_first and layer == 0,
+    )
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         built = build(single, str(next(module.parameters()).device))
-        for _, direction in single.columns:
+        for direction in directions:
             for part in part_shapes(spec, layer):
                 source = getattr(module, parameter_name(spec, part, layer, direction))
                 getattr(built, parameter_name(single, part, 0, direction)).copy_(source)
@@ -172,16 +190,21 @@ def _one_layer(module: Any, spec: ModuleSpec, layer: int) -> tuple[Any, ModuleSp
 
 def _capture(module: Any, spec: ModuleSpec, inputs: Inputs, wanted: str) -> tuple[Mapping[tuple[int, str, str], Array], str]:
     """Torch's own gates and states, or none and the reason."""
-    if wanted == "off":
-        return {}, "not asked for"
+    if reason := not_to_capture(spec, inputs, wanted):
+        return {}, reason
+    try:
+        return capture_gates(lambda: call(module, spec, inputs), spec, inputs), ""
+    except CaptureFailed as failure:
+        return {}, str(failure)
+
+
+def not_to_capture(spec: ModuleSpec, inputs: Inputs, wanted: str) -> str:
+    """Why torch's own gates are not to be captured; empty if they are."""
     steps = len(spec.columns) * inputs.steps
-    values = steps * inputs.batch * spec.hidden_size * len(spec.cell.symbols)
+    values = trace_size(spec, inputs.steps, inputs.batch, len(spec.cell.symbols))
     if wanted == "auto" and (steps > MAX_CAPTURED_STEPS or values > MAX_CAPTURED_VALUES):
-        return {}, (
+        return (
             f"{steps:,} steps with {values:,} values are over the limit of {MAX_CAPTURED_STEPS:,} steps and "
             f"{MAX_CAPTURED_VALUES:,} values; --capture on captures them all the same"
         )
-    try:
-        return capture_gates(lambda: _run(module, spec, inputs), spec, inputs), ""
-    except CaptureFailed as failure:
-        return {}, str(failure)
+    return "not asked for" if wanted == "off" else ""

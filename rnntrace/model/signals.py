@@ -81,6 +81,11 @@ class SignalRequest:
         return self.x is None or any(isinstance(state, str) and state == "random" for state in (self.h0, self.c0))
 
 
+def sizes(spec: ModuleSpec, request: SignalRequest) -> tuple[int, int]:
+    """T and B of what is asked for. Raises SignalError for an x that does not fit."""
+    return (request.steps, request.batch) if request.x is None else _sizes_of(spec, request.x)[:2]
+
+
 def assemble(spec: ModuleSpec, request: SignalRequest, draw: Draw, *, quantities: int | None = None) -> Inputs:
     """The signals of a run. Draws x, then h0, then c0, each only if it is to be random. Raises SignalError.
 

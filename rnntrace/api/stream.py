@@ -1,0 +1,286 @@
+"""A run over a sequence too long for memory, layer by layer, direction by direction and a window of steps at a time.
+
+Whatever has the size of the trace lies in a file. torch too is called window by window.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnntrace.api.displayed import DisplayedResult
+from rnntrace.api.judging import Judging, check_mode, if_drift, not_finite, notes
+from rnntrace.engine.compare import Comparison, Verdict, concluded
+from rnntrace.engine.quantities import Quantity
+from rnntrace.engine.rounding import Format
+from rnntrace.engine.saturation import remarks
+from rnntrace.engine.tally import Tally
+from rnntrace.engine.tolerance import make_tolerance
+from rnntrace.engine.trace import Key, Trace, input_term_symbol, recurrent_term_symbol
+from rnntrace.engine.windowed import Column, States, Window, initial_states, replay_windows, window_inputs, windows
+from rnntrace.files.spool import spooled
+from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.limits import STREAM_FROM
+from rnntrace.model.signals import Inputs, SignalRequest, sizes, trace_size
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.weights import Weights
+from rnntrace.model.windows import release
+
+Tell = Callable[[str, float], None]
+"""Told what is being done, and how far that is, from 0 to 1."""
+
+
+def quietly(what: str, done: float) -> None:
+    """Nobody is told."""
+
+
+def is_streamed(spec: ModuleSpec, request: SignalRequest, judging: Judging) -> bool:
+    """Whether a run that is saved is too long to be held in memory, and can be worked through in parts."""
+    values = trace_size(spec, *sizes(spec, request), len(judging.kept(spec.cell)))
+    return values >= STREAM_FROM and judging.capture != "on" and not judging.mistakes and not judging.blind
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """Arrays (T, B, ·) in a file: the replay, torch's h, what is out of tolerance, and both sides' output."""
+
+    replay: dict[Key, Array]
+    framework: dict[Key, Array]
+    out: dict[Key, Flags]
+    outputs: dict[str, Array]
+
+    @classmethod
+    def make(cls, spec: ModuleSpec, inputs: Inputs, symbols: Collection[str], dtype: np.dtype[Any], folder: Path) -> "_Storage":
+        """Raises FileError where the folder has no room for this and for what will be saved of it."""
+        R, theirs, rows = spec.output_size, spec.precision.replay, (inputs.steps, inputs.batch)
+        shapes: dict[tuple[str, Any], tuple[int, np.dtype[Any]]] = {}
+        for layer, direction in spec.columns:
+            for symbol in symbols:
+                shapes["replay", (layer, direction, symbol)] = R if symbol == "h" else spec.hidden_size, dtype
+            shapes["framework", (layer, direction, "h")] = R, theirs
+            for name in ("h", "output") if layer == spec.num_layers - 1 else ("h",):
+                shapes["out", (layer, direction, name)] = R, np.dtype(bool)
+        for side, format in (("replay", dtype), ("framework", theirs)):
+            shapes["outputs", side] = R * len(spec.directions), format
+        arrays = spooled(folder, {name: ((*rows, size), format) for name, (size, format) in shapes.items()}, room=2)
+        groups = ("replay", "framework", "out", "outputs")
+        return cls(*({key: array for (found, key), array in arrays.items() if found == group} for group in groups))
+
+    def output(self, side: str, spec: ModuleSpec, direction: str) -> Array:
+        """What a direction gives to the output of one side, (T, B, R)."""
+        first = spec.directions.index(direction) * spec.output_size
+        return self.outputs[side][..., first : first + spec.output_size]
+
+
+def streamed(
+    module: Any,
+    spec: ModuleSpec,
+    weights: Weights,
+    inputs: Inputs,
+    judging: Judging,
+    folder: Path,
+    tell: Tell,
+    *,
+    seed: int | None = None,
+    origin: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
+) -> DisplayedResult:
+    """Observe torch, replay, compare and say what there is to say, as `judged` does, with arrays in a file of the folder.
+
+    Raises FileError where the folder has no room.
+    """
+    from rnntrace.frameworks.torch_observe import not_to_capture, observation
+
+    check_mode(judging.replay)
+    run = _Run(module, spec, weights, inputs, judging, folder, tell)
+    unsound = not_finite(inputs, weights)
+    for column in spec.columns:
+        run.observe(column)
+        if run.free:
+            run.replay(column)
+    comparison = run.compared(None, sound=not unsound)
+    if run.tolerance.rounding and comparison.verdict in (Verdict.FAIL, Verdict.DRIFT):
+        rounding = Format.of(spec.precision, run.dtype, run.tolerance.lam)
+        comparison = run.compared(rounding, sound=not unsound)
+        if comparison.verdict is Verdict.DRIFT and run.free:
+            comparison = if_drift(comparison, run.compared_with_itself(rounding))
+    trace = run.trace
+    reason = not_to_capture(spec, inputs, judging.capture)
+    seen = observation(module, run.path, run.outputs("framework"), run.stored.framework, {}, reason)
+    return DisplayedResult(
+        spec,
+        weights,
+        inputs,
+        trace,
+        run.outputs("replay"),
+        seen,
+        comparison,
+        judging.replay,
+        seed,
+        dict(origin or {}),
+        (*warnings, *unsound, *notes(spec, judging, seen), *(() if unsound else remarks(trace))),
+    )
+
+
+class _Run:
+    """A run in the making, over all windows of one layer and direction after the other."""
+
+    def __init__(
+        self, module: Any, spec: ModuleSpec, weights: Weights, inputs: Inputs, judging: Judging, folder: Path, tell: Tell
+    ) -> None:
+        from rnntrace.frameworks.torch_observe import path_of
+
+        self.module, self.spec, self.weights, self.inputs, self.tell = module, spec, weights, inputs, tell
+        self.path = path_of(module, spec, inputs)
+        self.free = judging.replay == "free"
+        self.dtype = judging.numpy_dtype(spec)
+        self.tolerance = make_tolerance(judging.tolerance, spec.dtype, judging.rtol, judging.atol, judging.lam)
+        self.kept = judging.kept(spec.cell)
+        terms = [term(gate) for gate in spec.cell.gates for term in (input_term_symbol, recurrent_term_symbol)]
+        self.terms = terms if judging.keeps_terms else []
+        self.stored = _Storage.make(spec, inputs, (*self.kept, *self.terms), self.dtype, folder)
+        self.finals: dict[str, dict[Column, States]] = {"replay": {}, "framework": {}}
+
+    def observe(self, column: Column) -> None:
+        """torch's own h and output, and its last states."""
+        from rnntrace.frameworks.torch_windows import Follower
+
+        follow, states = Follower(self.module, self.spec, *column, self.path), initial_states(self.spec, self.inputs, column)
+        for steps in self._windows("torch", column):
+            read = window_inputs(self.spec, self.inputs, column, steps, self.stored.framework, states)
+            h, states = follow(read)
+            self.stored.framework[*column, "h"][steps] = h
+            if self._is_last(column):
+                self.stored.output("framework", self.spec, column[1])[steps] = h
+        self.finals["framework"][column] = states
+
+    def replay(self, column: Column) -> None:
+        """The free-running replay."""
+        for window in self._replayed("free replay", column, self.stored.replay, shown=True):
+            self._show(column, window)
+
+    def compared(self, rounding: Format | None, *, sound: bool) -> Comparison:
+        """Everything that torch gave, with each step forced by torch's own state before it."""
+        tallies: dict[Key, Tally] = {}
+        out = dict(self.stored.out)
+        for column in self.spec.columns:
+            for window in self._replayed("forced replay", column, self.stored.framework, ("h",), rounding, shown=not self.free):
+                if not self.free:
+                    self._show(column, window)
+                for quantity in self._steps(column, window):
+                    tally = self._tally(tallies, quantity)
+                    out[tally.key][window.steps] = tally.add(quantity)
+            for quantity in self._last_states(column, window):
+                tally = self._tally(tallies, quantity)
+                out[tally.key] = tally.add(quantity)
+        # In the order of computation, outputs behind all else.
+        order = ["h", "output", *(f"{state}_n" for state in self.spec.cell.states)]
+        found = sorted(tallies.values(), key=lambda tally: order.index(tally.name))
+        return concluded(found, self.tolerance, {tally.key: out[tally.key] for tally in found}, sound=sound)
+
+    def compared_with_itself(self, rounding: Format) -> Comparison:
+        """The free replay beside one that is forced with its states: whether each step follows from the one before."""
+        tallies: dict[Key, Tally] = {}
+        for column in self.spec.columns:
+            forced = self.spec.cell.states
+            for window in self._replayed("replay by itself", column, self.stored.replay, forced, rounding, keep=self.kept):
+                for symbol in self.kept:
+                    key, bounds = (0, column[1], symbol), window.trace.bounds
+                    again, free = window.trace.columns[key], self.stored.replay[*column, symbol][window.steps]
+                    bound = bounds.columns[key] if bounds else None
+                    valid = window.trace.inputs.valid
+                    quantity = Quantity(symbol, *column, again, again, free, self._times(window), valid, bound)
+                    self._tally(tallies, quantity).add(quantity)
+        return concluded(list(tallies.values()), self.tolerance, {})
+
+    @property
+    def trace(self) -> Trace:
+        """The replay that is shown."""
+        columns = {key: values for key, values in self.stored.replay.items() if key[2] in self.kept}
+        terms = {key: values for key, values in self.stored.replay.items() if key[2] in self.terms}
+        return Trace(self.spec, self.inputs, columns, terms)
+
+    def outputs(self, side: str) -> dict[str, Array]:
+        """output, h_n and, for an LSTM, c_n; time-major."""
+        found = [self.finals[side][column] for column in self.spec.columns]
+        finals = {f"{state}_n": np.concatenate([states[state] for states in found]) for state in self.spec.cell.states}
+        return {"output": self.stored.outputs[side], **finals}
+
+    def _windows(self, doing: str, column: Column) -> Iterator[slice]:
+        """Windows in the order of computation; what was touched of the file is let go of behind each."""
+        layer, direction = column
+        done = 0
+        for steps in windows(self.inputs, direction):
+            self.tell(f"{doing}: layer {layer}, {direction}", done / self.inputs.steps)
+            yield steps
+            done += steps.stop - steps.start
+            release(self.stored.outputs["replay"])
+
+    def _replayed(
+        self,
+        doing: str,
+        column: Column,
+        hidden: Mapping[Key, Array],
+        forced: Collection[str] = (),
+        rounding: Format | None = None,
+        *,
+        shown: bool = False,
+        keep: Collection[str] = (),
+    ) -> Iterator[Window]:
+        return replay_windows(
+            self.spec,
+            self.weights,
+            self.inputs,
+            column,
+            self._windows(doing, column),
+            hidden,
+            forced,
+            dtype=self.dtype,
+            keep=self.kept if shown else keep,
+            keep_terms=shown and bool(self.terms),
+            rounding=rounding,
+        )
+
+    def _show(self, column: Column, window: Window) -> None:
+        """Put a window of the replay that is shown where it belongs."""
+        for (_, _, symbol), values in (*window.trace.columns.items(), *window.trace.terms.items()):
+            self.stored.replay[*column, symbol][window.steps] = values
+        if self._is_last(column):
+            self.stored.output("replay", self.spec, column[1])[window.steps] = window.trace.output
+        self.finals["replay"][column] = window.states
+
+    def _steps(self, column: Column, window: Window) -> Iterator[Quantity]:
+        """h of both sides in a window, and what of the output is theirs; at steps that do not exist the output is 0."""
+        direction = column[1]
+        forced, bounds, stored = window.trace, window.trace.bounds, self.stored
+        shown, own, theirs = stored.replay[*column, "h"], forced.columns[0, direction, "h"], stored.framework[*column, "h"]
+        bound = bounds.columns[0, direction, "h"] if bounds else None
+        t = self._times(window)
+        yield Quantity("h", *column, shown[window.steps], own, theirs[window.steps], t, forced.inputs.valid, bound)
+        if self._is_last(column):
+            shown, theirs = (stored.output(side, self.spec, direction)[window.steps] for side in ("replay", "framework"))
+            yield Quantity("output", *column, shown, forced.output, theirs, t, bound=bounds.output if bounds else None)
+
+    def _last_states(self, column: Column, window: Window) -> Iterator[Quantity]:
+        """h_n and c_n, after the last window."""
+        shown, theirs = self.finals["replay"][column], self.finals["framework"][column]
+        t = Trace(self.spec, self.inputs, {}).final_step(column[1])[None]
+        for state, own in window.states.items():
+            bound = window.bounds[state] if window.trace.bounds else None
+            yield Quantity(f"{state}_n", *column, shown[state], own, theirs[state], t, bound=bound)
+
+    def _times(self, window: Window) -> NDArray[np.int_]:
+        """(T, B): t of every row of a window."""
+        t = np.arange(window.steps.start + 1, window.steps.stop + 1)
+        return np.broadcast_to(t[:, None], (len(t), self.inputs.batch))
+
+    def _tally(self, tallies: dict[Key, Tally], quantity: Quantity) -> Tally:
+        """The tally of a quantity, new if this is the first of it."""
+        tally = Tally(quantity.name, quantity.layer, quantity.direction, self.tolerance, self.spec.precision)
+        return tallies.setdefault(tally.key, tally)
+
+    def _is_last(self, column: Column) -> bool:
+        return column[0] == self.spec.num_layers - 1

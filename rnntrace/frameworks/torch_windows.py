@@ -1,0 +1,75 @@
+"""torch.nn followed through a sequence that is too long for it: one layer and direction, a window of steps at a time.
+
+Each window starts from the states that the last one left, which gives the bits of one call for all (a test holds that).
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from rnntrace.errors import FrameworkError
+from rnntrace.frameworks.torch import first_line
+from rnntrace.frameworks.torch_observe import call, one_layer
+from rnntrace.model.dtypes import Array
+from rnntrace.model.signals import Inputs
+from rnntrace.model.spec import FORWARD, ModuleSpec
+
+
+class Follower:
+    """One layer of a module in one direction; windows are given as time runs in that direction.
+
+    torch has no module that runs in reverse alone: for that direction both run, and the forward one is of no interest.
+    """
+
+    def __init__(self, module: Any, spec: ModuleSpec, layer: int, direction: str, path: str) -> None:
+        directions = (FORWARD,) if direction == FORWARD else spec.directions
+        self.module, self.spec = one_layer(module, spec, layer, directions)
+        self.row, self.path = directions.index(direction), path
+
+    def __call__(self, inputs: Inputs) -> tuple[Array, dict[str, Array]]:
+        """h (T, B, R) of a window, zero at steps that do not exist, and the states (1, B, ·) after it.
+
+        `inputs` are those of the window, with lengths from 0 to T; an item without steps keeps its states. Raises FrameworkError.
+        """
+        lengths = np.asarray(inputs.lengths or (inputs.steps,) * inputs.batch)
+        running = lengths > 0
+        before = {"h": inputs.h0} | ({} if inputs.c0 is None else {"c": inputs.c0})
+        h = np.zeros((inputs.steps, inputs.batch, inputs.h0.shape[2]), inputs.h0.dtype)
+        after = {state: values.copy() for state, values in before.items()}
+        if running.any():
+            rows = len(self.spec.columns)
+            present = Inputs(
+                inputs.x[:, running],
+                **{f"{state}0": np.repeat(values[:, running], rows, axis=0) for state, values in before.items()},
+                lengths=None if inputs.lengths is None else tuple(lengths[running].tolist()),
+                unbatched=inputs.unbatched,
+            )
+            outputs = self._outputs(present)
+            h[:, running] = np.split(outputs["output"], rows, axis=2)[self.row]
+            for state, values in after.items():
+                values[:, running] = outputs[f"{state}_n"][self.row]
+        return h, after
+
+    def _outputs(self, inputs: Inputs) -> Mapping[str, Array]:
+        try:
+            with torch.no_grad(), _on(self.path, packed=inputs.lengths is not None):
+                return call(self.module, self.spec, inputs)
+        except RuntimeError as error:
+            raise FrameworkError(f"torch could not run {self.spec.kind} in {self.spec.dtype}: {first_line(error)}") from error
+
+
+@contextmanager
+def _on(path: str, *, packed: bool) -> Iterator[None]:
+    """On the path of the whole sequence: torch unpacks a window in which all items go on, and takes oneDNN for it."""
+    if not packed or path != "native":
+        yield
+        return
+    with warnings.catch_warnings():
+        # Entering and leaving the context warns about TF32, which has no part in this.
+        warnings.simplefilter("ignore")
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield

@@ -1,0 +1,140 @@
+"""Runs that are worked through window by window: every bit is that of a run in memory."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import Case, cases, examples
+
+from rnntrace.api.judging import Judging, judged
+from rnntrace.api.stream import streamed
+from rnntrace.api.trace import as_seen_by
+from rnntrace.engine import replay as engine
+from rnntrace.engine import windowed
+from rnntrace.frameworks import torch as framework
+from rnntrace.frameworks.torch_observe import observe
+from rnntrace.model.layouts import weights_from_torch
+from rnntrace.model.signals import Inputs, SignalRequest, assemble
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.weights import Weights
+from rnntrace.report.run import document
+
+
+def built(case: Case, scale: float = 1.0) -> tuple[Any, Weights, Inputs]:
+    """The module of torch, its weights times `scale`, and its inputs."""
+    framework.seed(case.seed)
+    module = framework.build(case.spec)
+    for parameter in module.parameters():
+        parameter.data *= scale
+    inputs = as_seen_by(case.spec, assemble(case.spec, case.request, framework.drawing(case.spec, "normal")))
+    return module, weights_from_torch(case.spec, framework.parameters(module)), inputs
+
+
+def quietly(what: str, done: float) -> None:
+    """Nobody is told how far it is."""
+
+
+def alike(whole: object, parts: object, where: str = "") -> Iterator[str]:
+    """Where two documents differ by a bit."""
+    if isinstance(whole, dict) and isinstance(parts, dict):
+        for key in {**whole, **parts}:
+            yield from alike(whole.get(key), parts.get(key), f"{where}/{key}")
+    elif isinstance(whole, (list, tuple)) and isinstance(parts, (list, tuple)) and len(whole) == len(parts):
+        for number, pair in enumerate(zip(whole, parts, strict=True)):
+            yield from alike(*pair, f"{where}/{number}")
+    elif isinstance(whole, np.ndarray) and isinstance(parts, np.ndarray):
+        same = whole.dtype == parts.dtype and np.array_equal(np.ma.getdata(whole), np.ma.getdata(parts), equal_nan=True)
+        yield from [] if same else [where]
+    elif repr(whole) != repr(parts):
+        yield f"{where}: {whole!r} and {parts!r}"
+
+
+@given(data=st.data())
+@examples(200)
+def test_windows_change_no_bit(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Any module, lengths, replay and tolerance, whatever is kept: beside the same values of torch the whole document is equal.
+
+    Blocks and windows of a step or two stand for the long ones.
+    """
+    case, scale = data.draw(cases()), data.draw(st.sampled_from([1.0, 4.0]))
+    judging = Judging(
+        capture="off",
+        replay=data.draw(st.sampled_from(["free", "forced"])),
+        tolerance=data.draw(st.sampled_from(["torch", "rounding", "exact"])),
+        keep=data.draw(st.sampled_from(["states", "gates", "terms"])),
+    )
+    module, weights, inputs = built(case, scale)
+    with pytest.MonkeyPatch.context() as patch:
+        block, blocks = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 2))
+        for room in (engine, windowed):
+            patch.setattr(room, "BLOCK", block)
+        patch.setattr(windowed, "BLOCKS", blocks)
+        parts = streamed(module, case.spec, weights, inputs, judging, tmp_path_factory.getbasetemp(), quietly)
+        whole = judged(case.spec, weights, inputs, parts.observation, judging)
+    assert list(alike(document(whole, "run", weights=True), document(parts, "run", weights=True))) == []
+    assert list(alike(whole.comparison.out_of_tolerance, parts.comparison.out_of_tolerance)) == []
+    # torch may take other operators for windows of one step: as near as the format allows, and not to the bit.
+    seen = observe(module, case.spec, inputs, "off")
+    near = {"rtol": 0, "atol": 64 * case.spec.precision.eps}
+    for name, values in (*seen.outputs.items(), *seen.hidden.items()):
+        found = parts.observation.outputs[name] if isinstance(name, str) else parts.observation.hidden[name]
+        np.testing.assert_allclose(found, values, **near)
+    assert parts.observation.path == seen.path
+
+
+LONG = [
+    Case(ModuleSpec(kind="LSTM", input_size=3, hidden_size=4), SignalRequest(steps=9_001), 1),
+    Case(
+        ModuleSpec(kind="LSTM", input_size=5, hidden_size=33, num_layers=2, bidirectional=True, proj_size=7),
+        SignalRequest(steps=1_500, batch=9),
+        2,
+    ),
+    Case(
+        ModuleSpec(kind="GRU", input_size=16, hidden_size=16, bidirectional=True, batch_first=True),
+        SignalRequest(steps=4_500, batch=2, h0="random"),
+        3,
+    ),
+    Case(
+        ModuleSpec(kind="RNN", input_size=4, hidden_size=8, num_layers=3, nonlinearity="relu"),
+        SignalRequest(steps=9_000, unbatched=True),
+        4,
+    ),
+    Case(
+        ModuleSpec(kind="LSTM", input_size=4, hidden_size=8, dtype="float64"),
+        SignalRequest(steps=4_200, batch=3, lengths=(4_200, 4_200, 1_400)),
+        5,
+    ),
+    Case(
+        ModuleSpec(kind="LSTM", input_size=4, hidden_size=8, bidirectional=True),
+        SignalRequest(steps=4_200, batch=3, lengths=(1_000, 4_200, 9)),
+        6,
+    ),
+    Case(ModuleSpec(kind="LSTM", input_size=3, hidden_size=4, dtype="bfloat16"), SignalRequest(steps=9_000), 7),
+]
+
+
+@pytest.mark.parametrize("case", LONG, ids=[f"{case.spec.kind}-{case.seed}" for case in LONG])
+def test_torch_gives_the_same_bits_window_by_window(case: Case, tmp_path: Path) -> None:
+    """In windows as long as they are, torch too has the bits of one call on the whole sequence: everything is equal."""
+    module, weights, inputs = built(case)
+    judging = Judging(capture="off")
+    assert len(list(windowed.windows(inputs, "forward"))) > 1
+    whole = judged(case.spec, weights, inputs, observe(module, case.spec, inputs, "off"), judging)
+    parts = streamed(module, case.spec, weights, inputs, judging, tmp_path, quietly)
+    assert list(alike(document(whole, "run"), document(parts, "run"))) == []
+
+
+@given(st.integers(1, 10_000), st.integers(1, 300), st.sampled_from(["forward", "reverse"]))
+def test_windows_are_whole_blocks(steps: int, batch: int, direction: str) -> None:
+    """Together they are every step once, in order; all but the last are as long, in blocks of a replay, and none is short."""
+    inputs = Inputs(np.zeros((steps, batch, 1)), np.zeros((1, batch, 1)))
+    found = list(windowed.windows(inputs, direction))
+    covered = [t for part in (found if direction == "forward" else found[::-1]) for t in range(part.start, part.stop)]
+    assert covered == list(range(steps))
+    lengths = [part.stop - part.start for part in found]
+    assert set(lengths[:-1]) <= {max(256 // batch, 1) * 16}
+    assert len(found) == 1 or lengths[-1] >= lengths[0]
