@@ -88,6 +88,7 @@ LARGE = "(1099511627776, 1099511627776, 0)"
 TOO_LARGE = "1,099,511,627,776 values, over the limit of 134,217,728"
 """As many values take 1 GiB in float64."""
 ANNOUNCED = "an array of 1,048,576 values is announced, and .* bytes are there"
+ENDS = "an array of 12 values is announced, and 95 bytes are there"
 NPY, NPZ, ZIP = r"not a readable \.npy: ", r"not a readable \.npz: ", r"not a readable \.zip archive: "
 NOT_JSON = "not valid JSON: "
 UNKNOWN = r"unknown format: expected one of \.pt, "
@@ -115,7 +116,7 @@ ARRAYS: dict[str, Entry] = {
     ),
     "npy that ends in its magic": unreadable(NPY, lambda: ONE[:6]),
     "npy that ends in its header": unreadable(NPY, lambda: ONE[:40]),
-    "npy that ends in its data": unreadable(NPY, lambda: ONE[:-1]),
+    "npy that ends in its data": unreadable(ENDS, lambda: ONE[:-1]),
     "npz larger than the limit": unreadable(TOO_LARGE, lambda: zipped({"x.npy": npy_header("(1099511627776,)")})),
     "npz larger than its file": unreadable(ANNOUNCED, lambda: zipped({"x.npy": npy_header("(1048576,)")})),
     "npz larger than memory": unreadable(NPZ, lambda: zipped({"x.npy": npy_header(LARGE)})),
@@ -228,5 +229,5 @@ ARRAYS: dict[str, Entry] = {
         "a Git LFS pointer, .*run `git lfs pull`",
         lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
     ),
-    f"{EVIL}[bold]\n.npy": unreadable(NPY, lambda: ONE[:-1]),
+    f"{EVIL}[bold]\n.npy": unreadable(ENDS, lambda: ONE[:-1]),
 }

@@ -47,7 +47,9 @@ def audit(event: str, arguments: tuple[Any, ...]) -> None:
         path, mode, flags = arguments
         writes = (isinstance(mode, str) and set(mode) & set("wax+")) or flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
         # A number is a file that is already open.
-        fine = isinstance(path, int) or (not writes and (os.fspath(path) == allowed or is_installed(path)))
+        fine = isinstance(path, int) or (
+            not writes and (os.fspath(path) == allowed or is_installed(path) or tells_of_memory(path))
+        )
     elif event in ("os.listdir", "os.scandir", "ctypes.dlopen"):
         fine = is_installed(arguments[0])
     elif event == "mmap.__new__":
@@ -64,6 +66,12 @@ def audit(event: str, arguments: tuple[Any, ...]) -> None:
 def is_installed(path: Any) -> bool:
     """Whether a path lies where Python and its packages do."""
     return isinstance(path, str | bytes | os.PathLike) and str(Path(os.fsdecode(path)).resolve()).startswith(INSTALLED)
+
+
+def tells_of_memory(path: Any) -> bool:
+    """Whether a path is where Linux says how much memory there is."""
+    name = os.path.normpath(os.fsdecode(path))
+    return name in ("/proc/meminfo", "/proc/self/cgroup", "/proc/self/statm") or name.startswith("/sys/fs/cgroup/")
 
 
 HARM: dict[str, Callable[[list[str]], Any]] = {

@@ -318,6 +318,11 @@ def one_in_the_other() -> bytes:
     return bytes(whole)
 
 
+def sized(size: int) -> bytes:
+    """An .npz whose directory gives its member another size."""
+    return central_directory(central_directory(SOUND, 24, size, "<I"), 20, size, "<I")
+
+
 def local(content: bytes, offset: int, value: int) -> bytes:
     """An archive with another value in the header in front of its first member."""
     changed = bytearray(content)
@@ -340,9 +345,10 @@ LYING: dict[str, Callable[[], bytes]] = {
     "a negative shape": lambda: archive(x=npy(ARRAY, shape="(-1,)")),
     "two negative sizes": lambda: archive(x=npy(ARRAY, shape="(-2, -16384)")),
     "a size that is a truth value": lambda: archive(x=npy(ARRAY, shape=f"({LONG}, True)")),
-    "a size larger than the file": lambda: central_directory(central_directory(SOUND, 24, 2**31, "<I"), 20, 2**31, "<I"),
-    "a size and no room": lambda: central_directory(SOUND, 24, len(SOUND) + 1, "<I"),
-    "sizes that differ": lambda: central_directory(SOUND, 20, 2**17, "<I"),
+    "a size larger than the file": lambda: sized(2**31),
+    "a size that reaches into the directory": lambda: sized(len(SOUND) - 64),
+    "less than is there": lambda: sized(2**17),
+    "two sizes": lambda: central_directory(SOUND, 20, 2**17, "<I"),
     "an offset beyond the end": lambda: central_directory(SOUND, 42, 2**31, "<I"),
     "an offset into the numbers": lambda: central_directory(SOUND, 42, 2**12, "<I"),
     "another name in front of the data": lambda: flipped(SOUND, 30),

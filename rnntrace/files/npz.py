@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntrace.errors import FileError, show
+from rnntrace.files.sniff import is_stored
 from rnntrace.files.tensors import SHORT, Tensors, check_metadata, check_size, mapping, reading, stays_in_file
 from rnntrace.files.writing import pieces_of
 from rnntrace.model.dtypes import Array
@@ -86,14 +87,14 @@ def _placed(archive: zipfile.ZipFile, content: Bytes) -> Iterator[tuple[str, Byt
     members = sorted(archive.infolist(), key=lambda member: member.header_offset)
     ends = [*(member.header_offset for member in members[1:]), archive.start_dir]
     for member, end in zip(members, ends, strict=True):
-        if member.compress_type != zipfile.ZIP_STORED or member.file_size < SHORT:
+        if not is_stored(member) or member.file_size < SHORT:
             yield _key(member), _unpacked(archive, member)
             continue
         # Refuses a member that is encrypted, or not where the directory says that it is.
         archive.open(member).close()
         name_length, extra_length = struct.unpack("<HH", content[member.header_offset + 26 :][:4].tobytes())
         start = member.header_offset + 30 + name_length + extra_length
-        if start + member.file_size > end or member.file_size != member.compress_size:
+        if start + member.file_size > end:
             raise FileError(f"{show(member.filename)} has {member.file_size:,} bytes, and {max(end - start, 0):,} are there")
         yield _key(member), content[start : start + member.file_size]
 

@@ -45,6 +45,11 @@ def recognise(path: Path, *, mapped: bool = False) -> str:
     return "json" if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{") else "csv"
 
 
+def is_stored(member: zipfile.ZipInfo) -> bool:
+    """Whether a member of an archive lies in it as it is, neither compressed nor of two sizes."""
+    return member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size
+
+
 class _Directory(FileIO):
     """An archive of which no more than its directory is read; that of a large file may be larger than memory."""
 
@@ -59,7 +64,7 @@ def _recognise_zip(path: Path, mapped: bool) -> str:
         members = archive.infolist()
     if len(members) > MAX_MEMBERS:
         raise FileError(f"it has {len(members):,} members, {over('MAX_MEMBERS', MAX_MEMBERS)}")
-    unpacked = sum(member.file_size for member in members if not (mapped and member.compress_type == zipfile.ZIP_STORED))
+    unpacked = sum(member.file_size for member in members if not (mapped and is_stored(member)))
     if unpacked > MAX_BYTES:
         raise FileError(f"it unpacks to {unpacked:,} bytes, {over('MAX_BYTES', MAX_BYTES)}")
     size = path.stat().st_size
