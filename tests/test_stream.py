@@ -34,10 +34,6 @@ def built(case: Case, scale: float = 1.0) -> tuple[Any, Weights, Inputs]:
     return module, weights_from_torch(case.spec, framework.parameters(module)), inputs
 
 
-def quietly(what: str, done: float) -> None:
-    """Nobody is told how far it is."""
-
-
 def alike(whole: object, parts: object, where: str = "") -> Iterator[str]:
     """Where two documents differ by a bit."""
     if isinstance(whole, dict) and isinstance(parts, dict):
@@ -73,7 +69,7 @@ def test_windows_change_no_bit(data: st.DataObject, tmp_path_factory: pytest.Tem
         for room in (engine, windowed):
             patch.setattr(room, "BLOCK", block)
         patch.setattr(windowed, "BLOCKS", blocks)
-        parts = streamed(module, case.spec, weights, inputs, judging, tmp_path_factory.getbasetemp(), quietly)
+        parts = streamed(module, case.spec, weights, inputs, judging, tmp_path_factory.getbasetemp())
         whole = judged(case.spec, weights, inputs, parts.observation, judging)
     assert list(alike(document(whole, "run", weights=True), document(parts, "run", weights=True))) == []
     assert list(alike(whole.comparison.out_of_tolerance, parts.comparison.out_of_tolerance)) == []
@@ -124,7 +120,7 @@ def test_torch_gives_the_same_bits_window_by_window(case: Case, tmp_path: Path) 
     judging = Judging(capture="off")
     assert len(list(windowed.windows(inputs, "forward"))) > 1
     whole = judged(case.spec, weights, inputs, observe(module, case.spec, inputs, "off"), judging)
-    parts = streamed(module, case.spec, weights, inputs, judging, tmp_path, quietly)
+    parts = streamed(module, case.spec, weights, inputs, judging, tmp_path)
     assert list(alike(document(whole, "run"), document(parts, "run"))) == []
 
 

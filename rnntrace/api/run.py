@@ -10,7 +10,6 @@ from rnntrace.api import memory
 from rnntrace.api.judging import Judging
 from rnntrace.api.load import load_weights
 from rnntrace.api.sources import Sources
-from rnntrace.api.stream import Tell, is_streamed, quietly, streamed
 from rnntrace.api.trace import as_seen_by, result_of
 from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import rounded
@@ -34,7 +33,7 @@ def run(
     seed: int | None = None,
     device: str = "cpu",
     save: Path | None = None,
-    tell: Tell = quietly,
+    tell: Callable[[str, float], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Result:
     """Build the module that `spec` describes and trace it on the signals of `sources`.
@@ -61,15 +60,15 @@ def build_and_trace(
     seed: int | None = None,
     device: str = "cpu",
     save: Path | None = None,
-    tell: Tell = quietly,
+    tell: Callable[[str, float], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Result:
     """As `run`, with the weights themselves."""
     from rnntrace.frameworks import torch as framework
 
     sources, judging = sources or Sources(), judging or Judging()
-    streams = save is not None and is_streamed(spec, sources.request, judging)
-    held = 0 if streams else len(judging.kept(spec.cell))
+    folder = _folder_of_parts(save, spec, sources, judging)
+    held = len(judging.kept(spec.cell)) if folder is None else 0
     draw = framework.drawing(spec, distribution)
     seed = checked_seed(seed)
     framework.seed(seed)
@@ -80,14 +79,24 @@ def build_and_trace(
     if weights is not None and not sources.request.draws:
         seed = None
     origin, warnings = sources.described(distribution), [*sources.warnings, *_loses(spec, weights)]
-    if not streams:
+    if folder is None:
         word = memory.warning(_needed(spec, inputs, judging), memory.free()) if warn else None
         if warn and word:
             warn(word)
         return result_of(module, spec, inputs, judging, seed=seed, origin=origin, warnings=warnings)
-    assert save is not None
+    from rnntrace.api.stream import streamed
+
     own = weights_from_torch(spec, framework.parameters(module))
-    return streamed(module, spec, own, inputs, judging, save.parent, tell, seed=seed, origin=origin, warnings=warnings)
+    return streamed(module, spec, own, inputs, judging, folder, tell, seed=seed, origin=origin, warnings=warnings)
+
+
+def _folder_of_parts(save: Path | None, spec: ModuleSpec, sources: Sources, judging: Judging) -> Path | None:
+    """Where a run that will be saved is worked through in parts; None for one that is held in memory."""
+    if save is None:
+        return None
+    from rnntrace.api.stream import is_streamed
+
+    return save.parent if is_streamed(spec, sources.request, judging) else None
 
 
 def _needed(spec: ModuleSpec, inputs: Inputs, judging: Judging) -> int:

@@ -4,7 +4,6 @@ Whatever has the size of the trace lies in a file. torch too is called window by
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from rnntrace.api.displayed import DisplayedResult
 from rnntrace.api.judging import Judging, check_mode, if_drift, not_finite, notes
+from rnntrace.api.storage import Storage
 from rnntrace.engine.compare import Comparison, Verdict, concluded
 from rnntrace.engine.quantities import Quantity
 from rnntrace.engine.rounding import Format
@@ -21,8 +21,7 @@ from rnntrace.engine.tally import Tally
 from rnntrace.engine.tolerance import make_tolerance
 from rnntrace.engine.trace import Key, Trace, input_term_symbol, recurrent_term_symbol
 from rnntrace.engine.windowed import Column, States, Window, initial_states, replay_windows, window_inputs, windows
-from rnntrace.files.spool import spooled
-from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import STREAM_FROM
 from rnntrace.model.signals import Inputs, SignalRequest, sizes, trace_size
 from rnntrace.model.spec import ModuleSpec
@@ -30,49 +29,13 @@ from rnntrace.model.weights import Weights
 from rnntrace.model.windows import release
 
 Tell = Callable[[str, float], None]
-"""Told what is being done, and how far that is, from 0 to 1."""
-
-
-def quietly(what: str, done: float) -> None:
-    """Nobody is told."""
+"""Is told what is being done, and how far that is, from 0 to 1."""
 
 
 def is_streamed(spec: ModuleSpec, request: SignalRequest, judging: Judging) -> bool:
     """Whether a run that is saved is too long to be held in memory, and can be worked through in parts."""
     values = trace_size(spec, *sizes(spec, request), len(judging.kept(spec.cell)))
     return values >= STREAM_FROM and judging.capture != "on" and not judging.mistakes and not judging.blind
-
-
-@dataclass(frozen=True)
-class _Storage:
-    """Arrays (T, B, ·) in a file: the replay, torch's h, what is out of tolerance, and both sides' output."""
-
-    replay: dict[Key, Array]
-    framework: dict[Key, Array]
-    out: dict[Key, Flags]
-    outputs: dict[str, Array]
-
-    @classmethod
-    def make(cls, spec: ModuleSpec, inputs: Inputs, symbols: Collection[str], dtype: np.dtype[Any], folder: Path) -> "_Storage":
-        """Raises FileError where the folder has no room for this and for what will be saved of it."""
-        R, theirs, rows = spec.output_size, spec.precision.replay, (inputs.steps, inputs.batch)
-        shapes: dict[tuple[str, Any], tuple[int, np.dtype[Any]]] = {}
-        for layer, direction in spec.columns:
-            for symbol in symbols:
-                shapes["replay", (layer, direction, symbol)] = R if symbol == "h" else spec.hidden_size, dtype
-            shapes["framework", (layer, direction, "h")] = R, theirs
-            for name in ("h", "output") if layer == spec.num_layers - 1 else ("h",):
-                shapes["out", (layer, direction, name)] = R, np.dtype(bool)
-        for side, format in (("replay", dtype), ("framework", theirs)):
-            shapes["outputs", side] = R * len(spec.directions), format
-        arrays = spooled(folder, {name: ((*rows, size), format) for name, (size, format) in shapes.items()}, room=2)
-        groups = ("replay", "framework", "out", "outputs")
-        return cls(*({key: array for (found, key), array in arrays.items() if found == group} for group in groups))
-
-    def output(self, side: str, spec: ModuleSpec, direction: str) -> Array:
-        """What a direction gives to the output of one side, (T, B, R)."""
-        first = spec.directions.index(direction) * spec.output_size
-        return self.outputs[side][..., first : first + spec.output_size]
 
 
 def streamed(
@@ -82,7 +45,7 @@ def streamed(
     inputs: Inputs,
     judging: Judging,
     folder: Path,
-    tell: Tell,
+    tell: Tell | None = None,
     *,
     seed: int | None = None,
     origin: Mapping[str, str] | None = None,
@@ -108,7 +71,7 @@ def streamed(
         if comparison.verdict is Verdict.DRIFT and run.free:
             comparison = if_drift(comparison, run.compared_with_itself(rounding))
     trace = run.trace
-    reason = not_to_capture(spec, inputs, judging.capture)
+    reason = not_to_capture(spec, inputs, judging.capture) or "this run was worked through in parts"
     seen = observation(module, run.path, run.outputs("framework"), run.stored.framework, {}, reason)
     return DisplayedResult(
         spec,
@@ -129,7 +92,7 @@ class _Run:
     """A run in the making, over all windows of one layer and direction after the other."""
 
     def __init__(
-        self, module: Any, spec: ModuleSpec, weights: Weights, inputs: Inputs, judging: Judging, folder: Path, tell: Tell
+        self, module: Any, spec: ModuleSpec, weights: Weights, inputs: Inputs, judging: Judging, folder: Path, tell: Tell | None
     ) -> None:
         from rnntrace.frameworks.torch_observe import path_of
 
@@ -141,7 +104,7 @@ class _Run:
         self.kept = judging.kept(spec.cell)
         terms = [term(gate) for gate in spec.cell.gates for term in (input_term_symbol, recurrent_term_symbol)]
         self.terms = terms if judging.keeps_terms else []
-        self.stored = _Storage.make(spec, inputs, (*self.kept, *self.terms), self.dtype, folder)
+        self.stored = Storage.make(spec, inputs, (*self.kept, *self.terms), self.dtype, folder)
         self.finals: dict[str, dict[Column, States]] = {"replay": {}, "framework": {}}
 
     def observe(self, column: Column) -> None:
@@ -214,7 +177,8 @@ class _Run:
         layer, direction = column
         done = 0
         for steps in windows(self.inputs, direction):
-            self.tell(f"{doing}: layer {layer}, {direction}", done / self.inputs.steps)
+            if self.tell:
+                self.tell(f"{doing}: layer {layer}, {direction}", done / self.inputs.steps)
             yield steps
             done += steps.stop - steps.start
             release(self.stored.outputs["replay"])
