@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from commandline import ask, files, refused
 
-from rnntrace.api import stream
+from rnntrace.api import memory, stream
 from rnntrace.files import spool
 from rnntrace.frameworks import torch_windows
+from rnntrace.model import signals as model_signals
 
 RUNS = {
     "lstm": "run lstm -T 4300 -B 2 --seed 3",
@@ -117,3 +118,27 @@ def test_room_is_reserved_and_given_back(tmp_path: Path) -> None:
     arrays["a"][:] = 1
     assert not arrays["c"].any()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_needs_much_memory_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before it is computed, with what to set; not where half of what is free is enough, nor in parts."""
+    monkeypatch.setattr(memory, "free", lambda: 1_000)
+    line = "warning: this run takes about"
+    assert line in ask(capsys, "run", "lstm").err
+    monkeypatch.setattr(stream, "STREAM_FROM", 1)
+    assert ask(capsys, "run", "lstm", "--save", "t.npz").err == ""
+    monkeypatch.setattr(memory, "free", lambda: 10**9)
+    assert ask(capsys, "run", "lstm").err == ""
+
+
+def test_a_trace_too_long_for_memory_can_be_saved(
+    in_parts: None, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The cap on traces in memory names the way out, and the way out works; what is kept counts, and nothing else."""
+    monkeypatch.setattr(model_signals, "MAX_VALUES", 40)
+    assert "--save" in refused(capsys, "run", "lstm", "--seed", "1")
+    assert ask(capsys, "run", "lstm", "--seed", "1", "--keep", "states").code == 0
+    assert ask(capsys, "run", "lstm", "--seed", "1", "--save", "t.npz").code == 0
+    assert ask(capsys, "show", "t.npz").code == 0

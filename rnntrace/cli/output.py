@@ -1,12 +1,13 @@
 """Where a report goes: the terminal, a pipe or a file."""
 
+import math
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnntrace.cli.progress import clear
+from rnntrace.cli.progress import clear, tell
 from rnntrace.errors import FileError, UsageError, show
 from rnntrace.files import check_no_arrays
 from rnntrace.files.atomic import replace_files
@@ -64,8 +65,10 @@ def emit(
     )
     verdict_alone = look.quiet and look.format not in DATA
     text = [DOT.join(report.conclusion) + "\n"] if verdict_alone else pieces(report, look.format, style)
-    clear()
+    if others:
+        tell("writing " + " and ".join(path.name for path, _ in others), math.nan)
     replace_files([*others, *([(output, lambda file: file.writelines(piece.encode() for piece in text))] if output else [])])
+    clear()
     for warning in report.warnings:
         warn(warning)
     if output is None and sys.stdout is not None:
