@@ -124,7 +124,7 @@ def test_a_run_that_needs_much_memory_says_so(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before it is computed, with what to set; not where half of what is free is enough, nor in parts."""
-    monkeypatch.setattr(memory, "free", lambda: 1_000)
+    monkeypatch.setattr(memory, "free", lambda: 100)
     line = "warning: this run takes about"
     assert line in ask(capsys, "run", "lstm").err
     monkeypatch.setattr(stream, "STREAM_FROM", 1)
