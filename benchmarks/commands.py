@@ -1,6 +1,7 @@
 """Whole commands against a Python that imports what they cannot do without."""
 
 import tempfile
+from compileall import compile_dir
 from pathlib import Path
 
 from measure import Figure, in_turns, process
@@ -27,6 +28,10 @@ def figures(pairs: int) -> list[Figure]:
     import safetensors.numpy
     import torch
 
+    import rnntrace
+
+    # As it is once installed: the peer's modules have their bytecode too.
+    compile_dir(Path(rnntrace.__file__).parent, quiet=1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         torch.manual_seed(0)
