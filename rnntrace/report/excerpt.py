@@ -38,15 +38,19 @@ def excerpt(
     """
     after = np.flatnonzero(np.diff(at_hand) > 1) + 1
     cuts = {int(row) * rows: int(at_hand[row] - at_hand[row - 1] - 1) for row in after}
-    worst = [row for column in columns if column.scale is Scale.DIFFERENCE for row in _worst(column, rows, direction)]
-    return Table(title, tuple(columns), frozenset([*places, *worst]), cuts, rows)
+    marked = set(places)
+    for column in columns:
+        if column.scale is Scale.DIFFERENCE:
+            marked.update(_worst(column, rows, direction, sorted(marked)))
+    return Table(title, tuple(columns), frozenset(marked), cuts, rows)
 
 
-def _worst(column: Column, rows: int, direction: str) -> Iterator[int]:
+def _worst(column: Column, rows: int, direction: str, places: Sequence[int]) -> Iterator[int]:
+    """The row of the largest difference, unless one of the places has as large a one, and the first one out of tolerance."""
     sizes: NDArray[np.float64] = np.ma.filled(np.ma.asarray(column.values), -1.0)
     # Beside NaN everything else is near.
     sizes = np.where(np.isnan(sizes), np.inf, sizes)
-    if sizes.max(initial=0.0) > 0:
+    if sizes.max(initial=0.0) > sizes[places].max(initial=0.0):
         yield int(sizes.argmax())
     if column.flagged is not None and column.flagged.any():
         steps = column.flagged.reshape(-1, rows).any(axis=1)

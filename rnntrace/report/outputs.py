@@ -20,7 +20,8 @@ def output_tables(result: Result, view: View) -> Iterator[Table]:
     shapes = {name: values.shape for name, values in result.outputs.items()}
     for name, values in result.replayed_outputs.items():
         shape, axes = shapes[name], _axes(result, name)
-        at_hand = steps_at_hand(int(np.prod(shape)), 1, _worst_places(result, name, axes, shape))
+        worst = [*_worst_places(result, name, axes, shape)]
+        at_hand = steps_at_hand(int(np.prod(shape)), 1, worst)
         index = dict(zip(axes, np.unravel_index(at_hand, shape), strict=True))
         columns = [Column(axis, positions + (axis == "t"), Scale.INDEX) for axis, positions in index.items()]
         none = np.zeros_like(at_hand)
@@ -34,7 +35,7 @@ def output_tables(result: Result, view: View) -> Iterator[Table]:
                 Column(result.observation.framework, theirs, Scale.SIGNED, "values", "values"),
                 Column("|Δ|", np.ma.abs(mine - theirs), Scale.DIFFERENCE, "values", "difference", out),
             ]
-        yield excerpt(f"{name} · shape {shape}", columns, at_hand, 1)
+        yield excerpt(f"{name} · shape {shape}", columns, at_hand, 1, np.searchsorted(at_hand, worst).tolist())
 
 
 def _worst_places(result: Result, name: str, axes: Sequence[str], shape: tuple[int, ...]) -> Iterator[int]:

@@ -26,13 +26,13 @@ def heat(results: Mapping[str, Result], view: View) -> tuple[Panel, ...]:
     for prefix, result in results.items():
         items = range(result.inputs.batch) if view.items is None else view.items
         name = f"{show(prefix)} · " if prefix else ""
-        found += [replace(panel, where=name + panel.where) for _, _, panel in panels_of(result, replace(view, items=items))]
+        found += [replace(panel, where=name + panel.where) for panel in panels_of(result, replace(view, items=items))]
     return on_one_scale(found)
 
 
 def heatmap(result: Result, view: View) -> tuple[Panel, ...]:
     """Every gate and state, (units, t); a state from t = 0 on."""
-    return on_one_scale([panel for _, _, panel in panels_of(result, view)])
+    return on_one_scale([*panels_of(result, view)])
 
 
 def on_one_scale(panels: Sequence[Panel]) -> tuple[Panel, ...]:
@@ -47,36 +47,44 @@ def items_in(view: View) -> list[int]:
     return [0] if view.items is None else list(view.items)
 
 
-def panels_of(result: Result, view: View) -> Iterator[tuple[Key, int, Panel]]:
+def panels_of(result: Result, view: View) -> Iterator[Panel]:
     """The replay's values of every symbol in the view."""
+    for key, item in keys_of(result, view):
+        yield _panel(result, view, key, item)
+
+
+def keys_of(result: Result, view: View) -> Iterator[tuple[Key, int]]:
+    """What the panels are of: symbols of a layer, direction and item."""
     for layer, direction in result.spec.columns:
         for item in items_in(view):
             for symbol in kept_symbols(result):
-                if selected(layer, view.layers):
-                    panel = _panel(result, view, (layer, direction, symbol), item)
-                    # A projected hidden state has fewer units than there are gates.
-                    if panel.rows:
-                        yield (layer, direction, symbol), item, panel
+                key = layer, direction, symbol
+                # A projected hidden state has fewer units than there are gates.
+                if selected(layer, view.layers) and len(grid_of(result, view, key)[1]):
+                    yield key, item
+
+
+def blank_panel(result: Result, key: Key, item: int) -> Panel:
+    """A panel that has no values yet."""
+    layer, direction, symbol = key
+    role, scale = result.spec.cell.roles[symbol], scale_of(result.spec.cell, symbol)
+    return Panel(place(layer, direction, item), symbol, role, scale, (), (), np.ma.array(np.zeros((0, 0))))
 
 
 def _panel(result: Result, view: View, key: Key, item: int) -> Panel:
     """One symbol of the replay, (units, t); of a long time one step in so many."""
-    layer, direction, symbol = key
     times, units = grid_of(result, view, key)
     together = steps_together(len(times))
     times = times[::together]
     values = item_values(result, result.trace.columns[key], key, item, times, units).T
     broken = int((~np.isfinite(values.compressed())).sum())
     thinned = f", one in {together}" if together > 1 else ""
-    return Panel(
-        where=place(layer, direction, item),
-        symbol=symbol,
-        role=result.spec.cell.roles[symbol],
-        scale=scale_of(result.spec.cell, symbol),
+    return replace(
+        blank_panel(result, key, item),
         rows=tuple(map(str, units.tolist())),
         x=tuple(times.tolist()),
         values=values,
-        x_name=time_axis(direction) + thinned,
+        x_name=time_axis(key[1]) + thinned,
         note=f"{broken} NaN or infinite" + (" of those drawn" if thinned else "") if broken else "",
     )
 

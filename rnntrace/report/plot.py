@@ -10,13 +10,13 @@ from rnntrace.engine.trace import Key
 from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import Flags
 from rnntrace.model.spec import REVERSE
-from rnntrace.model.windows import pieces, release
-from rnntrace.report.panels import grid_of, heatmap, items_in, panels_of, steps_together, time_axis, without_initial
+from rnntrace.model.windows import pieces
+from rnntrace.report.panels import blank_panel, grid_of, heatmap, items_in, keys_of, steps_together, time_axis, without_initial
 from rnntrace.report.result import Result
 from rnntrace.report.run import conclusion, headline
 from rnntrace.report.select import View
 from rnntrace.report.table import Panel, Scale
-from rnntrace.report.trace import Masked, item_values
+from rnntrace.report.trace import item_values
 
 MAX_PANELS = 48
 """As many panels can be read on one sheet."""
@@ -62,46 +62,39 @@ def lines(result: Result, view: View) -> tuple[Panel, ...]:
 
 def histogram(result: Result, view: View) -> tuple[Panel, ...]:
     """How often values of each symbol occur, over its units and times, all of them: (1, bins)."""
-    found = [
-        (key, item, replace(panel, note="", limit=_largest(result, view, key, item) if panel.scale is Scale.SIGNED else 1.0))
-        for key, item, panel in panels_of(result, view)
-    ]
-    limit = max((panel.limit for _, _, panel in found if panel.scale is Scale.SIGNED), default=0.0) or 1.0
-    return tuple(_histogram(result, view, key, item, panel, limit) for key, item, panel in found)
+    found = {place: blank_panel(result, *place) for place in keys_of(result, view)}
+    signed = [place for place, panel in found.items() if panel.scale is Scale.SIGNED]
+    sizes = (np.abs(values).max(initial=0.0) for place in signed for values, _ in _in_pieces(result, view, *place))
+    largest = float(max(sizes, default=0.0)) or 1.0
+    panels = []
+    for place, panel in found.items():
+        low, high = (-largest, largest) if place in signed else (0.0, 1.0)
+        counts, broken = np.zeros(BINS, int), 0
+        for values, missing in _in_pieces(result, view, *place):
+            counts += np.histogram(values, BINS, (low, high))[0]
+            broken += missing
+        panels.append(
+            replace(
+                panel,
+                rows=("values",),
+                row_name="count",
+                x=tuple(np.linspace(low, high, BINS + 1).tolist()),
+                x_name="value",
+                limit=high,
+                values=np.ma.array(counts[None], mask=np.zeros((1, BINS), bool)),
+                note=f"{broken} NaN or infinite" if broken else "",
+            )
+        )
+    return tuple(panels)
 
 
-def _histogram(result: Result, view: View, key: Key, item: int, panel: Panel, limit: float) -> Panel:
-    edges = np.linspace(0.0, 1.0, BINS + 1) if panel.scale is Scale.UNIT else np.linspace(-limit, limit, BINS + 1)
-    counts, broken = np.zeros(BINS, int), 0
-    for values in _in_pieces(result, view, key, item):
-        exist = values.compressed()
-        finite = exist[np.isfinite(exist)]
-        counts += np.histogram(finite, edges)[0]
-        broken += exist.size - finite.size
-    return replace(
-        panel,
-        rows=("values",),
-        row_name="count",
-        x=tuple(edges.tolist()),
-        x_name="value",
-        limit=float(edges[-1]),
-        values=np.ma.array(counts[None], mask=np.zeros((1, BINS), bool)),
-        note=f"{broken} NaN or infinite" if broken else "",
-    )
-
-
-def _largest(result: Result, view: View, key: Key, item: int) -> float:
-    """The largest size of a finite value."""
-    sizes = (np.abs(values.compressed()) for values in _in_pieces(result, view, key, item))
-    return max((float(found[np.isfinite(found)].max(initial=0.0)) for found in sizes), default=0.0)
-
-
-def _in_pieces(result: Result, view: View, key: Key, item: int) -> Iterator[Masked]:
-    """The replay's values of a symbol, (times, units) after (times, units)."""
+def _in_pieces(result: Result, view: View, key: Key, item: int) -> Iterator[tuple[NDArray[np.float64], int]]:
+    """The finite values of a symbol of the replay, some times after others, and how many are not finite."""
     times, units = grid_of(result, view, key)
     for part in pieces((len(times), len(units))):
-        yield item_values(result, result.trace.columns[key], key, item, times[part], units)
-        release(result.trace.columns[key])
+        values = item_values(result, result.trace.columns[key], key, item, times[part], units).compressed()
+        finite = values[np.isfinite(values)]
+        yield finite, values.size - finite.size
 
 
 def saturation(result: Result, view: View) -> tuple[Panel, ...]:
@@ -127,7 +120,7 @@ def difference(result: Result, view: View) -> tuple[Panel, ...]:
 
     Of a long time a column has the largest of several steps.
     """
-    return tuple(_difference(result, view, panel, key, item) for key, item, panel in panels_of(result, view))
+    return tuple(_difference(result, view, key, item) for key, item in keys_of(result, view))
 
 
 KINDS = {
@@ -139,14 +132,14 @@ KINDS = {
 }
 
 
-def _difference(result: Result, view: View, panel: Panel, key: Key, item: int) -> Panel:
+def _difference(result: Result, view: View, key: Key, item: int) -> Panel:
     every, units = grid_of(result, view, key)
     # At t = 0 both sides are given the same state.
     times = every[every > 0]
     together = steps_together(len(times))
     starts = np.arange(0, len(times), together)
     blank = replace(
-        panel,
+        blank_panel(result, key, item),
         scale=Scale.DIFFERENCE,
         rows=("largest of the units",),
         row_name="|Δ|",
@@ -156,8 +149,10 @@ def _difference(result: Result, view: View, panel: Panel, key: Key, item: int) -
         flagged=np.zeros((1, len(starts)), bool),
         note=f"{result.observation.framework}'s values are not known",
     )
-    if key not in result.framework_values or not len(times):
+    if key not in result.framework_values:
         return blank
+    if not len(times):
+        return replace(blank, note="nothing to compare")
     parts = [_apart(result, key, item, times[part], units) for part in pieces((len(times), len(units)))]
     # What does not exist is less than nothing.
     delta, out = (np.concatenate(found) for found in zip(*parts, strict=True))
@@ -180,8 +175,6 @@ def _apart(
     if key in result.comparison.out_of_tolerance:
         flags = result.comparison.out_of_tolerance[key]
         out |= item_values(result, flags, (*key[:2], ""), item, times, units).filled(0).any(axis=1)
-        release(flags)
-    release(*sides)
     # What is finite on one side only is infinitely far off; where neither is, nothing can be said.
     one, other = np.isfinite(mine.data), np.isfinite(theirs.data)
     with np.errstate(invalid="ignore"):

@@ -14,10 +14,14 @@ from rnntrace.equations.notation import UNICODE, spell
 from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.spec import REVERSE
+from rnntrace.model.windows import release
 from rnntrace.report.excerpt import excerpt, steps_at_hand
 from rnntrace.report.result import Result
 from rnntrace.report.select import PARTS, View, numbers_in, selected, times_in_view
 from rnntrace.report.table import Column, Scale, Table
+
+AT_ONCE = 2**9
+"""Steps that are read at once: where they lie far apart in a file, a page is read for each."""
 
 Masked = np.ma.MaskedArray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -44,7 +48,7 @@ def shown_symbols(result: Result, view: View) -> list[tuple[str, str]]:
             raise UsageError("the trace was saved without its terms: save it with `--show terms`, or leave terms out of --show")
         view = replace(view, parts=view.parts - {"terms"})
     if "gates" in view.parts and "states" not in view.parts and not set(cell.symbols) <= {*cell.states, *kept}:
-        raise UsageError("the trace was kept without its gates: keep them, or leave gates out of --show")
+        raise UsageError("the trace was kept without its gates: replay with `--keep gates`, or leave gates out of --show")
     terms = [("terms", symbol) for gate in cell.gates for symbol in (input_term_symbol(gate), recurrent_term_symbol(gate))]
     gates = [("gates", symbol) for symbol in kept if symbol not in cell.states]
     states = [("states", symbol) for symbol in kept if symbol in cell.states]
@@ -118,18 +122,23 @@ def item_values(
 ) -> Masked:
     """(times, units) of one item of `values` (T, B, ·), a state from t = 0 on; masked where there is no such step or unit.
 
-    Nothing else is read.
+    Nothing else is read, and what lies in files is let go of.
     """
     layer, direction, symbol = key
     length = result.inputs.lengths[item] if result.inputs.lengths else result.inputs.steps
-    shape = len(times), len(units)
-    grid: Masked = np.ma.array(np.zeros(shape), mask=np.ones(shape, bool))
-    within = units < values.shape[2]
-    steps = (times >= 1) & (times <= length)
-    grid[np.ix_(steps, within)] = values[:, item][_span(times[steps] - 1)][:, _span(units[within])]
+    found, missing = np.zeros((len(times), len(units))), np.ones((len(times), len(units)), bool)
+    within = int(np.count_nonzero(units < values.shape[2]))
+    of_item, columns = values[:, item], _span(units[:within])
+    steps = np.flatnonzero((times >= 1) & (times <= length))
+    for start in range(0, len(steps), AT_ONCE):
+        rows = _span(steps[start : start + AT_ONCE])
+        found[rows, :within] = of_item[_span(times[rows] - 1)][:, columns]
+        missing[rows, :within] = False
+        release(values)
     if symbol in result.spec.cell.states:
-        grid[np.ix_(times == 0, within)] = result.trace.initial(symbol, layer, direction)[item, units[within]]
-    return grid
+        start_state = result.trace.initial(symbol, layer, direction)[item]
+        found[times == 0, :within], missing[times == 0, :within] = start_state[columns], False
+    return np.ma.array(found, mask=missing)
 
 
 def _span(numbers: NDArray[np.int_]) -> slice | NDArray[np.int_]:
