@@ -100,7 +100,9 @@ def _label(ax: Axes, panel: Panel) -> None:
     ax.set_xlabel(panel.x_name)
     ax.set_ylabel(panel.row_name)
     if panel.x_name != "value":
-        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+        # As many labels as have room beside each other.
+        most = min(8, 30 // max((len(str(t)) for t in panel.x), default=1))
+        ax.xaxis.set_major_locator(MaxNLocator(most, integer=True, min_n_ticks=1))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda at, _: _entry(panel.x, at)))
 
 
