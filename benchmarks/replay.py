@@ -1,7 +1,7 @@
 """How much a replay costs, as ratios of CPU time against a peer in the same run, one thread, medians of interleaved pairs.
 
     python benchmarks/replay.py            everything, printed and written to benchmarks/results.json
-    python benchmarks/replay.py torch      one part of it: torch, peers, commands or growth
+    python benchmarks/replay.py torch      one part of it: torch, peers, growth, commands or long
 
 A replay keeps every gate and state; torch's own call, its peer, keeps h alone.
 """
@@ -18,6 +18,7 @@ from measure import Figure, clock, in_turns, table
 
 # isort: split
 import commands
+import long
 import numpy as np
 import peers
 import torch
@@ -134,9 +135,13 @@ PARTS = {"torch": (against_torch, 9), "peers": (peers.figures, 3), "growth": (gr
 def main() -> None:
     """Measure and print; a whole run is written down."""
     torch.set_num_threads(1)
-    wanted = sys.argv[1:] or list(PARTS)
-    results = {}
+    wanted = sys.argv[1:] or [*PARTS, "long"]
+    results: dict[str, Any] = {}
     for part in wanted:
+        if part == "long":
+            results[part] = long.runs()
+            print(f"\n## {part}\n\n{long.table(results[part])}", flush=True)
+            continue
         measure, pairs = PARTS[part]
         results[part] = measure(pairs)
         print(f"\n## {part}\n\n{table(results[part])}", flush=True)
