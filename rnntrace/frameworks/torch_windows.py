@@ -33,7 +33,7 @@ class Follower:
     def __call__(self, inputs: Inputs) -> tuple[Array, dict[str, Array]]:
         """h (T, B, R) of a window, zero at steps that do not exist, and the states (1, B, ·) after it.
 
-        `inputs` are those of the window, with lengths from 0 to T; an item without steps keeps its states. Raises FrameworkError.
+        `inputs` are those of the window, with lengths from 0 to T; items without steps keep states. Raises FrameworkError.
         """
         lengths = np.asarray(inputs.lengths or (inputs.steps,) * inputs.batch)
         running = lengths > 0
