@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from commandline import ask, files, refused
 
+from rnntrace.api import diagnose as api_diagnose
 from rnntrace.api import memory, stream
 from rnntrace.files import spool
 from rnntrace.frameworks import torch_windows
@@ -80,7 +81,9 @@ def test_a_wrong_step_is_found_where_it_is(
     assert "FAIL  first at h (hidden state), layer 0, forward, t=8499, item 0, unit 1" in answer.out
     assert any(line.split()[:2] == ["8499", "1"] for line in answer.out.splitlines())
     assert "rnntrace diagnose t.npz" in answer.err
-    assert ask(capsys, "diagnose", "t.npz").code == 1
+    assert ask(capsys, "diagnose", "t.npz", "--time-limit", "0.2").code == 1
+    monkeypatch.setattr(api_diagnose, "MAX_VALUES", 50_000)
+    assert "diagnose a shorter run" in refused(capsys, "diagnose", "t.npz")
 
 
 def test_a_full_disk(in_parts: None, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,8 @@ from rnntrace.engine.diagnose import diagnose as search
 from rnntrace.engine.mistakes import Case
 from rnntrace.engine.tolerance import make_tolerance
 from rnntrace.errors import UsageError, show
+from rnntrace.model.limits import MAX_VALUES, over
+from rnntrace.model.signals import trace_size
 from rnntrace.report.result import Result
 
 SECONDS = 10.0
@@ -51,12 +53,16 @@ def diagnose(result: Result, *, seconds: float = SECONDS, judging: Judging | Non
     """The known mistakes that explain what differs in a result; nothing is tried unless that failed.
 
     Where mistakes were made on purpose, what is explained are the replay's outputs, and else the framework's. Hypotheses are
-    judged by rtol and atol, never bit by bit. Raises UsageError if no time is given.
+    judged by rtol and atol, never bit by bit. Raises UsageError if no time is given, and for a trace too long for memory.
     """
     if not seconds > 0:
         raise UsageError(f"--time-limit is a number of seconds above 0, not {seconds:g}")
     if result.verdict is not Verdict.FAIL:
         return Diagnosis.of_nothing()
+    values = trace_size(result.spec, result.inputs.steps, result.inputs.batch, len(result.spec.cell.symbols))
+    if values > MAX_VALUES:
+        limit = over("MAX_VALUES", MAX_VALUES)
+        raise UsageError(f"a trace of {values:,} values is {limit}: what is tried is held in memory, so diagnose a shorter run")
     judging = judging or Judging()
     tolerance = make_tolerance("torch", result.spec.dtype, judging.rtol, judging.atol)
     outputs = result.replayed_outputs if result.mistakes else result.observation.outputs
