@@ -70,7 +70,7 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     ("run rnn --layers 1001", ("1001 layers", "limit of 1,000", "RNNTRACE_MAX_LAYERS")),
     ("run rnn --layers 99999999999999999999", ("99999999999999999999 layers", "limit of 1,000", "RNNTRACE_MAX_LAYERS")),
     ("run lstm --steps 1000000000", ("an x of 3,000,000,000 values", "limit of 268,435,456", "fewer steps")),
-    ("run lstm -i 1 -H 100 --steps 1000000", ("a trace of 600,000,000 values", "limit of 268,435,456", "fewer steps")),
+    ("run rnn -i 1 -H 600 --steps 1000000", ("a trace of 600,000,000 values", "limit of 268,435,456", "fewer steps", "--save")),
     ("run lstm --steps 99999999999999999999", ("values", "limit of 268,435,456")),
     ("run lstm --batch 99999999999999999999", ("values", "limit of 268,435,456")),
     ("run rnn -H 1 -i 1048576 -T 134217728", ("an x of 140,737,488,355,328 values", "limit of 268,435,456")),
