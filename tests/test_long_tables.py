@@ -82,7 +82,7 @@ def places(table: Table) -> list[int]:
     return (np.arange(table.rows) + np.cumsum(missing)).tolist()
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=str)
+@pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("kind", MODULES)
 def test_rows_at_hand_are_rows_of_the_whole(kind: str, view: View, request: pytest.FixtureRequest) -> None:
     """Column by column and row by row, at the numbers that the cuts say; and those that must be seen are the same."""
@@ -198,7 +198,7 @@ def test_the_largest_difference_is_seen_in_a_table_that_passes() -> None:
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl", "json"])
-@pytest.mark.parametrize("view", VIEWS, ids=str)
+@pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("kind", MODULES)
 def test_data_are_the_same_in_pieces(
     kind: str, view: View, format: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
