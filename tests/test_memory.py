@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from strategies import Problem, examples, problems
 
 from rnntrace.api import memory
-from rnntrace.api.memory import free, needed, warning
+from rnntrace.api.memory import free, is_short, needed, warning
 from rnntrace.engine.replay import replay
 from rnntrace.model.spec import ModuleSpec
 
@@ -178,13 +178,14 @@ def test_the_estimate_has_room_for_what_is_held(problem: Problem, states_alone: 
 
 def test_a_warning_from_half_of_what_is_free_on() -> None:
     """Half may be taken; a byte more is worth a sentence that names both and what to set."""
-    assert warning(500, None) is None
-    assert warning(500, 1000) is None
+    assert not is_short(500, None)
+    assert not is_short(500, 1000)
+    assert is_short(501, 1000)
     assert warning(1_260_000_000, 999_000_000) == (
         "this run takes about 1.3 GB of memory, and 999.0 MB are free: --save TRACE.npz works through it in parts, on disk; "
         "--keep states keeps less; fewer --steps or a smaller --batch take less"
     )
-    assert warning(501, 1000) is not None
+    assert "without --blind --save TRACE.npz" in warning(501, 1000, "--blind")
 
 
 def test_wider_replays_take_more() -> None:

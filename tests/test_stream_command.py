@@ -10,6 +10,7 @@ import pytest
 from commandline import ask, files, refused
 
 from rnntrace.api import diagnose as api_diagnose
+from rnntrace.api import run as api_run
 from rnntrace.api import memory, stream
 from rnntrace.files import spool
 from rnntrace.frameworks import torch_windows
@@ -28,7 +29,7 @@ RUNS = {
 @pytest.fixture
 def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every run that is saved is a long one."""
-    monkeypatch.setattr(stream, "STREAM_FROM", 1)
+    monkeypatch.setattr(api_run, "STREAM_FROM", 1)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
@@ -39,7 +40,7 @@ def test_the_same_is_printed_and_saved(
     """Tables, verdict, warnings and the bytes of the file; and the file is shown as the run was."""
     arguments = [*RUNS[name].split(), "--capture", "off", "--show", "all"]
     parts = ask(capsys, *arguments, "--save", f"parts{suffix}")
-    monkeypatch.setattr(stream, "STREAM_FROM", 2**24)
+    monkeypatch.setattr(api_run, "STREAM_FROM", 2**24)
     whole = ask(capsys, *arguments, "--save", f"whole{suffix}")
     assert parts == whole
     assert parts.code == 0
@@ -130,7 +131,7 @@ def test_a_run_that_needs_much_memory_says_so(
     monkeypatch.setattr(memory, "free", lambda: 100)
     line = "warning: this run takes about"
     assert line in ask(capsys, "run", "lstm").err
-    monkeypatch.setattr(stream, "STREAM_FROM", 1)
+    monkeypatch.setattr(api_run, "STREAM_FROM", 1)
     assert ask(capsys, "run", "lstm", "--save", "t.npz").err == ""
     monkeypatch.setattr(memory, "free", lambda: 10**9)
     assert ask(capsys, "run", "lstm").err == ""

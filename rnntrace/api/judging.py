@@ -13,7 +13,7 @@ from rnntrace.engine.replay import replay
 from rnntrace.engine.rounding import Format
 from rnntrace.engine.saturation import remarks
 from rnntrace.engine.tolerance import make_tolerance
-from rnntrace.engine.trace import Key, Trace
+from rnntrace.engine.trace import Key, Trace, term_symbols
 from rnntrace.equations.cells import Cell
 from rnntrace.errors import UsageError
 from rnntrace.frameworks import Observation
@@ -48,10 +48,15 @@ class Judging:
         """The format in which the replay computes."""
         return np.dtype(self.replay_dtype or spec.precision.replay)
 
+    def kept_terms(self, cell: Cell) -> tuple[str, ...]:
+        """The affine terms of gates that are kept beside them."""
+        return term_symbols(cell) if self.keep == "terms" else ()
+
     @property
-    def keeps_terms(self) -> bool:
-        """Whether the affine terms of every gate are kept beside them."""
-        return self.keep == "terms"
+    def needs_all(self) -> str:
+        """The flag that needs the whole trace at once, and in memory; empty if there is none."""
+        flags = {"--capture on": self.capture == "on", "--mistake": self.mistakes, "--blind": self.blind}
+        return next((flag for flag, given in flags.items() if given), "")
 
 
 def judged(
@@ -81,7 +86,7 @@ def judged(
     held = {*kept, *compared_symbols}
 
     def replayed(known: Mapping[Key, Array] | None, keep: Collection[str], rounding: Format | None = None) -> Trace:
-        terms = judging.keeps_terms and keep is held
+        terms = judging.keep == "terms" and keep is held
         return replay(spec, weights, inputs, known=known, dtype=dtype, keep_terms=terms, rounding=rounding, keep=keep)
 
     free = replayed(None, held) if judging.replay == "free" else None

@@ -35,9 +35,9 @@ def free() -> int | None:
 def needed(spec: ModuleSpec, steps: int, batch: int, *, kept: int, free_running: bool, itemsize: int) -> int:
     """About how many bytes a run that holds everything in memory takes at most, beside the libraries themselves.
 
-    `kept` is the number of gates and states that are kept of each layer and direction, `itemsize` the bytes of a value of the
-    replay, `free_running` whether there is a free replay beside the forced one. Without the capture of torch's gates, affine
-    terms, mistakes and bounds on rounding; these last are counted for half precision, which does not agree without them.
+    `kept` is the number of gates, states and terms that are kept of each layer and direction, `itemsize` the bytes of a value
+    of the replay, `free_running` whether there is a free replay beside the forced one. Without the capture of torch's gates,
+    mistakes and bounds on rounding; these last are counted for half precision, which does not agree without them.
     """
     rows, directions, own = steps * batch, len(spec.directions), spec.precision.replay.itemsize
     output, states = rows * directions * spec.output_size, len(spec.cell.states)
@@ -63,13 +63,17 @@ def needed(spec: ModuleSpec, steps: int, batch: int, *, kept: int, free_running:
     return own * rows * spec.input_size + max(call, judging)
 
 
-def warning(needed: int, free: int | None) -> str | None:
-    """A sentence on what to do if more than half of what is free is needed."""
-    if free is None or 2 * needed <= free:
-        return None
+def is_short(needed: int, free: int | None) -> bool:
+    """Whether more than half of what is free is needed, as far as that is known."""
+    return free is not None and 2 * needed > free
+
+
+def warning(needed: int, free: int | None, needs_all: str = "") -> str:
+    """A sentence on what to do where memory is short; `needs_all` is the flag that keeps a run from going in parts."""
+    without = f"without {needs_all} " if needs_all else ""
     return (
-        f"this run takes about {_size(needed)} of memory, and {_size(free)} are free: --save TRACE.npz works through it in "
-        "parts, on disk; --keep states keeps less; fewer --steps or a smaller --batch take less"
+        f"this run takes about {_size(needed)} of memory, and {_size(free or 0)} are free: {without}--save TRACE.npz works "
+        "through it in parts, on disk; --keep states keeps less; fewer --steps or a smaller --batch take less"
     )
 
 

@@ -14,7 +14,8 @@ from rnntrace.api.trace import as_seen_by, result_of
 from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import rounded
 from rnntrace.model.layouts import weights_from_torch
-from rnntrace.model.signals import Inputs, assemble
+from rnntrace.model.limits import MAX_VALUES, STREAM_FROM
+from rnntrace.model.signals import assemble, sizes, trace_size
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.report.result import Result
@@ -41,8 +42,8 @@ def run(
     `weights` is a file or typed JSON, see `load`. From `seed` are drawn, in this order: the parameters as the module
     is built (even when `weights` then replaces them, as in torch), x, h0, c0; signals only if they are not given. Without a
     seed one is drawn; the result names it unless nothing was drawn at all. A trace that is going to be saved as `save`, and is
-    long, is kept beside that file and not in memory; `tell` is told how far that is. `warn` is told beforehand of a run that
-    needs much of the memory.
+    long or takes much of the memory, is kept beside that file; `tell` is told how far that is. `warn` is told beforehand of
+    one that takes much of the memory all the same.
     """
     loaded = None if weights is None else load_weights(weights, spec)
     return build_and_trace(
@@ -67,45 +68,49 @@ def build_and_trace(
     from rnntrace.frameworks import torch as framework
 
     sources, judging = sources or Sources(), judging or Judging()
-    folder = _folder_of_parts(save, spec, sources, judging)
-    held = len(judging.kept(spec.cell)) if folder is None else 0
+    steps, batch = sizes(spec, sources.request)
+    needed, free = _needed(spec, steps, batch, judging), memory.free()
+    in_parts = (
+        save is not None and not judging.needs_all and (_is_long(spec, steps, batch, judging) or memory.is_short(needed, free))
+    )
     draw = framework.drawing(spec, distribution)
     seed = checked_seed(seed)
     framework.seed(seed)
     module = framework.build(spec, device)
     if weights is not None:
         framework.load_weights(module, spec, weights.astype(spec.precision.replay))
-    inputs = as_seen_by(spec, assemble(spec, sources.request, draw, quantities=held))
+    inputs = as_seen_by(spec, assemble(spec, sources.request, draw, quantities=0 if in_parts else _arrays(spec, judging)))
     if weights is not None and not sources.request.draws:
         seed = None
     origin, warnings = sources.described(distribution), [*sources.warnings, *_loses(spec, weights)]
-    if folder is None:
-        word = memory.warning(_needed(spec, inputs, judging), memory.free()) if warn else None
-        if warn and word:
-            warn(word)
-        return result_of(module, spec, inputs, judging, seed=seed, origin=origin, warnings=warnings)
-    from rnntrace.api.stream import streamed
+    if save is not None and in_parts:
+        from rnntrace.api.stream import streamed
 
-    own = weights_from_torch(spec, framework.parameters(module))
-    return streamed(module, spec, own, inputs, judging, folder, tell, seed=seed, origin=origin, warnings=warnings)
-
-
-def _folder_of_parts(save: Path | None, spec: ModuleSpec, sources: Sources, judging: Judging) -> Path | None:
-    """Where a run that will be saved is worked through in parts; None for one that is held in memory."""
-    if save is None:
-        return None
-    from rnntrace.api.stream import is_streamed
-
-    return save.parent if is_streamed(spec, sources.request, judging) else None
+        own = weights_from_torch(spec, framework.parameters(module))
+        # Where a link leads to, there it will be written.
+        folder = save.resolve().parent
+        return streamed(module, spec, own, inputs, judging, folder, tell, seed=seed, origin=origin, warnings=warnings)
+    if warn and memory.is_short(needed, free):
+        warn(memory.warning(needed, free, judging.needs_all))
+    return result_of(module, spec, inputs, judging, seed=seed, origin=origin, warnings=warnings)
 
 
-def _needed(spec: ModuleSpec, inputs: Inputs, judging: Judging) -> int:
+def _arrays(spec: ModuleSpec, judging: Judging) -> int:
+    """How many arrays a trace has for each layer and direction."""
+    return len(judging.kept(spec.cell)) + len(judging.kept_terms(spec.cell))
+
+
+def _is_long(spec: ModuleSpec, steps: int, batch: int, judging: Judging) -> bool:
+    return trace_size(spec, steps, batch, _arrays(spec, judging)) >= min(STREAM_FROM, MAX_VALUES)
+
+
+def _needed(spec: ModuleSpec, steps: int, batch: int, judging: Judging) -> int:
     """Bytes of memory that a run takes."""
     return memory.needed(
         spec,
-        inputs.steps,
-        inputs.batch,
-        kept=len(judging.kept(spec.cell)),
+        steps,
+        batch,
+        kept=_arrays(spec, judging),
         free_running=judging.replay == "free",
         itemsize=judging.numpy_dtype(spec).itemsize,
     )

@@ -11,7 +11,7 @@ from rnntrace.api.displayed import DisplayedResult
 from rnntrace.engine.compare import Comparison, Difference, Verdict
 from rnntrace.engine.quantities import Place
 from rnntrace.engine.tolerance import Tolerance
-from rnntrace.engine.trace import Key, Trace, input_term_symbol, recurrent_term_symbol
+from rnntrace.engine.trace import Key, Trace, term_symbols
 from rnntrace.errors import FileError, show
 from rnntrace.files import check_writable, dump_tensors, map_tensors
 from rnntrace.files.atomic import replace_files
@@ -95,12 +95,16 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> Result:
     # Some formats sort by name; the order of computation is the cell's. States are always there, gates if they were kept.
     found = {*spec.cell.states, *(symbol for *_, symbol in replayed)}
     kept = [symbol for symbol in spec.cell.symbols if symbol in found]
-    terms = [name for gate in spec.cell.gates for name in (input_term_symbol(gate), recurrent_term_symbol(gate))]
     trace = Trace(
         spec,
         inputs,
         {(*column, symbol): replayed[*column, symbol] for column in spec.columns for symbol in kept},
-        {key: replayed[key] for column in spec.columns for symbol in terms if (key := (*column, symbol)) in replayed},
+        {
+            key: replayed[key]
+            for column in spec.columns
+            for symbol in term_symbols(spec.cell)
+            if (key := (*column, symbol)) in replayed
+        },
     )
     for key, values in (*replayed.items(), *theirs.items()):
         size = spec.output_size if key[2] == "h" else spec.hidden_size

@@ -19,23 +19,16 @@ from rnntrace.engine.rounding import Format
 from rnntrace.engine.saturation import remarks
 from rnntrace.engine.tally import Tally
 from rnntrace.engine.tolerance import make_tolerance
-from rnntrace.engine.trace import Key, Trace, input_term_symbol, recurrent_term_symbol
+from rnntrace.engine.trace import Key, Trace
 from rnntrace.engine.windowed import Column, States, Window, initial_states, replay_windows, window_inputs, windows
 from rnntrace.model.dtypes import Array
-from rnntrace.model.limits import STREAM_FROM
-from rnntrace.model.signals import Inputs, SignalRequest, sizes, trace_size
+from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.model.windows import release
 
 Tell = Callable[[str, float], None]
 """Is told what is being done, and how far that is, from 0 to 1."""
-
-
-def is_streamed(spec: ModuleSpec, request: SignalRequest, judging: Judging) -> bool:
-    """Whether a run that is saved is too long to be held in memory, and can be worked through in parts."""
-    values = trace_size(spec, *sizes(spec, request), len(judging.kept(spec.cell)))
-    return values >= STREAM_FROM and judging.capture != "on" and not judging.mistakes and not judging.blind
 
 
 def streamed(
@@ -67,8 +60,10 @@ def streamed(
     comparison = run.compared(None, sound=not unsound)
     if run.tolerance.rounding and comparison.verdict in (Verdict.FAIL, Verdict.DRIFT):
         rounding = Format.of(spec.precision, run.dtype, run.tolerance.lam)
+        run.sweeps += len(spec.columns)
         comparison = run.compared(rounding, sound=not unsound)
         if comparison.verdict is Verdict.DRIFT and run.free:
+            run.sweeps += len(spec.columns)
             comparison = if_drift(comparison, run.compared_with_itself(rounding))
     trace = run.trace
     reason = not_to_capture(spec, inputs, judging.capture) or "this run was worked through in parts"
@@ -102,10 +97,11 @@ class _Run:
         self.dtype = judging.numpy_dtype(spec)
         self.tolerance = make_tolerance(judging.tolerance, spec.dtype, judging.rtol, judging.atol, judging.lam)
         self.kept = judging.kept(spec.cell)
-        terms = [term(gate) for gate in spec.cell.gates for term in (input_term_symbol, recurrent_term_symbol)]
-        self.terms = terms if judging.keeps_terms else []
+        self.terms = judging.kept_terms(spec.cell)
         self.stored = Storage.make(spec, inputs, (*self.kept, *self.terms), self.dtype, folder)
         self.finals: dict[str, dict[Column, States]] = {"replay": {}, "framework": {}}
+        # How often all steps of a layer and direction are gone through, and how often they have been.
+        self.sweeps, self.swept = len(spec.columns) * (2 + self.free), 0
 
     def observe(self, column: Column) -> None:
         """torch's own h and output, and its last states."""
@@ -178,10 +174,11 @@ class _Run:
         done = 0
         for steps in windows(self.inputs, direction):
             if self.tell:
-                self.tell(f"{doing}: layer {layer}, {direction}", done / self.inputs.steps)
+                self.tell(f"{doing}: layer {layer}, {direction}", (self.swept + done / self.inputs.steps) / self.sweeps)
             yield steps
             done += steps.stop - steps.start
             release(self.stored.outputs["replay"])
+        self.swept += 1
 
     def _replayed(
         self,

@@ -132,7 +132,7 @@ def compare(
         device=device,
     )
     first = next(iter(compared.results.values()))
-    view = parse_view(show, first.spec, first.inputs, layer=layer, time=time, unit=unit, item=item)
+    view = parse_view(show, first.spec, first.inputs.steps, first.inputs.batch, layer=layer, time=time, unit=unit, item=item)
     if plot and len(compared.results) > 1:
         raise UsageError(f"--plot draws one module, and there are {len(compared.results)}: choose with --module")
     others = [(plot, drawn(first, plot, view=view))] if plot else []

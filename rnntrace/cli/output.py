@@ -1,5 +1,6 @@
 """Where a report goes: the terminal, a pipe or a file."""
 
+import errno
 import math
 import os
 import sys
@@ -44,18 +45,9 @@ def emit(
 ) -> None:
     """Write the report to stdout or a file, its warnings to stderr, and other files; all files or none of them.
 
-    Raises UsageError where that would replace one of the files that were `read`.
+    Raises UsageError as `check_targets` does.
     """
-    if output and not output.name:
-        raise UsageError(f"--output needs the name of a file, not {str(output)!r}")
-    for path, _ in others:
-        if output and path.resolve() == output.resolve():
-            raise UsageError(f"--output and another flag both name {show(str(path))}: give them different files")
-    for path in [*(path for path, _ in others), *filter(None, [output])]:
-        if any(_are_one(path, source) for source in read if source):
-            raise UsageError(f"{show(str(path))} was read for this and would be replaced: give the result another name")
-    if output:
-        check_no_arrays(output)
+    check_targets(output, [path for path, _ in others], read)
     to_terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
     style = Style(
         width=_width(to_terminal) if output is None else None,
@@ -75,6 +67,26 @@ def emit(
         _write(text)
     if report.hint and not look.quiet and look.format in FOR_SCREENS:
         print(f"rnntrace: {show(report.hint)}", file=sys.stderr)
+
+
+def check_targets(output: Path | None, others: Sequence[Path | None], read: Sequence[str | None] = ()) -> None:
+    """Whether files can be written, as far as that can be known before there is anything to write.
+
+    Raises UsageError where two are one, or would replace one of those that were `read`, and FileError without a folder.
+    """
+    targets = [path for path in others if path]
+    if output and not output.name:
+        raise UsageError(f"--output needs the name of a file, not {str(output)!r}")
+    for path in targets:
+        if output and path.resolve() == output.resolve():
+            raise UsageError(f"--output and another flag both name {show(str(path))}: give them different files")
+    for path in [*targets, *filter(None, [output])]:
+        if not path.resolve().parent.is_dir():
+            raise FileError(f"cannot write {show(str(path))}: {os.strerror(errno.ENOENT)}")
+        if any(_are_one(path, source) for source in read if source):
+            raise UsageError(f"{show(str(path))} was read for this and would be replaced: give the result another name")
+    if output:
+        check_no_arrays(output)
 
 
 def warn(warning: str) -> None:

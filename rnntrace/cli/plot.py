@@ -65,7 +65,9 @@ def plot(
 
     check_drawable(output)
     result = open_trace(trace)
-    view = parse_view("gates,states", result.spec, result.inputs, layer=layer, time=time, unit=unit, item=item)
+    view = parse_view(
+        "gates,states", result.spec, result.inputs.steps, result.inputs.batch, layer=layer, time=time, unit=unit, item=item
+    )
     content = drawn(result, output, kind, view)
     report = run_report(result, replace(view, parts=frozenset()), "plot")
     report = replace(report, headline=(*report.headline, ((f"{kind}: {show(str(output))}",), ())))

@@ -71,10 +71,11 @@ def run(
     from rnntrace.api.run import run as run_module
     from rnntrace.api.saved import dump
     from rnntrace.api.sources import read_sources
-    from rnntrace.cli.output import Look, emit, warn
+    from rnntrace.cli.output import Look, check_targets, emit, warn
     from rnntrace.cli.progress import tell
     from rnntrace.engine.compare import Verdict
     from rnntrace.files import check_writable
+    from rnntrace.model.signals import sizes
     from rnntrace.model.spec import ModuleSpec, parse_kind
     from rnntrace.report.run import run_report
     from rnntrace.report.select import parse_parts, parse_view
@@ -110,10 +111,11 @@ def run(
         mistakes=tuple(mistake or ()),
         blind=blind,
     )
+    view = parse_view(show, spec, *sizes(spec, sources.request), layer=layer, time=time, unit=unit, item=item)
+    check_targets(output, (save, plot), read=(weights, input, h0, c0))
     result = run_module(
         spec, sources, judging, weights=weights, distribution=dist, seed=seed, device=device, save=save, tell=tell, warn=warn
     )
-    view = parse_view(show, spec, result.inputs, layer=layer, time=time, unit=unit, item=item)
     others = [(save, dump(result, save))] if save else []
     others += [(plot, drawn(result, plot, view=view))] if plot else []
     style = Look(format, quiet, color, digits, max_rows)

@@ -31,6 +31,6 @@ def show(
     from rnntrace.report.select import parse_view
 
     result = open_trace(trace)
-    view = parse_view(show, result.spec, result.inputs, layer=layer, time=time, unit=unit, item=item)
+    view = parse_view(show, result.spec, result.inputs.steps, result.inputs.batch, layer=layer, time=time, unit=unit, item=item)
     emit(run_report(result, view, "show"), Look(format, quiet, color, digits, max_rows), output, read=(str(trace),))
     return ExitCode.AGREES if result.passed else ExitCode.DISAGREES

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnntrace.equations.cells import Cell
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import FORWARD, REVERSE, ModuleSpec, command_line
@@ -21,6 +22,11 @@ def input_term_symbol(gate: str) -> str:
 def recurrent_term_symbol(gate: str) -> str:
     """The symbol under which a trace keeps W_hg·h + b_hg."""
     return f"{gate}.recurrent"
+
+
+def term_symbols(cell: Cell) -> tuple[str, ...]:
+    """Both terms of every gate, in the order of its gates."""
+    return tuple(symbol(gate) for gate in cell.gates for symbol in (input_term_symbol, recurrent_term_symbol))
 
 
 @dataclass(frozen=True, repr=False)

@@ -106,4 +106,5 @@ def replay_windows(
 def _behind(before: States, trace: Trace) -> States:
     """The states behind a window; those of items that have no steps in it stay as they were."""
     runs = np.array([length > 0 for length in trace.inputs.lengths or (1,) * trace.inputs.batch])
-    return {state: np.where(runs[:, None], trace.final(state), values) for state, values in before.items()}
+    finals = {state: trace.final(state) for state in before}
+    return {state: np.where(runs[:, None], final, before[state].astype(final.dtype)) for state, final in finals.items()}

@@ -183,7 +183,7 @@ def _check_size(spec: ModuleSpec, steps: int, batch: int, quantities: int) -> No
     trace = trace_size(spec, steps, batch, quantities)
     for what, values in (("an x", steps * batch * spec.input_size), ("a trace", trace)):
         if values > MAX_VALUES:
-            instead = "" if what == "an x" else ", or `run` with --save, which keeps it on disk"
+            instead = "" if what == "an x" else ", or `run --save`, which goes through it in parts unless a flag needs it whole"
             limit = over("MAX_VALUES", MAX_VALUES)
             raise SignalError(f"{what} of {values:,} values is {limit}: use fewer steps or items{instead}")
 

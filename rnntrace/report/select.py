@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import Flags
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import REVERSE, ModuleSpec
 
 PARTS = ("gates", "states", "terms", "weights", "outputs")
@@ -40,20 +39,21 @@ def parse_parts(text: str) -> frozenset[str]:
 def parse_view(
     parts: str,
     spec: ModuleSpec,
-    inputs: Inputs,
+    steps: int,
+    batch: int,
     *,
     layer: str | None = None,
     time: str | None = None,
     unit: str | None = None,
     item: str | None = None,
 ) -> View:
-    """The view that the flags of these names ask for. Raises UsageError."""
+    """The view that the flags of these names ask for, of so many steps and items. Raises UsageError."""
     return View(
         parse_parts(parts),
         parse_range(layer, "--layer", 0, spec.num_layers - 1),
-        parse_range(time, "--time", 0, inputs.steps),
+        parse_range(time, "--time", 0, steps),
         parse_range(unit, "--unit", 0, spec.hidden_size - 1),
-        parse_range(item, "--item", 0, inputs.batch - 1),
+        parse_range(item, "--item", 0, batch - 1),
     )
 
 

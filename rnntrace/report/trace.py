@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntrace.engine.trace import Key, input_term_symbol, recurrent_term_symbol
+from rnntrace.engine.trace import Key, input_term_symbol, term_symbols
 from rnntrace.equations.cells import Cell
 from rnntrace.equations.expression import Op
 from rnntrace.equations.notation import UNICODE, spell
@@ -49,7 +49,7 @@ def shown_symbols(result: Result, view: View) -> list[tuple[str, str]]:
         view = replace(view, parts=view.parts - {"terms"})
     if "gates" in view.parts and "states" not in view.parts and not set(cell.symbols) <= {*cell.states, *kept}:
         raise UsageError("the trace was kept without its gates: replay with `--keep gates`, or leave gates out of --show")
-    terms = [("terms", symbol) for gate in cell.gates for symbol in (input_term_symbol(gate), recurrent_term_symbol(gate))]
+    terms = [("terms", symbol) for symbol in term_symbols(cell)]
     gates = [("gates", symbol) for symbol in kept if symbol not in cell.states]
     states = [("states", symbol) for symbol in kept if symbol in cell.states]
     return [entry for entry in (*terms, *gates, *states) if entry[0] in view.parts]
