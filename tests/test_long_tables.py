@@ -30,7 +30,7 @@ from rnntrace.report.plot import KINDS, picture
 from rnntrace.report.result import Result
 from rnntrace.report.run import run_report
 from rnntrace.report.select import PARTS, View, parse_range
-from rnntrace.report.table import Report, Table
+from rnntrace.report.table import Report, Scale, Table
 from rnntrace.report.trace import trace_tables
 
 MODULES = {
@@ -102,6 +102,12 @@ def test_rows_at_hand_are_rows_of_the_whole(kind: str, view: View, request: pyte
             if one.flagged is not None:
                 np.testing.assert_array_equal(one.flagged[rows], other.flagged)
                 assert one.flagged.any() == other.flagged.any()
+            if one.scale is Scale.DIFFERENCE:
+                # The worst of this very table is at hand, wherever the worst of all is.
+                assert np.ma.filled(one.values, -1).max() == np.ma.filled(other.values, -1).max()
+                if one.flagged is not None and one.flagged.any() and table.columns[0].heading == "t":
+                    last = max if "reverse" in table.title else min
+                    assert last(table.columns[0].values[one.flagged]) == last(part.columns[0].values[other.flagged])
 
 
 def report_of(*tables: Table) -> Report:

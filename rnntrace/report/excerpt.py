@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.spec import FORWARD, REVERSE
+from rnntrace.model.windows import pieces, release
 from rnntrace.report.table import Column, Scale, Table
 
 LONG = 100_000
@@ -14,14 +16,44 @@ ENDS = 1_000
 """Rows at either end of that part, about."""
 
 
-def steps_at_hand(steps: int, rows: int, places: Iterable[int]) -> NDArray[np.int_]:
-    """Which of so many steps, of so many `rows` each, a table is made of: all, or the first, the last and those at places."""
-    if steps * rows <= LONG:
-        return np.arange(steps)
+def is_long(rows: int) -> bool:
+    """Whether only a part is made of a table of so many rows."""
+    return rows > LONG
+
+
+def part_of(steps: int, rows: int, places: Iterable[int]) -> NDArray[np.int_]:
+    """Which of so many steps, of so many `rows` each, a long table is made of: the first, the last and those at places."""
     # At t = 0 there is less than elsewhere: what is cut out has a whole step in front of it.
     ends = max(ENDS // rows, 2)
     spans = [(0, ends), (steps - ends, steps), *((place - 1, place + 2) for place in places)]
     return np.unique(np.concatenate([np.arange(max(start, 0), min(end, steps)) for start, end in spans]))
+
+
+def far_apart(
+    mine: Array, theirs: Array, flags: Flags | None, rows: NDArray[np.int_], units: NDArray[np.int_], direction: str
+) -> Iterator[tuple[int, ...]]:
+    """The places of the largest difference and of the first flag as time runs, in these rows and units of arrays (T, …, N)."""
+    found: dict[str, tuple[int, ...]] = {}
+    largest = 0.0
+    for part in pieces((len(rows), *mine.shape[1:])):
+        steps, columns = span(rows[part]), span(units)
+
+        def place(number: int, shape: tuple[int, ...], among: NDArray[np.int_] = rows[part]) -> tuple[int, ...]:
+            row, *others = map(int, np.unravel_index(number, shape))
+            return (int(among[row]), *others)
+
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(mine[steps][..., columns] - theirs[steps][..., columns])
+        # Beside NaN everything else is near.
+        apart[np.isnan(apart)] = np.inf
+        if apart.max(initial=0.0) > largest:
+            largest, found["largest"] = float(apart.max()), place(int(apart.argmax()), apart.shape)
+        if flags is not None and ("first" not in found or direction == REVERSE):
+            out = np.flatnonzero(flags[steps][..., columns])
+            if len(out):
+                found["first"] = place(int(out[-1 if direction == REVERSE else 0]), apart.shape)
+        release(mine, theirs, flags)
+    yield from found.values()
 
 
 def excerpt(
@@ -56,3 +88,10 @@ def _worst(column: Column, rows: int, direction: str, places: Sequence[int]) -> 
         steps = column.flagged.reshape(-1, rows).any(axis=1)
         first = np.flatnonzero(steps)[-1 if direction == REVERSE else 0] * rows
         yield int(first + column.flagged[first : first + rows].argmax())
+
+
+def span(numbers: NDArray[np.int_]) -> slice | NDArray[np.int_]:
+    """Numbers that follow each other as a slice, which is read faster."""
+    if len(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return slice(int(numbers[0]), int(numbers[-1]) + 1)
+    return numbers

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntrace.model.dtypes import Array, Flags
-from rnntrace.report.excerpt import excerpt, steps_at_hand
+from rnntrace.report.excerpt import excerpt, far_apart, is_long, part_of
 from rnntrace.report.result import Result
 from rnntrace.report.select import View, selected
 from rnntrace.report.table import Column, Scale, Table
@@ -21,7 +21,8 @@ def output_tables(result: Result, view: View) -> Iterator[Table]:
     for name, values in result.replayed_outputs.items():
         shape, axes = shapes[name], _axes(result, name)
         worst = [*_worst_places(result, name, axes, shape)]
-        at_hand = steps_at_hand(int(np.prod(shape)), 1, worst)
+        rows = int(np.prod(shape))
+        at_hand = part_of(rows, 1, worst) if is_long(rows) else np.arange(rows)
         index = dict(zip(axes, np.unravel_index(at_hand, shape), strict=True))
         columns = [Column(axis, positions + (axis == "t"), Scale.INDEX) for axis, positions in index.items()]
         none = np.zeros_like(at_hand)
@@ -39,15 +40,20 @@ def output_tables(result: Result, view: View) -> Iterator[Table]:
 
 
 def _worst_places(result: Result, name: str, axes: Sequence[str], shape: tuple[int, ...]) -> Iterator[int]:
-    """The rows of the first value out of tolerance and of the largest difference, where these are in the output.
+    """The rows of the largest difference and of the first value out of tolerance in a long output, direction by direction.
 
-    Of the states at the end there are few enough to find such rows in the table.
+    Of fewer rows the table itself tells which these are.
     """
-    spec = result.spec
-    for place in (result.comparison.first_failure, result.comparison.worst):
-        if name == "output" and place and place.symbol in ("h", name) and place.layer == spec.num_layers - 1 and place.t:
-            unit = spec.directions.index(place.direction) * spec.output_size + place.unit
-            where = {"t": place.t - 1, "item": place.item, "unit": unit}
+    expected, size = result.observation.outputs.get(name), result.spec.output_size
+    if name != "output" or expected is None or not is_long(int(np.prod(shape))):
+        return
+    steps = np.arange(result.inputs.steps)
+    for number, direction in enumerate(result.spec.directions):
+        half = np.s_[..., number * size : (number + 1) * size]
+        flags = result.comparison.out_of_tolerance.get((result.spec.num_layers - 1, direction, name))
+        mine, theirs = result.replayed_outputs[name][half], expected[half]
+        for t, item, unit in far_apart(mine, theirs, flags, steps, np.arange(size), direction):
+            where = {"t": t, "item": item, "unit": number * size + unit}
             yield int(np.ravel_multi_index([where[axis] for axis in axes], shape))
 
 

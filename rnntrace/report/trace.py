@@ -15,7 +15,7 @@ from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.spec import REVERSE
 from rnntrace.model.windows import release
-from rnntrace.report.excerpt import excerpt, steps_at_hand
+from rnntrace.report.excerpt import excerpt, far_apart, is_long, part_of, span
 from rnntrace.report.result import Result
 from rnntrace.report.select import PARTS, View, numbers_in, selected, times_in_view
 from rnntrace.report.table import Column, Scale, Table
@@ -72,7 +72,10 @@ def _steps(result: Result, view: View, symbols: Sequence[tuple[str, str]], layer
         if place and (place.layer, place.direction, place.item) == (layer, direction, item)
         if place.t in every and place.unit in units
     ]
-    at_hand = steps_at_hand(len(every), len(units), [step for step, _ in places])
+    at_hand = np.arange(len(every))
+    if is_long(len(every) * len(units)):
+        far = [step for _, symbol in symbols for step in _far_apart(result, (layer, direction, symbol), item, every, units)]
+        at_hand = part_of(len(every), len(units), [*far, *(step for step, _ in places)])
     times = every[at_hand]
 
     def column(values: Array | Flags, symbol: str) -> Masked:
@@ -117,6 +120,17 @@ def _steps(result: Result, view: View, symbols: Sequence[tuple[str, str]], layer
     return excerpt(_title(result, layer, direction, item, length), columns, at_hand, len(units), rows, direction)
 
 
+def _far_apart(result: Result, key: Key, item: int, times: NDArray[np.int_], units: NDArray[np.int_]) -> Iterator[int]:
+    """Which of the times have the largest |Δ| of one item in these units, and the first value out of tolerance."""
+    if key in result.framework_values:
+        mine, theirs = result.trace.columns[key][:, item], result.framework_values[key][:, item]
+        flags = result.comparison.out_of_tolerance.get(key)
+        flags = None if flags is None else flags[:, item]
+        there = np.sort(times[times > 0]) - 1
+        for t, _ in far_apart(mine, theirs, flags, there, units[units < mine.shape[1]], key[1]):
+            yield int(np.flatnonzero(times == t + 1)[0])
+
+
 def item_values(
     result: Result, values: NDArray[Any], key: Key, item: int, times: NDArray[np.int_], units: NDArray[np.int_]
 ) -> Masked:
@@ -128,24 +142,17 @@ def item_values(
     length = result.inputs.lengths[item] if result.inputs.lengths else result.inputs.steps
     found, missing = np.zeros((len(times), len(units))), np.ones((len(times), len(units)), bool)
     within = int(np.count_nonzero(units < values.shape[2]))
-    of_item, columns = values[:, item], _span(units[:within])
+    of_item, columns = values[:, item], span(units[:within])
     steps = np.flatnonzero((times >= 1) & (times <= length))
     for start in range(0, len(steps), AT_ONCE):
-        rows = _span(steps[start : start + AT_ONCE])
-        found[rows, :within] = of_item[_span(times[rows] - 1)][:, columns]
+        rows = span(steps[start : start + AT_ONCE])
+        found[rows, :within] = of_item[span(times[rows] - 1)][:, columns]
         missing[rows, :within] = False
         release(values)
     if symbol in result.spec.cell.states:
         start_state = result.trace.initial(symbol, layer, direction)[item]
         found[times == 0, :within], missing[times == 0, :within] = start_state[columns], False
     return np.ma.array(found, mask=missing)
-
-
-def _span(numbers: NDArray[np.int_]) -> slice | NDArray[np.int_]:
-    """Numbers that follow each other as a slice, which is read faster."""
-    if len(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1:
-        return slice(int(numbers[0]), int(numbers[-1]) + 1)
-    return numbers
 
 
 def _title(result: Result, layer: int, direction: str, item: int, length: int) -> str:
