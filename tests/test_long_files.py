@@ -149,7 +149,19 @@ def test_every_trace_comes_back_from_its_file(case: Case, suffix: str, keep: str
             np.testing.assert_array_equal(mine[key], values)
             assert isinstance(mine[key], np.memmap), key
             assert not mine[key].flags.writeable, key
+    assert {flags.dtype for flags in again.comparison.out_of_tolerance.values()} == {np.dtype(bool)}
     np.testing.assert_array_equal(again.inputs.x, result.inputs.x)
+
+
+def test_flags_are_0_and_1() -> None:
+    """numpy counts other bytes wrongly as truth values: a file that has them is no trace of ours."""
+    rnntrace.save(long_result(), "t.npz")
+    with np.load("t.npz") as archive:
+        arrays = dict(archive)
+    arrays["out_of_tolerance/0/forward/h"][-1] = 2
+    np.savez("t.npz", **arrays)
+    with pytest.raises(FileError, match="holds no trace"):
+        rnntrace.open_trace("t.npz")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -10,17 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Case, cases, examples
 
+from rnntrace.api import stream
 from rnntrace.api.judging import Judging, judged
 from rnntrace.api.stream import streamed
 from rnntrace.api.trace import as_seen_by
 from rnntrace.engine import replay as engine
 from rnntrace.engine import windowed
+from rnntrace.engine.compare import Verdict
+from rnntrace.engine.rounding import Format
 from rnntrace.frameworks import torch as framework
 from rnntrace.frameworks.torch_observe import observe
 from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.signals import Inputs, SignalRequest, assemble
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
+from rnntrace.report.result import Result
 from rnntrace.report.run import document
 
 
@@ -62,6 +66,7 @@ def test_windows_change_no_bit(data: st.DataObject, tmp_path_factory: pytest.Tem
         replay=data.draw(st.sampled_from(["free", "forced"])),
         tolerance=data.draw(st.sampled_from(["torch", "rounding", "exact"])),
         keep=data.draw(st.sampled_from(["states", "gates", "terms"])),
+        replay_dtype=data.draw(st.sampled_from([None, "float32", "float64"])),
     )
     module, weights, inputs = built(case, scale)
     with pytest.MonkeyPatch.context() as patch:
@@ -80,6 +85,65 @@ def test_windows_change_no_bit(data: st.DataObject, tmp_path_factory: pytest.Tem
         found = parts.observation.outputs[name] if isinstance(name, str) else parts.observation.hidden[name]
         np.testing.assert_allclose(found, values, **near)
     assert parts.observation.path == seen.path
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_bounds_go_on_from_window_to_window(direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What rounding can have done to c in one window is where the next one starts."""
+    for room in (engine, windowed):
+        monkeypatch.setattr(room, "BLOCK", 4)
+    monkeypatch.setattr(windowed, "BLOCKS", 1)
+    spec = ModuleSpec(kind="LSTM", input_size=2, hidden_size=3, dtype="bfloat16", bidirectional=True)
+    module, weights, inputs = built(Case(spec, SignalRequest(steps=13, batch=2, lengths=(13, 6)), 1))
+    hidden = observe(module, spec, inputs, "off").hidden
+    rounding = Format.of(spec.precision, np.dtype(np.float32))
+    whole = engine.replay(spec, weights, inputs, known=hidden, rounding=rounding)
+    assert whole.bounds is not None
+    parts = windowed.windows(inputs, direction)
+    for window in windowed.replay_windows(
+        spec, weights, inputs, (0, direction), parts, hidden, ("h",), rounding=rounding, keep=()
+    ):
+        assert window.trace.bounds is not None
+        for state in spec.cell.states:
+            found = window.trace.bounds.columns[0, direction, state]
+            expected = whole.bounds.columns[0, direction, state][window.steps]
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=0)
+
+
+def chaotic(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Result, Result]:
+    """A run that drifts, in windows and in memory, beside the same values of torch."""
+    for room in (engine, windowed):
+        monkeypatch.setattr(room, "BLOCK", 6)
+    monkeypatch.setattr(windowed, "BLOCKS", 1)
+    spec = ModuleSpec(kind="RNN", input_size=2, hidden_size=8, num_layers=2)
+    module, weights, inputs = built(Case(spec, SignalRequest(steps=200, batch=2), 3), scale=8.0)
+    judging = Judging(capture="off")
+    parts = streamed(module, spec, weights, inputs, judging, folder)
+    return parts, judged(spec, weights, inputs, parts.observation, judging)
+
+
+def test_drift_is_told_from_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chaotic network drifts in windows as in memory, and every step of it follows from its own state before."""
+    parts, whole = chaotic(tmp_path, monkeypatch)
+    assert (parts.verdict, whole.verdict) == (Verdict.DRIFT, Verdict.DRIFT)
+    assert list(alike(document(whole, "run"), document(parts, "run"))) == []
+
+
+def test_a_free_replay_that_goes_wrong_by_itself_is_no_drift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One state of the free replay spoilt in a later window of a chaotic run: FAIL, at that very place."""
+    put = stream._Run._put
+
+    def spoilt(self: Any, column: Any, window: Any) -> None:
+        put(self, column, window)
+        if column == (1, "forward") and window.steps.start == 150:
+            self.stored.replay[1, "forward", "h"][151, 1, 5] += 0.5
+
+    monkeypatch.setattr(stream._Run, "_put", spoilt)
+    parts, _ = chaotic(tmp_path, monkeypatch)
+    place = parts.comparison.first_failure
+    assert parts.verdict is Verdict.FAIL
+    assert place is not None
+    assert (place.layer, place.direction, place.symbol, place.t, place.item, place.unit) == (1, "forward", "h", 152, 1, 5)
 
 
 LONG = [
@@ -115,13 +179,29 @@ LONG = [
 
 @pytest.mark.parametrize("case", LONG, ids=[f"{case.spec.kind}-{case.seed}" for case in LONG])
 def test_torch_gives_the_same_bits_window_by_window(case: Case, tmp_path: Path) -> None:
-    """In windows as long as they are, torch too has the bits of one call on the whole sequence: everything is equal."""
+    """In windows as long as they are, torch too has the bits of one call on the whole sequence: everything is equal.
+
+    Without lengths that is so for all that was tried, with lengths for these.
+    """
     module, weights, inputs = built(case)
     judging = Judging(capture="off")
     assert len(list(windowed.windows(inputs, "forward"))) > 1
     whole = judged(case.spec, weights, inputs, observe(module, case.spec, inputs, "off"), judging)
     parts = streamed(module, case.spec, weights, inputs, judging, tmp_path)
     assert list(alike(document(whole, "run"), document(parts, "run"))) == []
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_with_lengths_torch_is_as_near_as_the_format_allows(kind: str, tmp_path: Path) -> None:
+    """Of a packed batch other rows stand side by side in a window than in the whole, and the last bit may differ."""
+    spec = ModuleSpec(kind=kind, input_size=3, hidden_size=8, dtype="float64", bidirectional=True)
+    case = Case(spec, SignalRequest(steps=2_600, batch=4, lengths=(967, 1_243, 423, 1_623)), 1)
+    module, weights, inputs = built(case)
+    parts = streamed(module, spec, weights, inputs, Judging(capture="off"), tmp_path)
+    whole = observe(module, spec, inputs, "off")
+    for name, values in whole.outputs.items():
+        np.testing.assert_allclose(parts.observation.outputs[name], values, rtol=0, atol=1e-14)
+    assert parts.passed
 
 
 @given(st.integers(1, 10_000), st.integers(1, 300), st.sampled_from(["forward", "reverse"]))

@@ -10,8 +10,8 @@ import pytest
 from commandline import ask, files, refused
 
 from rnntrace.api import diagnose as api_diagnose
-from rnntrace.api import run as api_run
 from rnntrace.api import memory, stream
+from rnntrace.api import run as api_run
 from rnntrace.files import spool
 from rnntrace.frameworks import torch_windows
 from rnntrace.model import signals as model_signals

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnntrace.api.displayed import DisplayedResult
 from rnntrace.engine.compare import Comparison, Difference, Verdict
@@ -18,10 +19,11 @@ from rnntrace.files.atomic import replace_files
 from rnntrace.files.tensors import Tensors
 from rnntrace.files.writing import Content
 from rnntrace.frameworks import Observation
-from rnntrace.model.dtypes import Array
+from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.signals import SignalRequest, assemble, to_time_major
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
+from rnntrace.model.windows import pieces, release
 from rnntrace.report.result import Result
 from rnntrace.report.run import document
 from rnntrace.report.table import SCHEMA
@@ -69,7 +71,7 @@ def dump(result: Result, path: Path) -> Content:
 def open_trace(path: str | Path) -> Result:
     """A saved trace as the result that it was. No framework is loaded. Raises FileError for any other file.
 
-    Long arrays stay in the file, as read-only numpy.memmaps; where values are out of tolerance, those are 0 and 1 as uint8.
+    Long arrays stay in the file, as read-only numpy.memmaps.
     """
     tensors = map_tensors(Path(path))
     try:
@@ -179,8 +181,17 @@ def _comparison(metadata: Mapping[str, Any], out: Mapping[str, Array]) -> Compar
         tuple(Difference(**difference) for difference in metadata["differences"]),
         places["first_failure"],
         places["worst"],
-        # What was left in the file is 0 and 1 until somebody looks at it.
-        {key: flags if isinstance(flags, np.memmap) else flags.astype(bool) for key, flags in _by_key(out).items()},
+        {key: _flags(values) for key, values in _by_key(out).items()},
         metadata["not_finite"],
         metadata["by_rounding"],
     )
+
+
+def _flags(values: NDArray[Any]) -> Flags:
+    """Truth values where 0 and 1 lie. Raises ValueError for other bytes, which numpy would count wrongly."""
+    for part in pieces(values.shape):
+        if (values[part] > 1).any():
+            raise ValueError("flags")
+        release(values)
+    flags: Flags = values.view(bool) if values.dtype == np.uint8 else values.astype(bool)
+    return flags

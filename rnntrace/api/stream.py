@@ -119,7 +119,7 @@ class _Run:
     def replay(self, column: Column) -> None:
         """The free-running replay."""
         for window in self._replayed("free replay", column, self.stored.replay, shown=True):
-            self._show(column, window)
+            self._put(column, window)
 
     def compared(self, rounding: Format | None, *, sound: bool) -> Comparison:
         """Everything that torch gave, with each step forced by torch's own state before it."""
@@ -128,7 +128,7 @@ class _Run:
         for column in self.spec.columns:
             for window in self._replayed("forced replay", column, self.stored.framework, ("h",), rounding, shown=not self.free):
                 if not self.free:
-                    self._show(column, window)
+                    self._put(column, window)
                 for quantity in self._steps(column, window):
                     tally = self._tally(tallies, quantity)
                     out[tally.key][window.steps] = tally.add(quantity)
@@ -205,7 +205,7 @@ class _Run:
             rounding=rounding,
         )
 
-    def _show(self, column: Column, window: Window) -> None:
+    def _put(self, column: Column, window: Window) -> None:
         """Put a window of the replay that is shown where it belongs."""
         for (_, _, symbol), values in (*window.trace.columns.items(), *window.trace.terms.items()):
             self.stored.replay[*column, symbol][window.steps] = values
