@@ -173,5 +173,5 @@ def test_terms_that_were_not_saved(tmp_path: Path, capsys: pytest.CaptureFixture
     rnntrace.save(result_of("cell"), path)
     for request in (["show", str(path)], ["compare", str(path), str(path)]):
         assert exit_code([*request, "--show", "terms"]) == 2
-        assert "saved without its terms" in capsys.readouterr().err
+        assert "kept without its terms" in capsys.readouterr().err
         assert exit_code([*request, "--show", "all"]) == 0

@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 from commandline import ask, files, refused
 
 from rnntrace.api import diagnose as api_diagnose
-from rnntrace.api import memory, stream
+from rnntrace.api import memory, storage, stream
 from rnntrace.api import run as api_run
 from rnntrace.files import spool
 from rnntrace.frameworks import torch_windows
@@ -92,7 +95,8 @@ def test_a_full_disk(in_parts: None, folder: Path, monkeypatch: pytest.MonkeyPat
     usage = shutil.disk_usage(folder)
     monkeypatch.setattr(spool.shutil, "disk_usage", lambda _: usage._replace(free=5_000))
     line = refused(capsys, "run", "lstm", "-T", "100", "--save", "t.npz")
-    assert "0.0 GB" in line
+    assert "16.0 kB" in line
+    assert "5.0 kB" in line
     assert "--keep states" in line
 
 
@@ -146,3 +150,79 @@ def test_a_trace_too_long_for_memory_can_be_saved(
     assert ask(capsys, "run", "lstm", "--seed", "1", "--keep", "states").code == 0
     assert ask(capsys, "run", "lstm", "--seed", "1", "--save", "t.npz").code == 0
     assert ask(capsys, "show", "t.npz").code == 0
+
+
+def test_what_cannot_be_carried_out_is_said_before_the_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Selections that are not there, files that cannot be written and parts that are not kept cost nobody a run."""
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(api_run, "build_and_trace", never)
+    Path("a folder").mkdir()
+    Path("loop.npz").symlink_to("loop.npz")
+    Path("dangling.npz").symlink_to("nowhere/t.npz")
+    np.save("x.npy", np.zeros((4, 3)))
+    for flags in (
+        "--unit 99",
+        "--time 5",
+        "--output nowhere/x.txt",
+        "--plot nowhere/x.svg",
+        "--save nowhere/t.npz",
+        "--save loop.npz",
+        "--save dangling.npz",
+        "--save t.npz --output t.npz",
+        "--keep states --show gates",
+        "--keep gates --show terms",
+    ):
+        refused(capsys, "run", "lstm", *flags.split())
+    refused(capsys, "run", "lstm", "--output", "a folder")
+    Path("x.npz").symlink_to("x.npy")
+    refused(capsys, "run", "lstm", "--input", "x.npy", "--save", "x.npz")
+
+
+def test_a_link_is_followed(
+    in_parts: None, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The parts lie where the trace will: in the folder that the link leads to."""
+    Path("there").mkdir()
+    Path("t.npz").symlink_to("there/t.npz")
+    seen: list[Path] = []
+    make = spool.spooled
+    monkeypatch.setattr(storage, "spooled", lambda place, arrays: seen.append(place) or make(place, arrays))
+    assert ask(capsys, "run", "lstm", "--save", "t.npz").code == 0
+    assert seen == [folder / "there"]
+    assert Path("there/t.npz").is_file()
+
+
+def test_traces_that_keep_more_and_less(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What both keep is compared, and what one of them lacks is said."""
+    for keep in ("states", "gates"):
+        ask(capsys, "run", "lstm", "--seed", "1", "--keep", keep, "--save", f"{keep}.npz")
+    for first, second in (("states", "gates"), ("gates", "states")):
+        answer = ask(capsys, "compare", f"{first}.npz", f"{second}.npz", "--quiet")
+        assert answer.code == 0
+        assert answer.err == "rnntrace: warning: states.npz keeps c, h alone: nothing else is compared\n"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGTERM"), reason="this system has no signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_ended_from_outside(name: str, folder: Path) -> None:
+    """A signal while the file is written ends the process with its number, and nothing is left behind."""
+    program = f"""
+import os, signal
+from rnntrace.files import npz
+from rnntrace.cli.app import main
+write = npz.write
+def ended(*arguments, **named):
+    write(*arguments, **named)
+    os.kill(os.getpid(), signal.{name})
+npz.write = ended
+main(["run", "rnn", "--save", "t.npz", "-q"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + getattr(signal, name)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert files() == {}

@@ -40,9 +40,7 @@ def compare_traces(first: str, second: str, judging: Judging) -> dict[str, Resul
     Raises UsageError and FileError.
     """
     mine, theirs = open_trace(first), open_trace(second)
-    if {key: array.shape for key, array in mine.trace.columns.items()} != {
-        key: array.shape for key, array in theirs.trace.columns.items()
-    }:
+    if _form(mine) != _form(theirs):
         raise UsageError(f"{label(first)} is a trace of {_shape(mine)}, and {label(second)} one of {_shape(theirs)}")
     dtype = _coarser(mine.spec, theirs.spec)
     trace, other = mine.trace, theirs.trace
@@ -58,6 +56,8 @@ def compare_traces(first: str, second: str, judging: Judging) -> dict[str, Resul
             single_steps=False,
             warnings=(
                 *mine.warnings,
+                *_kept_alone(label(first), mine, theirs),
+                *_kept_alone(label(second), theirs, mine),
                 *_made_on_purpose(label(first), mine),
                 *_made_on_purpose(label(second), theirs),
                 *_inputs_apart(mine.inputs, theirs.inputs),
@@ -170,6 +170,19 @@ def _apart(name: str, mine: Array | None, theirs: Array | None) -> Iterator[str]
                 if np.isfinite(apart).any()
                 else f"{name} differs in what is NaN"
             )
+
+
+def _form(result: Result) -> tuple[object, ...]:
+    """What two traces have in common that can be compared: symbols of the cell and shapes of the states."""
+    states = {key: values.shape for key, values in result.trace.columns.items() if key[2] in result.spec.cell.states}
+    return result.spec.cell.symbols, states
+
+
+def _kept_alone(name: str, result: Result, other: Result) -> Iterator[str]:
+    """A sentence if the other trace keeps gates that this one does not."""
+    kept = dict.fromkeys(symbol for *_, symbol in result.trace.columns)
+    if not {symbol for *_, symbol in other.trace.columns} <= kept.keys():
+        yield f"{name} keeps {', '.join(kept)} alone: nothing else is compared"
 
 
 def _made_on_purpose(name: str, result: Result) -> Iterator[str]:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from rnntrace.model.limits import in_bytes
 from rnntrace.model.spec import ModuleSpec
 
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
@@ -72,13 +73,9 @@ def warning(needed: int, free: int | None, needs_all: str = "") -> str:
     """A sentence on what to do where memory is short; `needs_all` is the flag that keeps a run from going in parts."""
     without = f"without {needs_all} " if needs_all else ""
     return (
-        f"this run takes about {_size(needed)} of memory, and {_size(free or 0)} are free: {without}--save TRACE.npz works "
-        "through it in parts, on disk; --keep states keeps less; fewer --steps or a smaller --batch take less"
+        f"this run takes about {in_bytes(needed)} of memory, and {in_bytes(free or 0)} are free: {without}--save TRACE.npz "
+        "works through it in parts, on disk; --keep states keeps less; fewer --steps or a smaller --batch take less"
     )
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _available() -> Iterator[int]:

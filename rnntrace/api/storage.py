@@ -36,7 +36,7 @@ class Storage:
                 shapes["out", (layer, direction, name)] = R, np.dtype(bool)
         for side, format in (("replay", dtype), ("framework", theirs)):
             shapes["outputs", side] = R * len(spec.directions), format
-        arrays = spooled(folder, {name: ((*rows, size), format) for name, (size, format) in shapes.items()}, room=2)
+        arrays = spooled(folder, {name: ((*rows, size), format) for name, (size, format) in shapes.items()})
         groups = ("replay", "framework", "out", "outputs")
         return cls(*({key: array for (found, key), array in arrays.items() if found == group} for group in groups))
 

@@ -1,6 +1,7 @@
 """The typer application, and the one place where errors become a line and an exit code."""
 
 import gc
+import signal
 import sys
 import traceback
 from typing import Annotated, Any
@@ -54,6 +55,10 @@ def options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _stop)
     try:
         code = exit_code(arguments)
     except Exception:
@@ -63,6 +68,11 @@ def main(arguments: list[str] | None = None) -> None:
     # The system takes back all that is left. Looking through torch's modules for garbage first takes a tenth of a run.
     gc.freeze()
     sys.exit(code)
+
+
+def _stop(number: int, frame: object) -> None:
+    """End as an exception does, so that no file in the making is left behind."""
+    sys.exit(128 + number)
 
 
 def exit_code(arguments: list[str] | None = None) -> int:

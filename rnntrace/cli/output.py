@@ -77,16 +77,28 @@ def check_targets(output: Path | None, others: Sequence[Path | None], read: Sequ
     targets = [path for path in others if path]
     if output and not output.name:
         raise UsageError(f"--output needs the name of a file, not {str(output)!r}")
+    everything = [*targets, *filter(None, [output])]
+    for path in everything:
+        _check_place(path)
+        if any(_are_one(path, source) for source in read if source):
+            raise UsageError(f"{show(str(path))} was read for this and would be replaced: give the result another name")
     for path in targets:
         if output and path.resolve() == output.resolve():
             raise UsageError(f"--output and another flag both name {show(str(path))}: give them different files")
-    for path in [*targets, *filter(None, [output])]:
-        if not path.resolve().parent.is_dir():
-            raise FileError(f"cannot write {show(str(path))}: {os.strerror(errno.ENOENT)}")
-        if any(_are_one(path, source) for source in read if source):
-            raise UsageError(f"{show(str(path))} was read for this and would be replaced: give the result another name")
     if output:
         check_no_arrays(output)
+
+
+def _check_place(path: Path) -> None:
+    """Raises FileError for a folder, and for a file whose folder is not there; where a link leads to is what counts."""
+    try:
+        target = path.resolve()
+        problem = errno.EISDIR if target.is_dir() else 0 if target.parent.is_dir() else errno.ENOENT
+    except (OSError, RuntimeError):
+        # Of links that lead back to themselves.
+        problem = errno.ELOOP
+    if problem:
+        raise FileError(f"cannot write {show(str(path))}: {os.strerror(problem)}")
 
 
 def warn(warning: str) -> None:

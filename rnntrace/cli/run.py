@@ -79,6 +79,7 @@ def run(
     from rnntrace.model.spec import ModuleSpec, parse_kind
     from rnntrace.report.run import run_report
     from rnntrace.report.select import parse_parts, parse_view
+    from rnntrace.report.trace import check_shown
 
     parts = parse_parts(show)
     if save:
@@ -112,6 +113,7 @@ def run(
         blind=blind,
     )
     view = parse_view(show, spec, *sizes(spec, sources.request), layer=layer, time=time, unit=unit, item=item)
+    check_shown(view.parts, spec.cell, {*judging.kept(spec.cell), *judging.kept_terms(spec.cell)})
     check_targets(output, (save, plot), read=(weights, input, h0, c0))
     result = run_module(
         spec, sources, judging, weights=weights, distribution=dist, seed=seed, device=device, save=save, tell=tell, warn=warn

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntrace.errors import FileError, show
+from rnntrace.model.limits import in_bytes
 
 ALIGNED = 64
 """Every array starts at a multiple of so many bytes."""
@@ -20,26 +21,25 @@ ALIGNED = 64
 Name = TypeVar("Name", bound=Hashable)
 
 
-def spooled(
-    folder: Path, arrays: Mapping[Name, tuple[tuple[int, ...], np.dtype[Any]]], room: int = 1
-) -> dict[Name, NDArray[Any]]:
+def spooled(folder: Path, arrays: Mapping[Name, tuple[tuple[int, ...], np.dtype[Any]]]) -> dict[Name, NDArray[Any]]:
     """Arrays of these shapes and formats, full of zeros, in a file of this folder that goes with the last of them.
 
-    The disk must have room for so many times as much; it is reserved, so that writing cannot fail later. Raises FileError.
+    The disk must have room for a copy too. What is taken is reserved, so that writing cannot fail later. Raises FileError.
     """
     sizes = [-(-prod(shape) * dtype.itemsize // ALIGNED) * ALIGNED for shape, dtype in arrays.values()]
     total = max(sum(sizes), 1)
     try:
-        free = shutil.disk_usage(folder).free
-        if free < room * total:
+        if (free := shutil.disk_usage(folder).free) < 2 * total:
             raise FileError(
-                f"this takes {room * total / 1e9:.1f} GB of disk, and {show(str(folder))} has {free / 1e9:.1f} GB: "
-                "give --save another folder, or keep less with --keep states"
+                f"this takes {in_bytes(2 * total)} of disk, half of it for a while, and {show(str(folder))} has "
+                f"{in_bytes(free)}: give --save another folder, or take fewer --steps or --keep states"
             )
         with tempfile.TemporaryFile(dir=folder) as file:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, total)
             memory = np.memmap(file, np.uint8, "r+", shape=(total,))
+    except FileError:
+        raise
     except OSError as error:
         raise FileError(f"cannot write in {show(str(folder))}: {error.strerror or error}") from None
     starts = accumulate(sizes, initial=0)

@@ -36,3 +36,11 @@ STREAM_FROM = _limit("STREAM_FROM", 2**24)
 def over(name: str, limit: int) -> str:
     """The end of a message on what is over a limit: which it is, and how to set another."""
     return f"over the limit of {limit:,}, which {PREFIX}{name} sets"
+
+
+def in_bytes(count: int) -> str:
+    """A number of bytes as it is told: 1.5 GB, 12.0 MB, 3.1 kB."""
+    for size, name in ((1e9, "GB"), (1e6, "MB")):
+        if count >= size:
+            return f"{count / size:.1f} {name}"
+    return f"{count / 1e3:.1f} kB"

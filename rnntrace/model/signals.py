@@ -203,7 +203,11 @@ def _lengths(
         what = spec.kind if spec.is_cell else "an unbatched sequence"
         raise SignalError(f"--lengths packs a batch of sequences, which {what} cannot take: leave it out")
     if len(lengths) != batch:
-        raise SignalError(f"lengths should be {batch}, one for each item of the batch, and there are {len(lengths)}")
+        found = len(lengths)
+        raise SignalError(
+            f"lengths should be {batch}, one for each item of the batch, and there are {found}: "
+            f"give as many, or set --batch {found}"
+        )
     for length in lengths:
         if not 1 <= length <= steps:
             raise SignalError(f"a length should be between 1 and the number of steps {steps}, not {length}")

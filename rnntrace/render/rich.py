@@ -73,7 +73,7 @@ def _print(console: Console, table: Table, style: Style) -> None:
         _print_title(console, block.title, style)
         console.print(Segments(_lines(console, _draw(block, style))), end="")
         if block.remark:
-            console.print(Text(block.remark))
+            console.print(Text("\n".join(flow([block.remark], style.width))))
 
 
 def _print_title(console: Console, title: str, style: Style) -> None:

@@ -1,6 +1,6 @@
 """The tables of a trace: for each layer, direction and item a row per step and unit, the framework's values beside."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,21 +38,28 @@ def trace_tables(result: Result, view: View) -> Iterator[Table]:
 
 
 def shown_symbols(result: Result, view: View) -> list[tuple[str, str]]:
-    """(group, symbol) of the columns, in order: what a gate sees, the gates, the states.
-
-    Raises UsageError if terms or gates are asked for by name and the trace does not have them.
-    """
+    """(group, symbol) of the columns, in order: what a gate sees, the gates, the states. Raises UsageError as `check_shown`."""
     cell, kept = result.spec.cell, kept_symbols(result)
-    if not result.trace.terms and "terms" in view.parts:
-        if view.parts < frozenset(PARTS):
-            raise UsageError("the trace was saved without its terms: save it with `--show terms`, or leave terms out of --show")
+    check_shown(view.parts, cell, {*kept, *(symbol for *_, symbol in result.trace.terms)})
+    if not result.trace.terms:
         view = replace(view, parts=view.parts - {"terms"})
-    if "gates" in view.parts and "states" not in view.parts and not set(cell.symbols) <= {*cell.states, *kept}:
-        raise UsageError("the trace was kept without its gates: replay with `--keep gates`, or leave gates out of --show")
     terms = [("terms", symbol) for symbol in term_symbols(cell)]
     gates = [("gates", symbol) for symbol in kept if symbol not in cell.states]
     states = [("states", symbol) for symbol in kept if symbol in cell.states]
     return [entry for entry in (*terms, *gates, *states) if entry[0] in view.parts]
+
+
+def check_shown(parts: frozenset[str], cell: Cell, held: Collection[str]) -> None:
+    """Raises UsageError if terms or gates are asked for by name, and a trace that holds these symbols does not have them."""
+    asked = {
+        "terms": "terms" in parts and parts < frozenset(PARTS) and term_symbols(cell),
+        "gates": "gates" in parts
+        and "states" not in parts
+        and [symbol for symbol in cell.symbols if symbol not in cell.states],
+    }
+    for part, symbols in asked.items():
+        if symbols and not set(symbols) <= {*held}:
+            raise UsageError(f"the trace was kept without its {part}: run with `--keep {part}`, or leave {part} out of --show")
 
 
 def kept_symbols(result: Result) -> list[str]:
