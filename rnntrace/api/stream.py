@@ -118,15 +118,16 @@ class _Run:
 
     def replay(self, column: Column) -> None:
         """The free-running replay."""
-        for window in self._replayed("free replay", column, self.stored.replay, shown=True):
+        for window in self._replayed("free replay", column, self.stored.replay, kept=True):
             self._put(column, window)
 
     def compared(self, rounding: Format | None, *, sound: bool) -> Comparison:
         """Everything that torch gave, with each step forced by torch's own state before it."""
         tallies: dict[Key, Tally] = {}
         out = dict(self.stored.out)
+        doing = "forced replay" if rounding is None else "bounds on rounding"
         for column in self.spec.columns:
-            for window in self._replayed("forced replay", column, self.stored.framework, ("h",), rounding, shown=not self.free):
+            for window in self._replayed(doing, column, self.stored.framework, ("h",), rounding, kept=not self.free):
                 if not self.free:
                     self._put(column, window)
                 for quantity in self._steps(column, window):
@@ -145,7 +146,7 @@ class _Run:
         tallies: dict[Key, Tally] = {}
         for column in self.spec.columns:
             forced = self.spec.cell.states
-            for window in self._replayed("replay by itself", column, self.stored.replay, forced, rounding, keep=self.kept):
+            for window in self._replayed("replay by itself", column, self.stored.replay, forced, rounding, kept=True):
                 for symbol in self.kept:
                     key, bounds = (0, column[1], symbol), window.trace.bounds
                     again, free = window.trace.columns[key], self.stored.replay[*column, symbol][window.steps]
@@ -188,9 +189,9 @@ class _Run:
         forced: Collection[str] = (),
         rounding: Format | None = None,
         *,
-        shown: bool = False,
-        keep: Collection[str] = (),
+        kept: bool = False,
     ) -> Iterator[Window]:
+        """The replay of a layer and direction, with what is kept of it or, where states are enough, without."""
         return replay_windows(
             self.spec,
             self.weights,
@@ -200,8 +201,8 @@ class _Run:
             hidden,
             forced,
             dtype=self.dtype,
-            keep=self.kept if shown else keep,
-            keep_terms=shown and bool(self.terms),
+            keep=self.kept if kept else (),
+            keep_terms=kept and bool(self.terms),
             rounding=rounding,
         )
 
