@@ -23,6 +23,7 @@ from rnntrace.model.module import Module
 from rnntrace.model.signals import Draw, Inputs, assemble
 from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
+from rnntrace.model.windows import pieces, release
 from rnntrace.report.result import Result
 
 OTHER = "other"
@@ -162,14 +163,19 @@ def _apart(name: str, mine: Array | None, theirs: Array | None) -> Iterator[str]
             yield f"{name} is in one of the files alone"
     elif mine.shape != theirs.shape:
         yield f"{name} has shape {mine.shape} in the first file, and {theirs.shape} in the other"
-    elif not np.array_equal(mine, theirs, equal_nan=True):
+    else:
+        yield from _values_apart(name, mine, theirs)
+
+
+def _values_apart(name: str, mine: Array, theirs: Array) -> Iterator[str]:
+    same, largest = True, np.nan
+    for part in pieces(mine.shape):
+        same = same and np.array_equal(mine[part], theirs[part], equal_nan=True)
         with np.errstate(invalid="ignore", over="ignore"):
-            apart = np.abs(mine - theirs)
-            yield (
-                f"{name} differs by up to {np.nanmax(apart):.2g}"
-                if np.isfinite(apart).any()
-                else f"{name} differs in what is NaN"
-            )
+            largest = float(np.fmax.reduce(np.abs(mine[part] - theirs[part]), axis=None, initial=largest))
+        release(mine, theirs)
+    if not same:
+        yield f"{name} differs in what is NaN" if np.isnan(largest) else f"{name} differs by up to {largest:.2g}"
 
 
 def _form(result: Result) -> tuple[object, ...]:

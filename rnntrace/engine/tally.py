@@ -57,47 +57,52 @@ class Tally:
         shape = quantity.framework.shape
         if not quantity.replay.shape == quantity.one_step.shape == shape:
             raise ValueError(f"{quantity.name}: replay {quantity.replay.shape} and framework {shape} differ in shape")
-        out = np.empty(shape, bool)
+        out = np.zeros(shape, bool)
         for rows in pieces(shape):
-            out[rows] = self._add(quantity.part(rows))
+            bad = self._add(quantity.part(rows))
+            # Zeros that nobody writes to take no memory.
+            if bad.any():
+                out[rows] = bad
             release(quantity.replay, quantity.one_step, quantity.framework)
         return out
 
     def _add(self, piece: Quantity) -> Flags:
         replay, framework = as_held(piece.replay, self.dtype), piece.framework.astype(np.float64)
         one_step = replay if piece.one_step is piece.replay else as_held(piece.one_step, self.dtype)
-        valid = (
-            np.ones(framework.shape, bool) if piece.valid is None else np.broadcast_to(piece.valid[..., None], framework.shape)
-        )
+        valid = np.broadcast_to(True if piece.valid is None else piece.valid[..., None], framework.shape)
         bound = piece.bound
         # An infinite bound: part of a sum can be too large for the format. The framework may have lost the value there; where
         # it has not, sums of that size leave so much rounding.
         overflows = np.zeros((), bool) if bound is None else np.isposinf(bound)
         bound = bound if bound is None else np.where(overflows, self.dtype.eps * self.dtype.largest, bound)
-        both_not_finite = valid & ~np.isfinite(framework) & (~np.isfinite(one_step) | overflows)
+        both_not_finite = ~np.isfinite(framework)
+        if both_not_finite.any():
+            both_not_finite &= valid & (~np.isfinite(one_step) | overflows)
         counted = valid & ~both_not_finite
         allowed = self.tolerance.allowed(framework, bound)
         delta, bad = _apart(replay, framework, allowed, counted)
         one_step_delta, one_step_bad = (delta, bad) if one_step is replay else _apart(one_step, framework, allowed, counted)
         if bound is not None:
             _, beyond_pair = _apart(one_step, framework, self.tolerance.allowed(framework), counted)
-            self.by_rounding += int((beyond_pair & ~one_step_bad).sum())
-        self.of += int(counted.sum())
-        self.both_not_finite += int(both_not_finite.sum())
-        self.bad += int(bad.sum())
-        self.one_step_bad += int(one_step_bad.sum())
+            self.by_rounding += int(np.count_nonzero(beyond_pair & ~one_step_bad))
+        self.of += int(np.count_nonzero(counted))
+        self.both_not_finite += int(np.count_nonzero(both_not_finite))
+        self.bad += int(np.count_nonzero(bad))
+        self.one_step_bad += int(np.count_nonzero(one_step_bad))
         self.identical = self.identical and replay[valid].tobytes() == framework[valid].tobytes()
+        size = np.abs(framework)
         self.one_step_largest = _largest(one_step_delta, counted, self.one_step_largest)
-        self.scale = _largest(np.abs(framework), counted, self.scale)
+        self.scale = _largest(size, counted, self.scale)
         with np.errstate(all="ignore"):
-            self.relative = _largest(np.where(delta == 0, 0.0, delta / np.abs(framework)), counted, self.relative)
+            ratio = np.divide(delta, size, out=np.zeros_like(delta), where=delta != 0)
+        self.relative = _largest(ratio, counted, self.relative)
 
         def place(index: NDArray[np.int_], mine: Array) -> Place:
             row, item, unit = map(int, index)
             values = float(mine[row, item, unit]), float(framework[row, item, unit])
             return Place(self.layer, self.direction, self.name, int(piece.t[row, item]), item, unit, *values)
 
-        largest = float(delta[counted].max(initial=-1.0))
+        largest = _largest(delta, counted, -1.0)
         if largest > self.largest or (self.worst and largest == self.largest and piece.t.min() < self.worst.t):
             self.worst = place(np.argwhere(counted & (delta == largest))[0], replay)
             self.largest = largest
@@ -123,15 +128,21 @@ def _apart(
     """|replay - framework|, and where it is out of tolerance; a value that is finite on one side only always is."""
     with np.errstate(invalid="ignore"):
         delta = np.abs(replay - framework)
-        agree = (delta <= allowed) & np.isfinite(replay) & np.isfinite(framework)
-    return np.where(np.isnan(delta), np.inf, delta), counted & ~agree
+        agree = delta <= allowed
+    finite = np.isfinite(delta)
+    if not finite.all():
+        agree &= finite
+        delta[np.isnan(delta)] = np.inf
+    return delta, counted & ~agree
 
 
 def _largest(values: NDArray[np.float64], counted: Flags, so_far: float) -> float:
-    return float(values[counted].max(initial=so_far))
+    return float((values if counted.all() else values[counted]).max(initial=so_far))
 
 
 def as_held(replay: Array, dtype: Dtype) -> NDArray[np.float64]:
     """The replay's values, infinite where they are too large for the framework's format: the replay's may be wider."""
     values = replay.astype(np.float64)
-    return np.where(np.abs(values) > dtype.largest, np.copysign(np.inf, values), values)
+    if float(np.finfo(replay.dtype).max) > dtype.largest:
+        values = np.where(np.abs(values) > dtype.largest, np.copysign(np.inf, values), values)
+    return values
