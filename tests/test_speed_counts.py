@@ -15,6 +15,7 @@ from strategies import problem
 
 from rnntrace.engine.compiled import _FUNCTIONS, Program, compiled
 from rnntrace.engine.replay import BLOCK, replay
+from rnntrace.engine.windowed import BLOCKS, replay_windows, windows
 from rnntrace.equations import cells
 from rnntrace.equations.cells import CELLS, Cell
 from rnntrace.model.spec import ModuleSpec
@@ -108,6 +109,29 @@ def test_memory_is_the_traces_own(kind: str, forced: bool) -> None:
         return peak - sum(values.nbytes for values in trace.columns.values())
 
     assert beyond(4 * BLOCK) < beyond(BLOCK) + 20_000
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_windows_make_no_more_products_and_hold_no_more_at_once(kind: str) -> None:
+    """A replay in windows makes the products of one in memory, and ten times the steps take no more memory."""
+    spec = ModuleSpec(kind=kind, input_size=4, hidden_size=8)
+
+    def most_held(steps: int) -> int:
+        case = problem(spec, steps=steps, batch=1)
+        arguments = spec, case.weights, case.inputs
+
+        def walk() -> None:
+            for _ in replay_windows(*arguments, (0, "forward"), windows(case.inputs, "forward"), {}, keep=spec.cell.symbols):
+                pass
+
+        assert products_of(walk) == products_of(lambda: replay(*arguments))
+        tracemalloc.start()
+        walk()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak
+
+    assert most_held(20 * BLOCK * BLOCKS) < 1.1 * most_held(2 * BLOCK * BLOCKS)
 
 
 @pytest.fixture(scope="module")
