@@ -164,6 +164,9 @@ def _blocks(text: str) -> dict[tuple[str, ...], list[str]]:
     for paragraph in text.split("\n\n")[:-1]:
         lines = paragraph.strip("\n").split("\n")
         start = next((k for k, line in enumerate(lines) if "│" in line), 0)
+        # In a narrow terminal the remark below takes several lines.
+        remark = next((k for k, line in enumerate(lines) if re.match(r"… \d+ of", line)), len(lines))
+        lines[remark:] = [" ".join(map(str.strip, lines[remark:]))] if remark < len(lines) else []
         blocks[tuple(lines[start].split())] = lines[start + 1 :]
     return blocks
 

@@ -213,6 +213,8 @@ def test_ended_from_outside(name: str, folder: Path) -> None:
     """A signal while the file is written ends the process with its number, and nothing is left behind."""
     program = f"""
 import os, signal
+# Below nohup it is ignored, and stays so.
+signal.signal(signal.{name}, signal.SIG_DFL)
 from rnntrace.files import npz
 from rnntrace.cli.app import main
 write = npz.write
