@@ -89,10 +89,10 @@ class _Run:
     def __init__(
         self, module: Any, spec: ModuleSpec, weights: Weights, inputs: Inputs, judging: Judging, folder: Path, tell: Tell | None
     ) -> None:
-        from rnntrace.frameworks.torch_observe import path_of
+        from rnntrace.frameworks.torch_windows import path_taken
 
         self.module, self.spec, self.weights, self.inputs, self.tell = module, spec, weights, inputs, tell
-        self.path = path_of(module, spec, inputs)
+        self.path = path_taken(module, spec, inputs)
         self.free = judging.replay == "free"
         self.dtype = judging.numpy_dtype(spec)
         self.tolerance = make_tolerance(judging.tolerance, spec.dtype, judging.rtol, judging.atol, judging.lam)
@@ -170,7 +170,7 @@ class _Run:
         return {"output": self.stored.outputs[side], **finals}
 
     def _windows(self, doing: str, column: Column) -> Iterator[slice]:
-        """Windows in the order of computation; what was touched of the file is let go of behind each."""
+        """Windows in the order of computation."""
         layer, direction = column
         done = 0
         for steps in windows(self.inputs, direction):
@@ -178,6 +178,7 @@ class _Run:
                 self.tell(f"{doing}: layer {layer}, {direction}", (self.swept + done / self.inputs.steps) / self.sweeps)
             yield steps
             done += steps.stop - steps.start
+            # Any array will do: all lie in one file, which is let go of as a whole.
             release(self.stored.outputs["replay"])
         self.swept += 1
 

@@ -93,7 +93,7 @@ class _Column:
         keep: Collection[str] | None,
     ) -> None:
         self.cell, self.dtype, self.backwards = cell, dtype, direction == REVERSE
-        self.symbols = [symbol for symbol in cell.symbols if keep is None or symbol in keep or symbol in cell.states]
+        self.keep = keep
         self.weights = weights.astype(dtype)
         self.valid = None if valid is None else self._in_order(valid)
         self.x = self._in_order(x).astype(dtype, copy=False)
@@ -113,15 +113,15 @@ class _Column:
         _, hidden, output = self.weights.W_hh.shape
         bias, padded = self.weights.b_hh is not None, self.valid is not None
         program = compiled(self.cell, tuple(self.known), (hidden, output), bias=bias, padded=padded)
-        names = [name for name, symbols in program.kept.items() if not set(self.symbols).isdisjoint(symbols)]
-        kept = self._memory({name: program.widths[name] for name in names})
+        kept = self._memory({name: program.widths[name] for name, symbols in program.kept.items() if self._keeps(symbols)})
         still = self._matrices(program)
-        length = self.blocks[0][1]
+        blocks = self.blocks
+        length = blocks[0][1]
         work: dict[str, Array] = {}
         for name in program.widths.keys() - kept.keys():
             array = np.empty(((1 if name in program.each_step else length) * self.batch, program.widths[name]), self.dtype)
             (still if name in program.each_step else work)[name] = array
-        for first, last in self.blocks:
+        for first, last in blocks:
             rows = slice(first * self.batch, last * self.batch)
             arrays = still | {name: array[rows] for name, array in kept.items()} | self._given(first, last, kept)
             arrays |= {name: array[: rows.stop - rows.start] for name, array in work.items()}
@@ -131,6 +131,10 @@ class _Column:
             symbols = program.kept[name]
             array = kept[name].reshape(self.steps, self.batch, len(symbols), -1)
             self.now |= {symbol: array[:, :, place] for place, symbol in enumerate(symbols)}
+
+    def _keeps(self, symbols: Collection[str]) -> bool:
+        """Whether any of them is kept."""
+        return self.keep is None or any(symbol in self.keep or symbol in self.cell.states for symbol in symbols)
 
     def _memory(self, widths: Mapping[str, int]) -> dict[str, Array]:
         """Arrays (T·B, ·) of these widths; in one piece, which the system hands out faster than many."""
@@ -171,7 +175,7 @@ class _Column:
 
     def quantities(self) -> dict[str, Array]:
         """Every gate and state that is kept, (T, B, ·) in input-time order, NaN where a step does not exist."""
-        return {symbol: self._in_input_order(self.now[symbol]) for symbol in self.symbols}
+        return {symbol: self._in_input_order(self.now[symbol]) for symbol in self.cell.symbols if self._keeps((symbol,))}
 
     def terms(self) -> dict[str, Array]:
         """The affine terms of every gate, likewise."""

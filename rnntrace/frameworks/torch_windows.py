@@ -14,10 +14,16 @@ import torch
 
 from rnntrace.errors import FrameworkError
 from rnntrace.frameworks.torch import first_line
-from rnntrace.frameworks.torch_observe import call, one_layer
+from rnntrace.frameworks.torch_observe import call, one_layer, path_of
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import FORWARD, ModuleSpec
+
+
+def path_taken(module: Any, spec: ModuleSpec, inputs: Inputs) -> str:
+    """The path that one call for the whole sequence would take."""
+    with _asked(spec):
+        return path_of(module, spec, inputs)
 
 
 class Follower:
@@ -56,11 +62,18 @@ class Follower:
         return h, after
 
     def _outputs(self, inputs: Inputs) -> Mapping[str, Array]:
-        try:
-            with torch.no_grad(), _on(self.path, packed=inputs.lengths is not None):
-                return call(self.module, self.spec, inputs)
-        except RuntimeError as error:
-            raise FrameworkError(f"torch could not run {self.spec.kind} in {self.spec.dtype}: {first_line(error)}") from error
+        with _asked(self.spec), _on(self.path, packed=inputs.lengths is not None):
+            return call(self.module, self.spec, inputs)
+
+
+@contextmanager
+def _asked(spec: ModuleSpec) -> Iterator[None]:
+    """Around what torch is asked for, without gradients. Raises FrameworkError where it cannot."""
+    try:
+        with torch.no_grad():
+            yield
+    except RuntimeError as error:
+        raise FrameworkError(f"torch could not run {spec.kind} in {spec.dtype}: {first_line(error)}") from error
 
 
 @contextmanager
