@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 
 from measure import Figure, clock, in_turns
 
@@ -93,6 +94,17 @@ def onnx_reference(module: nn.LSTM, x: torch.Tensor) -> Callable[[], object]:
     return lambda: evaluator.run(None, {"X": x.numpy()})
 
 
+def logged(module: nn.LSTM, x: torch.Tensor) -> Callable[[], object]:
+    """torchlens, which keeps what every operator of a model gives: here of the notebook's loop."""
+    from torchlens import trace
+
+    class Loop(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return notebook_loop(module, x)[-1]
+
+    return lambda: trace(Loop(), x)
+
+
 def figures(pairs: int) -> list[Figure]:
     """A free replay with all gates against each."""
     found = []
@@ -122,6 +134,9 @@ def figures(pairs: int) -> list[Figure]:
                 "quantizable.LSTM, hooked": hooked(module, x),
                 "onnx.reference": onnx_reference(module, x),
             }
+            # It takes seconds for fifty steps, and minutes for a thousand.
+            if find_spec("torchlens") and SIZES[0] == (T, B, I, H):
+                peers["torchlens"] = logged(module, x)
             for name, peer in peers.items():
                 size, ours = f"T={T} B={B} I={I} H={H}", lambda free=free: clock(free)
                 theirs = lambda peer=peer: clock(peer)  # noqa: E731
