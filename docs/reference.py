@@ -39,6 +39,7 @@ def cli_page() -> str:
         "| 1 | they do not agree (FAIL), or something could not be judged (UNDECIDED) |",
         "| 2 | the request could not be carried out: one line on stderr says what was expected, found and what to do |",
         "| 130 | interrupted |",
+        "| 143, 129 | ended by SIGTERM or SIGHUP; no file in the making is left |",
         "| 70 | a mistake in rnntrace itself, with its traceback: no verdict on anything |",
         "",
         "`diagnose` ends with 0 if it found an explanation, or if there is nothing to explain, and with 1 if none explains it.",

@@ -42,5 +42,4 @@ class Storage:
 
     def output(self, side: str, spec: ModuleSpec, direction: str) -> Array:
         """What a direction gives to the output of one side, (T, B, R)."""
-        first = spec.directions.index(direction) * spec.output_size
-        return self.outputs[side][..., first : first + spec.output_size]
+        return self.outputs[side][..., spec.output_units(direction)]

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rnntrace.api.displayed import DisplayedResult
 from rnntrace.api.judging import Judging, check_mode, if_drift, not_finite, notes
 from rnntrace.api.storage import Storage
 from rnntrace.engine.compare import Comparison, Verdict, concluded
-from rnntrace.engine.quantities import Quantity
+from rnntrace.engine.quantities import Quantity, times
 from rnntrace.engine.rounding import Format
 from rnntrace.engine.saturation import remarks
 from rnntrace.engine.tally import Tally
@@ -147,12 +146,12 @@ class _Run:
         for column in self.spec.columns:
             forced = self.spec.cell.states
             for window in self._replayed("replay by itself", column, self.stored.replay, forced, rounding, kept=True):
+                t = times(window.steps, self.inputs.batch)
                 for symbol in self.kept:
                     key, bounds = (0, column[1], symbol), window.trace.bounds
                     again, free = window.trace.columns[key], self.stored.replay[*column, symbol][window.steps]
                     bound = bounds.columns[key] if bounds else None
-                    valid = window.trace.inputs.valid
-                    quantity = Quantity(symbol, *column, again, again, free, self._times(window), valid, bound)
+                    quantity = Quantity(symbol, *column, again, again, free, t, window.trace.inputs.valid, bound)
                     self._tally(tallies, quantity).add(quantity)
         return concluded(list(tallies.values()), self.tolerance, {})
 
@@ -221,7 +220,7 @@ class _Run:
         forced, bounds, stored = window.trace, window.trace.bounds, self.stored
         shown, own, theirs = stored.replay[*column, "h"], forced.columns[0, direction, "h"], stored.framework[*column, "h"]
         bound = bounds.columns[0, direction, "h"] if bounds else None
-        t = self._times(window)
+        t = times(window.steps, self.inputs.batch)
         yield Quantity("h", *column, shown[window.steps], own, theirs[window.steps], t, forced.inputs.valid, bound)
         if self._is_last(column):
             shown, theirs = (stored.output(side, self.spec, direction)[window.steps] for side in ("replay", "framework"))
@@ -234,11 +233,6 @@ class _Run:
         for state, own in window.states.items():
             bound = window.bounds[state] if window.trace.bounds else None
             yield Quantity(f"{state}_n", *column, shown[state], own, theirs[state], t, bound=bound)
-
-    def _times(self, window: Window) -> NDArray[np.int_]:
-        """(T, B): t of every row of a window."""
-        t = np.arange(window.steps.start + 1, window.steps.stop + 1)
-        return np.broadcast_to(t[:, None], (len(t), self.inputs.batch))
 
     def _tally(self, tallies: dict[Key, Tally], quantity: Quantity) -> Tally:
         """The tally of a quantity, new if this is the first of it."""

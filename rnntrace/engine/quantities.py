@@ -63,12 +63,13 @@ class Quantity:
 def pair_up(shown: Trace, one_step: Trace, own: Mapping[Key, Array]) -> list[Quantity]:
     """Every gate and state that the framework's `own` values hold, in order of computation."""
     quantities = []
+    t = times(slice(0, shown.inputs.steps), shown.inputs.batch)
     for key, values in shown.columns.items():
         if key in own:
             layer, direction, symbol = key
             bound = one_step.bounds.columns[key] if one_step.bounds else None
             sides = values, one_step.columns[key], own[key]
-            quantities.append(Quantity(symbol, layer, direction, *sides, _times(shown), shown.inputs.valid, bound))
+            quantities.append(Quantity(symbol, layer, direction, *sides, t, shown.inputs.valid, bound))
     return quantities
 
 
@@ -81,7 +82,7 @@ def pair_outputs(
     An expected h_n or c_n with fewer rows than there are layers and directions holds the last ones.
     """
     spec = shown.spec
-    last, size = spec.num_layers - 1, spec.output_size
+    last, t = spec.num_layers - 1, times(slice(0, shown.inputs.steps), shown.inputs.batch)
     quantities = []
     mine, forced = (shown.outputs, one_step.outputs) if taken is None else (taken, taken)
     expected = {name: values for name, values in expected.items() if name in mine}
@@ -93,8 +94,8 @@ def pair_outputs(
         quantities.append(Quantity(name, layer, direction, *sides, t, bound=bound))
 
     if "output" in expected:
-        for half, direction in enumerate(spec.directions):
-            pair("output", last, direction, np.s_[..., half * size : (half + 1) * size], _times(shown))
+        for direction in spec.directions:
+            pair("output", last, direction, np.s_[..., spec.output_units(direction)], t)
     for state in spec.cell.states:
         if f"{state}_n" in expected:
             missing = len(spec.columns) - len(expected[f"{state}_n"])
@@ -104,6 +105,7 @@ def pair_outputs(
     return quantities
 
 
-def _times(trace: Trace) -> NDArray[np.int_]:
-    """(T, B): t of every row."""
-    return np.arange(1, trace.inputs.steps + 1)[:, None].repeat(trace.inputs.batch, axis=1)
+def times(steps: slice, batch: int) -> NDArray[np.int_]:
+    """(T, B): t of every row of some steps, the first of all being t = 1."""
+    t = np.arange(steps.start + 1, steps.stop + 1)
+    return np.broadcast_to(t[:, None], (len(t), batch))

@@ -132,6 +132,11 @@ class ModuleSpec:
         """Size of what the layer reads at each step: x for layer 0, every direction's h of the layer below for others."""
         return self.input_size if layer == 0 else self.output_size * len(self.directions)
 
+    def output_units(self, direction: str) -> slice:
+        """Which units of the output (T, B, D·R) a direction gives."""
+        first = self.directions.index(direction) * self.output_size
+        return slice(first, first + self.output_size)
+
     @property
     def cell(self) -> Cell:
         """The declaration of the cell that this module repeats."""

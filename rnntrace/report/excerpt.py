@@ -37,23 +37,24 @@ def far_apart(
     largest = 0.0
     for part in pieces((len(rows), *mine.shape[1:])):
         steps, columns = span(rows[part]), span(units)
-
-        def place(number: int, shape: tuple[int, ...], among: NDArray[np.int_] = rows[part]) -> tuple[int, ...]:
-            row, *others = map(int, np.unravel_index(number, shape))
-            return (int(among[row]), *others)
-
         with np.errstate(invalid="ignore"):
             apart = np.abs(mine[steps][..., columns] - theirs[steps][..., columns])
         # Beside NaN everything else is near.
         apart[np.isnan(apart)] = np.inf
         if apart.max(initial=0.0) > largest:
-            largest, found["largest"] = float(apart.max()), place(int(apart.argmax()), apart.shape)
+            largest, found["largest"] = float(apart.max()), _place(rows[part], int(apart.argmax()), apart.shape)
         if flags is not None and ("first" not in found or direction == REVERSE):
             out = np.flatnonzero(flags[steps][..., columns])
             if len(out):
-                found["first"] = place(int(out[-1 if direction == REVERSE else 0]), apart.shape)
+                found["first"] = _place(rows[part], int(out[-1 if direction == REVERSE else 0]), apart.shape)
         release(mine, theirs, flags)
     yield from found.values()
+
+
+def _place(rows: NDArray[np.int_], number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The place of a value in the whole array, by its number in some rows of it, which have this shape."""
+    row, *others = map(int, np.unravel_index(number, shape))
+    return (int(rows[row]), *others)
 
 
 def excerpt(

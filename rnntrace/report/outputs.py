@@ -48,12 +48,12 @@ def _worst_places(result: Result, name: str, axes: Sequence[str], shape: tuple[i
     if name != "output" or expected is None or not is_long(int(np.prod(shape))):
         return
     steps = np.arange(result.inputs.steps)
-    for number, direction in enumerate(result.spec.directions):
-        half = np.s_[..., number * size : (number + 1) * size]
+    for direction in result.spec.directions:
+        units = result.spec.output_units(direction)
         flags = result.comparison.out_of_tolerance.get((result.spec.num_layers - 1, direction, name))
-        mine, theirs = result.replayed_outputs[name][half], expected[half]
+        mine, theirs = result.replayed_outputs[name][..., units], expected[..., units]
         for t, item, unit in far_apart(mine, theirs, flags, steps, np.arange(size), direction):
-            where = {"t": t, "item": item, "unit": number * size + unit}
+            where = {"t": t, "item": item, "unit": units.start + unit}
             yield int(np.ravel_multi_index([where[axis] for axis in axes], shape))
 
 
@@ -74,9 +74,9 @@ def _out_of_tolerance(result: Result, name: str, places: _Places) -> Flags:
     out = np.zeros(len(row), bool)
     for (layer, direction, other), flags in result.comparison.out_of_tolerance.items():
         if other == name == "output":
-            start = spec.directions.index(direction) * spec.output_size
-            part = (unit >= start) & (unit < start + spec.output_size)
-            out[part] = flags[row[part], item[part], unit[part] - start]
+            units = spec.output_units(direction)
+            part = (unit >= units.start) & (unit < units.stop)
+            out[part] = flags[row[part], item[part], unit[part] - units.start]
         elif other == name:
             part = row == spec.columns.index((layer, direction))
             out[part] = flags[0, item[part], unit[part]]

@@ -150,8 +150,7 @@ def _outputs(result: Result, view: View) -> Iterator[dict[str, Any]]:
                 theirs = expected[row][None] if expected is not None and len(expected) >= -row else None
                 yield _rows(view, _Place(*where, t, steps.chosen[t]), mine, theirs)
             elif layer == spec.num_layers - 1:
-                start = spec.directions.index(direction) * spec.output_size
-                half = np.s_[..., start : start + spec.output_size]
+                half = np.s_[..., spec.output_units(direction)]
                 yield from steps.rows(where, values[half], None if expected is None else expected[half])
 
 
