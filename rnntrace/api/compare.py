@@ -69,12 +69,14 @@ def compare(
         names = label(file), label(other)
         results = compare_weights(modules, second[0], signals, judging, names, distribution=distribution, seed=seed)
     elif expected is not None:
-        results = compare_with_expected(modules, signals, judging, expected)
+        results = compare_with_expected(modules, signals, judging, expected, told.ignored)
         if framework is not None:
             beside = compare_with_torch(modules, signals, judging, device=device)
+            told.ignored.check()
             return _both(modules, results, beside)
     else:
         results = compare_with_torch(modules, signals, judging, distribution=distribution, seed=seed, device=device)
+    told.ignored.check()
     return Compared(results, {prefix: modules[prefix].assumed for prefix in results})
 
 

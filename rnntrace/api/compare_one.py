@@ -1,7 +1,7 @@
 """`compare` with one file: saved weights beside torch, and saved weights against given outputs."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from rnntrace.api.sources import Sources
 from rnntrace.api.trace import as_seen_by
 from rnntrace.errors import UsageError, show
 from rnntrace.files import label
+from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.module import Module
@@ -33,6 +34,7 @@ class Told:
     dropout: float = 0.0
     names: tuple[str, ...] = ()
     go_backwards: bool = False
+    ignored: Ignored = field(default_factory=Ignored)
 
 
 def read_weights(source: str, told: Told) -> Modules:
@@ -47,7 +49,7 @@ def read_files(sources: Sequence[str], told: Told) -> list[Modules]:
     A file of one module beside the one that holds `told.module` means that, whatever its prefix. Raises UsageError if there
     is no module of that prefix, or something is given that the files tell by themselves.
     """
-    files: dict[str, Modules] = {source: read_modules(source, told.names)[0] for source in sources}
+    files: dict[str, Modules] = {source: read_modules(source, told.names, told.ignored)[0] for source in sources}
     if told.module is not None:
         found = any(told.module in modules for modules in files.values())
         files = {
@@ -116,7 +118,9 @@ def compare_with_torch(
     return results
 
 
-def compare_with_expected(modules: Modules, sources: Sources, judging: Judging, expected: str) -> dict[str, Result]:
+def compare_with_expected(
+    modules: Modules, sources: Sources, judging: Judging, expected: str, ignored: Ignored | None = None
+) -> dict[str, Result]:
     """Replay the one module with numpy alone and judge it by outputs in a file or typed JSON: see `read_expected`.
 
     What the file does not hold is not judged. With one layer the output is also the hidden state before each step, so
@@ -129,7 +133,7 @@ def compare_with_expected(modules: Modules, sources: Sources, judging: Judging, 
     ((prefix, module),) = modules.items()
     spec = module.spec
     inputs = as_seen_by(spec, assemble(spec, sources.request, _no_draw))
-    outputs, notes = read_expected(module, inputs, expected)
+    outputs, notes = read_expected(module, inputs, expected, ignored)
     weights = module.weights.astype(spec.precision.replay)
 
     def against(outputs: Mapping[str, Array], inputs: Inputs) -> Result:

@@ -45,7 +45,8 @@ def diagnose_file(
     else:
         modules = read_weights(file, told)
         signals = sources(batch_first=any(module.spec.batch_first for module in modules.values()))
-        (result,) = compare_with_expected(modules, signals, judging, expected).values()
+        (result,) = compare_with_expected(modules, signals, judging, expected, told.ignored).values()
+        told.ignored.check()
     return result, diagnose(result, seconds=seconds, judging=judging)
 
 

@@ -8,6 +8,7 @@ from rnntrace.engine.quantities import OUTPUTS
 from rnntrace.engine.trace import Key
 from rnntrace.errors import FileError, SignalError, show
 from rnntrace.files import label, read_source
+from rnntrace.files.ignored import Ignored
 from rnntrace.model.conventions import KERAS, ONNX
 from rnntrace.model.dtypes import Array
 from rnntrace.model.module import Module
@@ -18,7 +19,9 @@ ONNX_NAMES = {"output": "Y", "h_n": "Y_h", "c_n": "Y_c"}
 """What ONNX calls the outputs of a recurrent node; https://onnx.ai/onnx/operators/onnx__LSTM.html."""
 
 
-def read_expected(module: Module, inputs: Inputs, source: str) -> tuple[dict[str, Array], list[str]]:
+def read_expected(
+    module: Module, inputs: Inputs, source: str, ignored: Ignored | None = None
+) -> tuple[dict[str, Array], list[str]]:
     """The outputs that a source holds, time-major, and sentences on what cannot be judged by them.
 
     The source has some of output, h_n and c_n (in ONNX's words Y, Y_h, Y_c), or one array, which is the output. Shapes are
@@ -26,7 +29,7 @@ def read_expected(module: Module, inputs: Inputs, source: str) -> tuple[dict[str
     may give its last output alone, those forms. Raises FileError and SignalError.
     """
     spec = module.spec
-    found, names, in_onnx_words = _named(spec, source)
+    found, names, in_onnx_words = _named(spec, source, ignored)
     notes = []
     if module.layout == KERAS:
         given, found = found, _from_keras(module, inputs, found)
@@ -66,9 +69,9 @@ def known_states(spec: ModuleSpec, outputs: Mapping[str, Array]) -> Mapping[Key,
     return {(last, direction, "h"): half for direction, half in zip(spec.directions, halves, strict=True)}
 
 
-def _named(spec: ModuleSpec, source: str) -> tuple[dict[str, Array], list[str], bool]:
+def _named(spec: ModuleSpec, source: str, ignored: Ignored | None) -> tuple[dict[str, Array], list[str], bool]:
     """The arrays by torch's name of the output, the names that there could be, and whether they are named as in ONNX."""
-    tensors = read_source(source)
+    tensors = (ignored or Ignored()).without(read_source(source))
     names = [name for name in OUTPUTS if name != "c_n" or spec.has_cell_state]
     found = {name: tensors.arrays[key] for name in names for key in (name, ONNX_NAMES[name]) if key in tensors.arrays}
     if not found and len(tensors.arrays) == 1:

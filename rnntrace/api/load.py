@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rnntrace.errors import WeightsError, show
 from rnntrace.files import label, read_source
+from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
 from rnntrace.model.dtypes import DTYPES
 from rnntrace.model.layouts import group_by_module, recognise, weights_from_torch
@@ -15,20 +16,26 @@ from rnntrace.model.weights import Weights
 from rnntrace.report.inspect import Inspection
 
 
-def load(path: str | Path, *, names: Sequence[str] = ()) -> dict[str, tuple[ModuleSpec, Weights]]:
+def load(path: str | Path, *, names: Sequence[str] = (), ignore: Sequence[str] = ()) -> dict[str, tuple[ModuleSpec, Weights]]:
     """Every recurrent module in a file of weights: prefix → (spec, weights); a bare state_dict has prefix "".
 
     The file is a state_dict as .pt, .safetensors, .npz or .json, or a model as .onnx, .keras, .weights.h5 or .h5; `names`
-    are patterns for parameters that are not named as in torch, see `Renaming`. Kind and sizes of a state_dict are told from
-    shapes alone; what they cannot tell is assumed (tanh, time first, no dropout). Raises FileError if the file cannot be
-    read and WeightsError if it holds no recurrent module or an impossible one.
+    are patterns for parameters that are not named as in torch, see `Renaming`, `ignore` for what to leave out, see `Ignored`.
+    Kind and sizes of a state_dict are told from shapes alone; what they cannot tell is assumed (tanh, time first, no dropout).
+    Raises FileError if the file cannot be read, WeightsError if it holds no recurrent module or an impossible one, and
+    UsageError for a pattern that fits nothing.
     """
-    return {prefix: (module.spec, module.weights) for prefix, module in inspect(path, names=names).modules.items()}
+    return {
+        prefix: (module.spec, module.weights) for prefix, module in inspect(path, names=names, ignore=ignore).modules.items()
+    }
 
 
-def inspect(path: str | Path, *, names: Sequence[str] = ()) -> Inspection:
+def inspect(path: str | Path, *, names: Sequence[str] = (), ignore: Sequence[str] = ()) -> Inspection:
     """What a file of weights holds: its recurrent modules as in `load`, and the number of its other tensors."""
-    return Inspection(label(str(path)), *read_modules(str(path), names))
+    ignored = Ignored(tuple(ignore))
+    inspection = Inspection(label(str(path)), *read_modules(str(path), names, ignored))
+    ignored.check()
+    return inspection
 
 
 def load_weights(source: str, spec: ModuleSpec) -> Weights:
@@ -48,13 +55,13 @@ def load_weights(source: str, spec: ModuleSpec) -> Weights:
     raise WeightsError(f"{label(source)} holds no module that fits {command_line(spec)}; it holds {holds}")
 
 
-def read_modules(source: str, names: Sequence[str] = ()) -> tuple[dict[str, Module], int]:
+def read_modules(source: str, names: Sequence[str] = (), ignored: Ignored | None = None) -> tuple[dict[str, Module], int]:
     """The recurrent modules in a file or typed JSON by prefix, and how many tensors belong to none.
 
     Raises FileError and WeightsError.
     """
     renaming = Renaming(names)
-    tensors = read_source(source)
+    tensors = (ignored or Ignored()).without(read_source(source))
     if tensors.modules:
         return dict(tensors.modules), tensors.others
     own: dict[str, str] = {}

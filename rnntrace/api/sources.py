@@ -8,6 +8,7 @@ import numpy as np
 
 from rnntrace.errors import FileError, SignalError, UsageError, show
 from rnntrace.files import is_json, label, read_source
+from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import SignalRequest, State
@@ -46,11 +47,12 @@ def read_sources(
     batch: int | None = None,
     unbatched: bool = False,
     batch_first: bool = False,
+    ignored: Ignored | None = None,
 ) -> Sources:
     """The signals as a user asks for them.
 
     `input`, `h0` and `c0` are a file or JSON, which for `input` may hold all of x, h0, c0 and lengths. `texts` become
-    one-hot vectors over `alphabet`. Raises FileError, SignalError or UsageError.
+    one-hot vectors over `alphabet`. What is `ignored` is not read. Raises FileError, SignalError or UsageError.
     """
     for option, source in (("--input", input), ("--h0", h0), ("--c0", c0)):
         if source == "":
@@ -65,7 +67,7 @@ def read_sources(
     origin: dict[str, str] = {}
     warnings: list[str] = []
     if input is not None:
-        given = _signals(input)
+        given = _signals(input, ignored or Ignored())
         if "x" in given:
             origin["x"] = "from JSON" if is_json(input) else show(Path(input).name)
     elif texts:
@@ -100,9 +102,9 @@ def read_sources(
     return Sources(request, origin, tuple(warnings), width)
 
 
-def _signals(source: str) -> dict[str, Array]:
+def _signals(source: str, ignored: Ignored) -> dict[str, Array]:
     """x, and whatever else of h0, c0 and lengths the source holds."""
-    tensors = read_source(source)
+    tensors = ignored.without(read_source(source))
     if {*tensors.arrays, *tensors.refused} & set(SIGNALS):
         return {name: _named(tensors, name, source) for name in SIGNALS if name in {*tensors.arrays, *tensors.refused}}
     return {"x": _only(tensors, "x", source)}

@@ -46,6 +46,7 @@ def compare(
         typer.Option("--module", metavar="NAME", help="The module of this prefix.", show_default="all", rich_help_panel=MODULE),
     ] = None,
     names: options.Names = None,
+    ignore: options.Ignore = None,
     nonlinearity: options.NonlinearityOption = None,
     batch_first: options.BatchFirst = False,
     go_backwards: options.GoBackwards = False,
@@ -102,16 +103,18 @@ def compare(
     from rnntrace.cli.output import Look, emit
     from rnntrace.engine.compare import Verdict
     from rnntrace.files import label
+    from rnntrace.files.ignored import Ignored
     from rnntrace.report.compare import compare_report
     from rnntrace.report.select import parse_parts, parse_view
 
     if plot:
         check_drawable(plot)
-    sources = partial(read_sources, **signals(values))
+    ignored = Ignored(tuple(ignore or ()))
+    sources = partial(read_sources, **signals(values), ignored=ignored)
     compared = compare_files(
         file,
         other,
-        told=Told(module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards),
+        told=Told(module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards, ignored),
         sources=sources if not {*SIGNALS, "text"}.isdisjoint(given(compare, values)) else None,
         judging=Judging(
             capture,

@@ -11,7 +11,7 @@ from rnntrace.cli.options import JUDGING, MODULE
 from rnntrace.errors import ExitCode
 
 _WEIGHTS = (
-    *("module", "names", "nonlinearity", "batch_first", "go_backwards", "unbatched"),
+    *("module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "unbatched"),
     *("input", "text", "alphabet", "h0", "c0", "lengths", "tolerance"),
 )
 """What a saved trace says by itself."""
@@ -42,6 +42,7 @@ def diagnose(
         typer.Option("--module", metavar="NAME", help="The module of this prefix.", rich_help_panel=MODULE),
     ] = None,
     names: options.Names = None,
+    ignore: options.Ignore = None,
     nonlinearity: options.NonlinearityOption = None,
     batch_first: options.BatchFirst = False,
     go_backwards: options.GoBackwards = False,
@@ -76,16 +77,18 @@ def diagnose(
     from rnntrace.api.sources import read_sources
     from rnntrace.cli.output import Look, emit
     from rnntrace.files import label
+    from rnntrace.files.ignored import Ignored
     from rnntrace.report.diagnose import diagnosis_report, explained
 
     if is_trace(file):
         reason = f"belongs to weights, and {label(file)} is a saved trace: leave it out"
         refuse(set(given(diagnose, values)), _WEIGHTS, reason)
-    sources = partial(read_sources, **signals(values))
+    ignored = Ignored(tuple(ignore or ()))
+    sources = partial(read_sources, **signals(values), ignored=ignored)
     result, diagnosis = diagnose_file(
         file,
         expected,
-        told=Told(module, nonlinearity, batch_first, 0.0, tuple(names or ()), go_backwards),
+        told=Told(module, nonlinearity, batch_first, 0.0, tuple(names or ()), go_backwards, ignored),
         sources=sources,
         judging=Judging(tolerance=tolerance, rtol=rtol, atol=atol, lam=lam),
         seconds=time_limit,

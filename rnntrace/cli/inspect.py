@@ -21,6 +21,7 @@ def inspect(
         bool, typer.Option("--weights", help="Show how the weights of each gate are spread.", rich_help_panel=VIEW)
     ] = False,
     names: options.Names = None,
+    ignore: options.Ignore = None,
     digits: options.Digits = 4,
     max_rows: options.MaxRows = 40,
     format: options.FormatOption = Format.TABLE,
@@ -32,6 +33,6 @@ def inspect(
     from rnntrace.cli.output import Look, emit
     from rnntrace.report.inspect import inspect_report
 
-    report = inspect_report(inspect_file(file, names=names or ()), weights=weights)
+    report = inspect_report(inspect_file(file, names=names or (), ignore=ignore or ()), weights=weights)
     emit(report, Look(format, False, color, digits, max_rows), output)
     return ExitCode.AGREES

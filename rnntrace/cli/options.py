@@ -81,6 +81,15 @@ Names = Annotated[
         rich_help_panel=MODULE,
     ),
 ]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore",
+        metavar="PATTERN",
+        help="Arrays to leave out of every file, such as 'ln_*'; may be repeated.",
+        rich_help_panel=MODULE,
+    ),
+]
 Dtype = Annotated[DtypeName, typer.Option("--dtype", help="Number format of the module.", rich_help_panel=MODULE)]
 Device = Annotated[str, typer.Option("--device", help="Where torch runs the module.", rich_help_panel=MODULE)]
 
