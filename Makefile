@@ -8,6 +8,9 @@ READY := $(VENV)/.ready
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# Tests are independent of each other and of their order; a worker keeps its part of a file together until another is idle.
+PARALLEL := -n auto --maxprocesses 8 --dist worksteal
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types imports docs docs-check site bench check clean
 
@@ -22,8 +25,8 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## Trace an LSTM and see every gate beside torch's own
 	$(BIN)/rnntrace run lstm --hidden 2 --seed 42
 
-test: $(READY)  ## Run the tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## Run all tests, in as many processes as there are cores
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(READY)  ## Check style
 	$(BIN)/ruff check .

@@ -1,15 +1,13 @@
 """What all tests share: one thread, and no settings of the terminal they happen to run in."""
 
+import os
 from pathlib import Path
 
 import pytest
-import torch
 
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
-    """Threads are slower than the work at these sizes."""
-    torch.set_num_threads(1)
+# Threads are slower than the work at these sizes, and there is a process for every core already. OMP_NUM_THREADS in the
+# surroundings says otherwise. Here, before numpy and torch are loaded, it holds for them and for the processes of the tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)
