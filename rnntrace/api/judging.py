@@ -10,9 +10,9 @@ from rnntrace.api.displayed import DisplayedResult
 from rnntrace.engine.compare import Comparison, Verdict, judge
 from rnntrace.engine.quantities import OUTPUTS, pair_outputs, pair_up
 from rnntrace.engine.replay import replay
-from rnntrace.engine.rounding import Format
+from rnntrace.engine.rounding import EXACT, Format, Typed
 from rnntrace.engine.saturation import remarks
-from rnntrace.engine.tolerance import make_tolerance
+from rnntrace.engine.tolerance import Tolerance, make_tolerance
 from rnntrace.engine.trace import Key, Trace, term_symbols
 from rnntrace.equations.cells import Cell
 from rnntrace.errors import UsageError
@@ -39,6 +39,12 @@ class Judging:
     keep: str = "gates"
     mistakes: tuple[str, ...] = ()
     blind: bool = False
+    drift: bool = True
+    rounded: bool = True
+
+    def tolerance_for(self, spec: ModuleSpec) -> Tolerance:
+        """How far apart values of a module may be. Raises UsageError."""
+        return make_tolerance(self.tolerance, spec.dtype, self.rtol, self.atol, self.lam)
 
     def kept(self, cell: Cell) -> tuple[str, ...]:
         """The gates and states that are kept, in the order of computation."""
@@ -55,7 +61,12 @@ class Judging:
     @property
     def needs_all(self) -> str:
         """The flag that needs the whole trace at once, and in memory; empty if there is none."""
-        flags = {"--capture on": self.capture == "on", "--mistake": self.mistakes, "--blind": self.blind}
+        flags = {
+            "--capture on": self.capture == "on",
+            "--mistake": self.mistakes,
+            "--blind": self.blind,
+            f"--tolerance {self.tolerance}": self.tolerance.startswith("decimals"),
+        }
         return next((flag for flag, given in flags.items() if given), "")
 
 
@@ -69,15 +80,18 @@ def judged(
     seed: int | None = None,
     origin: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
+    typed: Typed | None = None,
 ) -> DisplayedResult:
     """Replay free and, as far as the other side's states are known, forced; compare with what was observed.
 
     What rounding can explain costs as much as the replay, so it is worked out only where rtol and atol do not settle it.
+    `typed` says which digits of weights and inputs are missing; it counts where those of the outputs are too.
     """
     check_mode(judging.replay)
-    tolerance = make_tolerance(judging.tolerance, spec.dtype, judging.rtol, judging.atol, judging.lam)
+    tolerance = judging.tolerance_for(spec)
     dtype = judging.numpy_dtype(spec)
     own = observation.captured or observation.hidden
+    half_units = observation.half_units if judging.rounded else {}
     kept = judging.kept(spec.cell)
     # Where not every layer's h is known, single steps cannot be judged, and the trajectory is.
     known = own if all((*column, "h") in own for column in spec.columns) else None
@@ -85,33 +99,52 @@ def judged(
     # What is not kept is held as long as it is compared.
     held = {*kept, *compared_symbols}
 
-    def replayed(known: Mapping[Key, Array] | None, keep: Collection[str], rounding: Format | None = None) -> Trace:
+    def replayed(
+        known: Mapping[Key, Array] | None, keep: Collection[str], rounding: Format | None = None, typed: Typed | None = None
+    ) -> Trace:
         terms = judging.keep == "terms" and keep is held
-        return replay(spec, weights, inputs, known=known, dtype=dtype, keep_terms=terms, rounding=rounding, keep=keep)
+        return replay(
+            spec, weights, inputs, known=known, dtype=dtype, keep_terms=terms, rounding=rounding, typed=typed, keep=keep
+        )
 
     free = replayed(None, held) if judging.replay == "free" else None
     unsound = not_finite(inputs, weights)
 
-    def compared(rounding: Format | None) -> tuple[Comparison, Trace, Trace]:
+    def compared(known: Mapping[Key, Array] | None, rounding: Format | None) -> tuple[Comparison, Trace, Trace]:
         """The comparison, and the forced replays of the states and of the outputs."""
-        forced = replayed(known, compared_symbols if free else held, rounding)
+        forced = replayed(known, compared_symbols if free else held, rounding) if known or rounding or not free else free
         # The gates may come from another path than the outputs: each is forced with the states of its own path.
-        other_path = observation.captured_path not in ("", observation.path)
+        other_path = known and observation.captured_path not in ("", observation.path)
         forced_outputs = replayed(observation.hidden, (), rounding) if other_path else forced
+        carried = replayed(None, (), EXACT, typed).bounds if rounding and typed and half_units else None
+        digits = half_units, carried
         quantities = [
-            *pair_up(free or forced, forced, own),
-            *pair_outputs(free or forced_outputs, forced_outputs, observation.outputs),
+            *pair_up(free or forced, forced, own, *digits),
+            *pair_outputs(free or forced_outputs, forced_outputs, observation.outputs, None, *digits),
         ]
-        return judge(quantities, tolerance, spec.precision, sound=not unsound), forced, forced_outputs
+        found = judge(quantities, tolerance, spec.precision, sound=not unsound, drift=judging.drift)
+        return found, forced, forced_outputs
 
-    comparison, forced, forced_outputs = compared(None)
-    if tolerance.rounding and comparison.verdict in (Verdict.FAIL, Verdict.DRIFT):
+    def decided(known: Mapping[Key, Array] | None) -> tuple[Comparison, Trace, Trace]:
+        """The comparison by the pair alone, and by what rounding and missing digits can do where that does not settle it."""
+        found = compared(known, None)
+        if not (tolerance.rounding or typed) or found[0].verdict not in (Verdict.FAIL, Verdict.DRIFT):
+            return found
         rounding = Format.of(spec.precision, dtype, tolerance.lam)
-        comparison, forced, forced_outputs = compared(rounding)
+        comparison, *forced = compared(known, rounding)
         if comparison.verdict is Verdict.DRIFT and free and known:
             states = {key: values for key, values in free.columns.items() if key[2] in spec.cell.states}
             again = replayed(states, held, rounding)
             comparison = if_drift(comparison, judge(pair_up(again, again, free.columns), tolerance, spec.precision))
+        return comparison, forced[0], forced[1]
+
+    # Steps that start from rounded states are off by more than the states are: what was typed is judged as it stands.
+    single_steps = known is not None and not (free and (tolerance.of_trajectory or half_units))
+    comparison, forced, forced_outputs = decided(known if single_steps else None)
+    if known and half_units and not (single_steps or tolerance.of_trajectory or comparison.passed):
+        by_steps = decided(known)
+        if by_steps[0].passed:
+            single_steps, (comparison, forced, forced_outputs) = True, by_steps
     result = DisplayedResult(
         spec,
         weights,
@@ -123,8 +156,14 @@ def judged(
         judging.replay,
         seed,
         dict(origin or {}),
-        (*warnings, *unsound, *notes(spec, judging, observation), *(() if unsound else remarks(free or forced))),
-        single_steps=known is not None,
+        (
+            *warnings,
+            *unsound,
+            *notes(spec, judging, observation),
+            *comparison.remarks,
+            *(() if unsound else remarks(free or forced)),
+        ),
+        single_steps=single_steps,
     )
     if held > {*kept}:
         result = _of_what_is_kept(result, kept)
@@ -157,7 +196,8 @@ def _asked_of(result: DisplayedResult, judging: Judging) -> DisplayedResult:
         if judging.mistakes and given:
             raise UsageError(f"{option} does not go with --mistake, which replays in its own way: leave one of them out")
     # A mistaken trajectory has no bound on its rounding, and none is needed to see the mistake.
-    tolerance = make_tolerance("torch", result.spec.dtype, judging.rtol, judging.atol)
+    own = judging.tolerance_for(result.spec)
+    tolerance = own if own.of_trajectory else make_tolerance("torch", result.spec.dtype)
     if judging.blind:
         from rnntrace.api.mistaken import with_blindness
 

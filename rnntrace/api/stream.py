@@ -17,7 +17,6 @@ from rnntrace.engine.quantities import Quantity, times
 from rnntrace.engine.rounding import Format
 from rnntrace.engine.saturation import remarks
 from rnntrace.engine.tally import Tally
-from rnntrace.engine.tolerance import make_tolerance
 from rnntrace.engine.trace import Key, Trace
 from rnntrace.engine.windowed import Column, States, Window, initial_states, replay_windows, window_inputs, windows
 from rnntrace.model.dtypes import Array
@@ -78,7 +77,8 @@ def streamed(
         judging.replay,
         seed,
         dict(origin or {}),
-        (*warnings, *unsound, *notes(spec, judging, seen), *(() if unsound else remarks(trace))),
+        (*warnings, *unsound, *notes(spec, judging, seen), *comparison.remarks, *(() if unsound else remarks(trace))),
+        single_steps=run.single_steps,
     )
 
 
@@ -94,7 +94,9 @@ class _Run:
         self.path = path_taken(module, spec, inputs)
         self.free = judging.replay == "free"
         self.dtype = judging.numpy_dtype(spec)
-        self.tolerance = make_tolerance(judging.tolerance, spec.dtype, judging.rtol, judging.atol, judging.lam)
+        self.tolerance, self.drift = judging.tolerance_for(spec), judging.drift
+        # With a tolerance of its own for every value, no step is taken from torch's states.
+        self.single_steps = not (self.free and self.tolerance.of_trajectory)
         self.kept = judging.kept(spec.cell)
         self.terms = judging.kept_terms(spec.cell)
         self.stored = Storage.make(spec, inputs, (*self.kept, *self.terms), self.dtype, folder)
@@ -121,7 +123,7 @@ class _Run:
             self._put(column, window)
 
     def compared(self, rounding: Format | None, *, sound: bool) -> Comparison:
-        """Everything that torch gave, with each step forced by torch's own state before it."""
+        """Everything that torch gave, with each single step forced by torch's own state before it."""
         tallies: dict[Key, Tally] = {}
         out = dict(self.stored.out)
         doing = "forced replay" if rounding is None else "bounds on rounding"
@@ -138,7 +140,8 @@ class _Run:
         # In the order of computation, outputs behind all else.
         order = ["h", "output", *(f"{state}_n" for state in self.spec.cell.states)]
         found = sorted(tallies.values(), key=lambda tally: order.index(tally.name))
-        return concluded(found, self.tolerance, {tally.key: out[tally.key] for tally in found}, sound=sound)
+        by_key = {tally.key: out[tally.key] for tally in found}
+        return concluded(found, self.tolerance, by_key, sound=sound, drift=self.drift)
 
     def compared_with_itself(self, rounding: Format) -> Comparison:
         """The free replay beside one that is forced with its states: whether each step follows from the one before."""
@@ -221,10 +224,13 @@ class _Run:
         shown, own, theirs = stored.replay[*column, "h"], forced.columns[0, direction, "h"], stored.framework[*column, "h"]
         bound = bounds.columns[0, direction, "h"] if bounds else None
         t = times(window.steps, self.inputs.batch)
-        yield Quantity("h", *column, shown[window.steps], own, theirs[window.steps], t, forced.inputs.valid, bound)
+        mine = shown[window.steps]
+        sides = mine, own if self.single_steps else mine, theirs[window.steps]
+        yield Quantity("h", *column, *sides, t, forced.inputs.valid, bound)
         if self._is_last(column):
             shown, theirs = (stored.output(side, self.spec, direction)[window.steps] for side in ("replay", "framework"))
-            yield Quantity("output", *column, shown, forced.output, theirs, t, bound=bounds.output if bounds else None)
+            own = forced.output if self.single_steps else shown
+            yield Quantity("output", *column, shown, own, theirs, t, bound=bounds.output if bounds else None)
 
     def _last_states(self, column: Column, window: Window) -> Iterator[Quantity]:
         """h_n and c_n, after the last window."""
@@ -232,7 +238,8 @@ class _Run:
         t = Trace(self.spec, self.inputs, {}).final_step(column[1])[None]
         for state, own in window.states.items():
             bound = window.bounds[state] if window.trace.bounds else None
-            yield Quantity(f"{state}_n", *column, shown[state], own, theirs[state], t, bound=bound)
+            sides = shown[state], own if self.single_steps else shown[state], theirs[state]
+            yield Quantity(f"{state}_n", *column, *sides, t, bound=bound)
 
     def _tally(self, tallies: dict[Key, Tally], quantity: Quantity) -> Tally:
         """The tally of a quantity, new if this is the first of it."""

@@ -49,14 +49,6 @@ class Capture(StrEnum):
     OFF = "off"
 
 
-class ToleranceName(StrEnum):
-    """How far apart values may be."""
-
-    TORCH = "torch"
-    ROUNDING = "rounding"
-    EXACT = "exact"
-
-
 class ReplayMode(StrEnum):
     """Which replay is shown."""
 

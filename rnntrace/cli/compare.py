@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
-from rnntrace.cli.choices import Capture, Distribution, Format, ReplayMode, ToleranceName, When
+from rnntrace.cli.choices import Capture, Distribution, Format, ReplayMode, When
 from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.given import SIGNALS, given, signals, typed
 from rnntrace.cli.options import JUDGING, MODULE
@@ -64,10 +64,12 @@ def compare(
     dist: options.Dist = Distribution.NORMAL,
     seed: options.Seed = None,
     capture: options.CaptureOption = Capture.AUTO,
-    tolerance: options.Tolerance = ToleranceName.TORCH,
+    tolerance: options.Tolerance = "torch",
     rtol: options.Rtol = None,
     atol: options.Atol = None,
     lam: options.Lambda = None,
+    no_drift: options.NoDrift = False,
+    no_rounded: options.NoRounded = False,
     mistake: options.MistakeOption = None,
     blind: options.Blind = False,
     replay: options.Replay = ReplayMode.FREE,
@@ -127,6 +129,8 @@ def compare(
             keep="terms" if "terms" in parse_parts(show) else "gates",
             mistakes=tuple(mistake or ()),
             blind=blind,
+            drift=not no_drift,
+            rounded=not no_rounded,
         ),
         expected=expected,
         framework=framework,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
-from rnntrace.cli.choices import Format, ToleranceName, When
+from rnntrace.cli.choices import Format, When
 from rnntrace.cli.given import given, refuse, signals
 from rnntrace.cli.options import JUDGING, MODULE
 from rnntrace.errors import ExitCode
@@ -53,7 +53,7 @@ def diagnose(
     h0: options.H0 = "zeros",
     c0: options.C0 = "zeros",
     lengths: options.Lengths = None,
-    tolerance: options.Tolerance = ToleranceName.TORCH,
+    tolerance: options.Tolerance = "torch",
     rtol: options.Rtol = None,
     atol: options.Atol = None,
     lam: options.Lambda = None,

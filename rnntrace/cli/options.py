@@ -14,7 +14,6 @@ from rnntrace.cli.choices import (
     Nonlinearity,
     ReplayDtype,
     ReplayMode,
-    ToleranceName,
     When,
 )
 
@@ -165,18 +164,30 @@ CaptureOption = Annotated[
     Capture, typer.Option("--capture", help="Capture torch's own gates; auto: up to a size limit.", rich_help_panel=JUDGING)
 ]
 Tolerance = Annotated[
-    ToleranceName,
+    str,
     typer.Option(
         "--tolerance",
-        help="torch: as torch.testing for the dtype; rounding: what rounding can explain; exact: none.",
+        metavar="torch|rounding|exact|ulp:N|decimals:N",
+        help="torch: as torch.testing for the dtype; rounding: what rounding can explain; exact: none; ulp:N: N units in the "
+        "last place; decimals:N: half a unit of the Nth decimal.",
         rich_help_panel=JUDGING,
     ),
 ]
 Rtol = Annotated[
-    float | None, typer.Option("--rtol", help="Relative tolerance instead of the dtype's.", rich_help_panel=JUDGING)
+    float | None,
+    typer.Option("--rtol", help="Relative tolerance; with --atol it alone decides.", rich_help_panel=JUDGING),
 ]
 Atol = Annotated[
-    float | None, typer.Option("--atol", help="Absolute tolerance instead of the dtype's.", rich_help_panel=JUDGING)
+    float | None,
+    typer.Option("--atol", help="Absolute tolerance; with --rtol it alone decides.", rich_help_panel=JUDGING),
+]
+NoDrift = Annotated[
+    bool,
+    typer.Option("--no-drift", help="FAIL where rounding has taken the trajectories apart.", rich_help_panel=JUDGING),
+]
+NoRounded = Annotated[
+    bool,
+    typer.Option("--no-rounded", help="FAIL where values agree only to the digits that were typed.", rich_help_panel=JUDGING),
 ]
 Lambda = Annotated[
     float | None,

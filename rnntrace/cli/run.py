@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
-from rnntrace.cli.choices import Capture, Distribution, DtypeName, Format, ReplayMode, ToleranceName, When
+from rnntrace.cli.choices import Capture, Distribution, DtypeName, Format, ReplayMode, When
 from rnntrace.cli.given import signals
 from rnntrace.errors import ExitCode
 
@@ -38,10 +38,11 @@ def run(
     dist: options.Dist = Distribution.NORMAL,
     seed: options.Seed = None,
     capture: options.CaptureOption = Capture.AUTO,
-    tolerance: options.Tolerance = ToleranceName.TORCH,
+    tolerance: options.Tolerance = "torch",
     rtol: options.Rtol = None,
     atol: options.Atol = None,
     lam: options.Lambda = None,
+    no_drift: options.NoDrift = False,
     mistake: options.MistakeOption = None,
     blind: options.Blind = False,
     replay: options.Replay = ReplayMode.FREE,
@@ -111,6 +112,7 @@ def run(
         keep=keep or ("terms" if "terms" in parts else "gates"),
         mistakes=tuple(mistake or ()),
         blind=blind,
+        drift=not no_drift,
     )
     view = parse_view(show, spec, *sizes(spec, sources.request), layer=layer, time=time, unit=unit, item=item)
     check_shown(view.parts, spec.cell, {*judging.kept(spec.cell), *judging.kept_terms(spec.cell)})

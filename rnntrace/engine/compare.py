@@ -3,16 +3,18 @@
 A verdict is given on the one-step error: the replay is forced with the framework's own state before each step, so that
 rounding which the dynamics amplify over many steps (a chaotic network drifts apart with nothing wrong) is not taken for a
 mistake, and a mistake is found at the step and gate where it happens. The error of the free-running trajectory is reported
-beside it.
+beside it. Agreement counts only if it says something: see `evidence`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
+from operator import attrgetter
 
+from rnntrace.engine import evidence
 from rnntrace.engine.quantities import OUTPUTS, Place, Quantity
-from rnntrace.engine.tally import Tally
+from rnntrace.engine.tally import First, Tally
 from rnntrace.engine.tolerance import Tolerance
 from rnntrace.engine.trace import Key
 from rnntrace.model.dtypes import Dtype, Flags
@@ -23,6 +25,7 @@ class Verdict(StrEnum):
 
     IDENTICAL = "IDENTICAL"
     PASS = "PASS"
+    ROUNDED = "PASS (rounded)"
     DRIFT = "PASS (drift)"
     FAIL = "FAIL"
     UNDECIDED = "UNDECIDED"
@@ -30,7 +33,7 @@ class Verdict(StrEnum):
     @property
     def passed(self) -> bool:
         """Whether the two sides agree."""
-        return self in (Verdict.IDENTICAL, Verdict.PASS, Verdict.DRIFT)
+        return self in (Verdict.IDENTICAL, Verdict.PASS, Verdict.ROUNDED, Verdict.DRIFT)
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,9 @@ class Difference:
     """How far apart the two sides are in everything of one name.
 
     `max_eps` counts in units of the format's eps times the largest value of the quantity. `bad` of `of` values are out of
-    tolerance on the replay's trajectory, `one_step_bad` in single steps, which is what `passed` goes by.
+    tolerance on the replay's trajectory, `one_step_bad` in single steps, which is what `passed` goes by. The tolerance of
+    `uninformative` ones is too wide, compared with the values, to say anything. `decimals` is how many were typed, None for
+    numbers that were not.
     """
 
     name: str
@@ -50,6 +55,8 @@ class Difference:
     one_step_bad: int
     of: int
     passed: bool
+    uninformative: int = 0
+    decimals: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,9 @@ class Comparison:
     `worst` is the place of the largest difference on the trajectory, `out_of_tolerance` says by (layer, direction, name)
     which values (T, B, H) of the trajectory are out. `not_finite` counts values that are NaN or infinite on both sides, or on
     the framework's alone where part of a sum can overflow its format; `by_rounding` those that agree because rounding can
-    explain the difference, and not by rtol and atol.
+    explain the difference, and not by rtol and atol, and `by_digits` those that agree because of the digits they were typed
+    with. `unjudged` are quantities in which agreement says nothing, and `doubt` is the sentence why it does in none;
+    `remarks` are sentences on what the values could not show.
     """
 
     verdict: Verdict
@@ -70,30 +79,52 @@ class Comparison:
     out_of_tolerance: Mapping[Key, Flags]
     not_finite: int
     by_rounding: int = 0
+    by_digits: int = 0
+    unjudged: tuple[Key, ...] = ()
+    doubt: str = ""
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether the two sides agree."""
+        return self.verdict.passed
 
 
-def judge(quantities: Sequence[Quantity], tolerance: Tolerance, dtype: Dtype, *, sound: bool = True) -> Comparison:
+def judge(
+    quantities: Sequence[Quantity], tolerance: Tolerance, dtype: Dtype, *, sound: bool = True, drift: bool = True
+) -> Comparison:
     """Compare both sides in every quantity, given in order of computation. Raises ValueError if shapes differ."""
     tallies = [Tally(quantity.name, quantity.layer, quantity.direction, tolerance, dtype) for quantity in quantities]
     out = {tally.key: tally.add(quantity) for tally, quantity in zip(tallies, quantities, strict=True)}
-    return concluded(tallies, tolerance, out, sound=sound)
+    return concluded(tallies, tolerance, out, sound=sound, drift=drift)
 
 
-def concluded(tallies: Sequence[Tally], tolerance: Tolerance, out: Mapping[Key, Flags], *, sound: bool = True) -> Comparison:
+def concluded(
+    tallies: Sequence[Tally], tolerance: Tolerance, out: Mapping[Key, Flags], *, sound: bool = True, drift: bool = True
+) -> Comparison:
     """The verdict on what was counted, quantity by quantity in order of computation; `out` is as in a comparison.
 
-    Unless the inputs and weights are `sound`, that is finite, agreement proves nothing: tanh makes 1 of every infinity.
+    Unless the inputs and weights are `sound`, that is finite, agreement proves nothing: tanh makes 1 of every infinity. A
+    trajectory that is out where every single step is not is `drift`, if that is accepted and rounding alone explains each step.
     """
     not_finite = sum(tally.both_not_finite for tally in tallies)
-    first = _first_failure(tallies)
+    first, drifts = _first(tallies, attrgetter("step")), any(tally.bad for tally in tallies)
+    if not first and drifts:
+        first = _first(tallies, attrgetter("unexplained" if drift else "trajectory"))
+    evident = [tally.evidence for tally in tallies if tally.of]
+    doubt = ""
     if first:
         verdict = Verdict.FAIL
-    elif not_finite or not any(tally.of for tally in tallies) or not sound:
+    elif not_finite or not evident or not sound:
         verdict = Verdict.UNDECIDED
     elif all(tally.identical for tally in tallies):
         verdict = Verdict.IDENTICAL
+    elif doubt := evidence.doubt(evident, tolerance, bounded=any(tally.bounded for tally in tallies)):
+        verdict = Verdict.UNDECIDED
+    elif drifts:
+        verdict = Verdict.DRIFT
     else:
-        verdict = Verdict.DRIFT if any(tally.bad for tally in tallies) else Verdict.PASS
+        verdict = Verdict.ROUNDED if any(tally.by_digits for tally in tallies) else Verdict.PASS
     by_name = {name: [tally for tally in tallies if tally.name == name] for name in dict.fromkeys(t.name for t in tallies)}
     order = [*(name for name in OUTPUTS if name in by_name), *(name for name in by_name if name not in OUTPUTS)]
     worst = max(tallies, key=lambda tally: tally.largest, default=None)
@@ -106,16 +137,20 @@ def concluded(tallies: Sequence[Tally], tolerance: Tolerance, out: Mapping[Key, 
         out,
         not_finite,
         sum(tally.by_rounding for tally in tallies),
+        sum(tally.by_digits for tally in tallies),
+        tuple(tally.key for tally in tallies if tally.of and not tally.evidence.is_judged),
+        doubt,
+        evidence.remarks(evident) if verdict.passed else (),
     )
 
 
-def _first_failure(tallies: Sequence[Tally]) -> Place | None:
-    """The first value out of tolerance: by layer and direction, then time as the direction runs, then order in the cell."""
+def _first(tallies: Sequence[Tally], of: Callable[[Tally], First]) -> Place | None:
+    """The first place that is out: by layer and direction, then time as the direction runs, then order in the cell."""
     for _, column in groupby(tallies, key=lambda tally: tally.column):
-        found = [(tally.rank, tally.first_failure) for tally in column if tally.first_failure]
+        found = [first for tally in column if (first := of(tally)).place]
         if found:
             # Of those at the same time, min keeps the one that is computed first.
-            return min(found, key=lambda failure: failure[0])[1]
+            return min(found, key=lambda first: first.rank).place
     return None
 
 
@@ -131,4 +166,6 @@ def _difference(name: str, tallies: Sequence[Tally]) -> Difference:
         one_step_bad=one_step_bad,
         of=of,
         passed=not one_step_bad and bool(of),
+        uninformative=sum(tally.evidence.uninformative for tally in tallies),
+        decimals=max((tally.decimals for tally in tallies if tally.decimals is not None), default=None),
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from rnntrace.engine.compiled import Program, compiled
 from rnntrace.engine.evaluate import Scope, evaluate
-from rnntrace.engine.rounding import Bounded, Format, error_bounds
+from rnntrace.engine.rounding import Bounded, Format, Typed, error_bounds
 from rnntrace.engine.trace import Key, Trace, input_term_symbol, recurrent_term_symbol, side_by_side
 from rnntrace.equations.cells import Cell
 from rnntrace.equations.expression import Op
@@ -38,6 +38,7 @@ def replay(
     keep_terms: bool = False,
     rounding: Format | None = None,
     errors: Mapping[str, Array] | None = None,
+    typed: Typed | None = None,
     keep: Collection[str] | None = None,
     cell: Cell | None = None,
 ) -> Trace:
@@ -47,8 +48,8 @@ def replay(
     for every layer and direction. `dtype` is the numpy format to compute in, by default the one of `spec`. With `rounding`
     the trace also holds bounds on what rounding in these formats can do: in a single step where h is known, and otherwise
     since the first step, but at most TRAJECTORY times that; `errors` says what the initial states of all layers may be off by
-    already. Of the gates only those in `keep` are kept, by default all. `cell` replaces the declaration that `spec` names, by
-    one of the same gates and states.
+    already. Without such a limit go the half units of what was `typed`. Of the gates only those in `keep` are kept, by default
+    all. `cell` replaces the declaration that `spec` names, by one of the same gates and states.
     """
     dtype = np.dtype(dtype or spec.precision.replay)
     known = known or {}
@@ -74,7 +75,12 @@ def replay(
                 terms |= {(layer, direction, symbol): array for symbol, array in column.terms().items()}
             if rounding is not None:
                 inherited = None if layer == 0 or known else side_by_side(bounds, layer - 1, spec, inputs.valid)
-                found = column.bounds(rounding, inherited, errors or {})
+                off = errors or {}
+                if typed:
+                    inherited = typed.x if layer == 0 else inherited
+                    off = typed.initial(spec.columns.index((layer, direction)))
+                half_units = typed.weights[layer, direction] if typed and typed.weights else None
+                found = column.bounds(rounding, inherited, off, half_units, limited=not typed)
                 bounds |= {(layer, direction, symbol): array for symbol, array in found.items()}
     return Trace(spec, inputs, columns, terms, Trace(spec, inputs, bounds) if bounds else None)
 
@@ -206,15 +212,23 @@ class _Column:
         length = max(BLOCK // self.batch, 1)
         return [(first, min(first + length, self.steps)) for first in range(0, self.steps, length)]
 
-    def bounds(self, rounding: Format, inherited: Array | None, errors: Mapping[str, Array]) -> dict[str, Array]:
+    def bounds(
+        self,
+        rounding: Format,
+        inherited: Array | None,
+        errors: Mapping[str, Array],
+        half_units: LayerWeights | None,
+        *,
+        limited: bool,
+    ) -> dict[str, Array]:
         """What rounding can do to every gate and state, likewise, where x is off by `inherited`, initial states by `errors`."""
 
         def bounded(known: Collection[str], x_error: Array | None) -> dict[str, Array]:
             x = Bounded(self.x, np.zeros_like(self.x) if x_error is None else self._in_order(x_error))
-            return error_bounds(self.cell, self.weights, x, self.before, known, self.valid, rounding, errors)
+            return error_bounds(self.cell, self.weights, x, self.before, known, self.valid, rounding, errors, half_units)
 
         found = bounded(self.known, inherited)
-        if "h" not in self.known:
+        if limited and "h" not in self.known:
             # Through h such a bound can grow from step to step until it allows anything, and honest errors do not.
             single = bounded(self.cell.states, None)
             found = {symbol: np.minimum(bound, TRAJECTORY * single[symbol]) for symbol, bound in found.items()}

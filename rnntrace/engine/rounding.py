@@ -7,6 +7,8 @@ Beside each value goes a bound on its error, one rule per operator, to first ord
 - a sum or difference adds its parts' errors, a product each part's error times the other part, and both round once;
 - an activation passes its argument's error on by its slope, and is itself accurate to a few u;
 - each rounding near zero is off by half the smallest positive number of the format.
+
+The same rules, with u = 0, carry what the missing digits of typed weights and inputs leave open.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -19,7 +21,7 @@ from rnntrace.engine.tolerance import LAMBDA
 from rnntrace.equations.cells import Cell, Step
 from rnntrace.equations.expression import Expr, Op
 from rnntrace.model.dtypes import Array, Dtype, Flags
-from rnntrace.model.weights import LayerWeights
+from rnntrace.model.weights import LayerWeights, Weights
 
 ACTIVATION_ERROR = 4.0
 """Accuracy of sigmoid and tanh in units of u: vectorised implementations are within a few units in the last place."""
@@ -44,6 +46,27 @@ class Format:
         mine = np.finfo(replay)
         u, underflow = (framework.eps + float(mine.eps)) / 2, (framework.smallest + float(mine.smallest_subnormal)) / 2
         return cls(u, underflow, lam, min(framework.largest, float(mine.max)))
+
+
+EXACT = Format(0.0, 0.0)
+"""No rounding at all."""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """Half a unit of the last digit of each number that was typed: of weights, x (T, B, I), h0 and c0 (L·D, B, ·).
+
+    0 stands for numbers that are exact, None where all are.
+    """
+
+    weights: Weights | None = None
+    x: Array | None = None
+    h0: Array | None = None
+    c0: Array | None = None
+
+    def initial(self, row: int) -> dict[str, Array]:
+        """Those of the initial states (B, ·) of a row."""
+        return {state: values[row] for state, values in (("h", self.h0), ("c", self.c0)) if values is not None}
 
 
 @dataclass(frozen=True)
@@ -89,9 +112,9 @@ def _rules(format: Format) -> dict[Op, Callable[..., Bounded]]:
 class _Bounds:
     """The bounds of one layer in one direction; leaves are looked up here, as in `evaluate.Scope`."""
 
-    def __init__(self, cell: Cell, weights: LayerWeights, x: Bounded, format: Format) -> None:
+    def __init__(self, cell: Cell, weights: LayerWeights, x: Bounded, format: Format, half_units: LayerWeights | None) -> None:
         self.cell, self.weights, self.format, self.rules = cell, weights, format, _rules(format)
-        self.x = x
+        self.x, self.half_units = x, half_units
         self.now: dict[str, Bounded] = {}
         self.before: dict[str, Bounded] = {}
 
@@ -108,17 +131,23 @@ class _Bounds:
                 return Bounded(np.float64(expr.value), np.float64(0))  # type: ignore[arg-type]
             case Op.PROJECTION:
                 assert self.weights.W_hr is not None
-                return self._affine(self.weights.W_hr, None, args[0])
+                return self._affine("W_hr", "", None, args[0])
         gate = self.cell.gates.index(expr.name)
         if expr.op is Op.INPUT_TERM:
-            return self._affine(self.weights.W_ih[gate], _gate(self.weights.b_ih, gate), self.x)
-        return self._affine(self.weights.W_hh[gate], _gate(self.weights.b_hh, gate), args[0])
+            return self._affine("W_ih", "b_ih", gate, self.x)
+        return self._affine("W_hh", "b_hh", gate, args[0])
 
-    def _affine(self, W: Array, b: Array | None, v: Bounded) -> Bounded:
+    def _affine(self, matrix: str, biases: str, gate: int | None, v: Bounded) -> Bounded:
+        W, b = _of_gate(self.weights, matrix, biases, gate)
+        assert W is not None
         gamma = self.format.lam * np.sqrt(W.shape[1] + 1) * self.format.u
         bias = np.zeros(len(W), W.dtype) if b is None else b
         size = np.abs(v.value) @ np.abs(W).T + np.abs(bias)
         error = gamma * size + v.error @ np.abs(W).T + self.format.underflow
+        if self.half_units:
+            W_open, b_open = _of_gate(self.half_units, matrix, biases, gate)
+            assert W_open is not None
+            error = error + (np.abs(v.value) + v.error) @ W_open.T + (0.0 if b_open is None else b_open)
         # A part of the sum can overflow where the whole does not: anything may come of that.
         return Bounded(v.value @ W.T + bias, np.where(size > self.format.largest, np.inf, error))
 
@@ -127,8 +156,10 @@ class _Bounds:
             self.now[step.symbol] = self.evaluate(step.expression)
 
 
-def _gate(biases: Array | None, gate: int) -> Array | None:
-    return None if biases is None else biases[gate]
+def _of_gate(weights: LayerWeights, matrix: str, biases: str, gate: int | None) -> tuple[Array | None, ...]:
+    """A matrix and its biases, of one gate where they are of all."""
+    found = (weights.arrays.get(name) for name in (matrix, biases))
+    return tuple(array if array is None or gate is None else array[gate] for array in found)
 
 
 def error_bounds(
@@ -140,13 +171,15 @@ def error_bounds(
     valid: Flags | None,
     format: Format,
     errors: Mapping[str, Array],
+    half_units: LayerWeights | None = None,
 ) -> dict[str, Array]:
     """A bound on the rounding error of each gate and state of one layer and direction, (T, B, ·), in the order of computation.
 
     `x` (T, B, I) is what the layer reads and `before` each state a step before; those in `known` are given and exact, the
     others carry the error of the steps before, as far as these exist by `valid` (T, B), and at first that in `errors` (B, ·).
+    `half_units` are those of the weights, where these were typed.
     """
-    bounds = _Bounds(cell, weights, x, format)
+    bounds = _Bounds(cell, weights, x, format, half_units)
     bounds.before = {state: Bounded(before[state], np.zeros_like(before[state])) for state in known}
     plan = schedule(cell, known)
     bounds.at_once(plan.ahead)

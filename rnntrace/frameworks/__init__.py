@@ -15,7 +15,8 @@ class Observation:
 
     `outputs`: output (T, B, D·R), h_n (L·D, B, R), c_n (L·D, B, H), from the path the framework takes by itself.
     `hidden`: (layer, direction, "h") → (T, B, R), every layer's own h on that path. `captured`: the framework's own gates and
-    states by (layer, direction, symbol), from `captured_path`; empty where `not_captured` says why.
+    states by (layer, direction, symbol), from `captured_path`; empty where `not_captured` says why. `half_units` are those of
+    the last digit of values that were typed, in their shape, by the name of an output or by (layer, direction, symbol).
     """
 
     framework: str
@@ -28,3 +29,4 @@ class Observation:
     captured: Mapping[tuple[int, str, str], Array] = field(default_factory=dict)
     captured_path: str = ""
     not_captured: str = ""
+    half_units: Mapping[str | tuple[int, str, str], Array] = field(default_factory=dict)

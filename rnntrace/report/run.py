@@ -119,21 +119,25 @@ def _verdict(result: Result) -> tuple[str, ...]:
     gates = () if result.observation.captured or set(result.spec.cell.symbols) <= {"h"} else ("gates not compared",)
     if verdict is Verdict.IDENTICAL:
         return (f"{verdict}  the same bits in every value", *gates)
+    unjudged = _unjudged(compared)
     if verdict is Verdict.PASS:
-        return (f"{verdict}  every value within {bounds}", *_by_rounding(compared), *worst, *gates)
+        return (f"{verdict}  every value within {bounds}", *_by_rounding(compared), *worst, *unjudged, *gates)
+    if verdict is Verdict.ROUNDED:
+        return (f"{verdict}  every value within {bounds}, or right to {_decimals(compared)}", *worst, *unjudged, *gates)
     if verdict is Verdict.DRIFT:
         return (
             f"{verdict}  every single step within {bounds}",
             *_by_rounding(compared),
             "the trajectory is not: rounding, amplified from step to step",
             *worst,
+            *unjudged,
             *gates,
         )
     if verdict is Verdict.UNDECIDED:
         reason = "inputs or weights hold NaN or infinity: agreement proves nothing"
         if compared.not_finite:
             reason = f"{compared.not_finite} values are NaN or infinite, or overflow inside: nothing can be said of them"
-        return (f"{verdict}  {reason}", *worst)
+        return (f"{verdict}  {compared.doubt or reason}", *worst)
     place = compared.first_failure
     assert place is not None
     # Outputs are hidden states once more: they are counted only where nothing else was compared.
@@ -146,9 +150,28 @@ def _verdict(result: Result) -> tuple[str, ...]:
     return (
         f"{verdict}  first at {place.symbol}{f' ({role})' if role else ''}, {_where(result, place)}: "
         f"replay {place.replay:.{digits}g}, {name} {place.framework:.{digits}g}",
-        *([f"{bad} of {total} {steps} out of tolerance ({bounds})"] if bad else []),
+        f"{bad} of {total} {steps} out of tolerance ({bounds})" if bad else _parted(result),
         *worst,
     )
+
+
+def _parted(result: Result) -> str:
+    """Why a trajectory that is out of tolerance is no drift, though every single step is within it."""
+    if result.comparison.tolerance.rounding and result.single_steps:
+        return "every single step is within tolerance, but rounding does not explain how the trajectory parts"
+    return "the trajectory is out of tolerance"
+
+
+def _unjudged(compared: Comparison) -> tuple[str, ...]:
+    """In which quantities agreement says nothing."""
+    names = dict.fromkeys(name for *_, name in compared.unjudged)
+    return (f"not judged, with a tolerance wider than the values: {', '.join(names)}",) if names else ()
+
+
+def _decimals(compared: Comparison) -> str:
+    """To how many decimals values were typed."""
+    found = sorted({difference.decimals for difference in compared.differences if difference.decimals is not None})
+    return f"{' and '.join(map(str, found))} decimals, as typed"
 
 
 def _by_rounding(compared: Comparison) -> tuple[str, ...]:
@@ -222,6 +245,7 @@ def document(result: Result, command: str, *, weights: bool = False) -> dict[str
         "differences": [asdict(difference) for difference in compared.differences],
         "not_finite": compared.not_finite,
         "by_rounding": compared.by_rounding,
+        "by_digits": compared.by_digits,
         "single_steps": result.single_steps,
         "first_failure": asdict(compared.first_failure) if compared.first_failure else None,
         "worst": asdict(compared.worst) if compared.worst else None,
