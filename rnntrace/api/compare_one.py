@@ -7,7 +7,7 @@ import numpy as np
 
 from rnntrace.api.expected import known_states, read_expected
 from rnntrace.api.judging import Judging, judged
-from rnntrace.api.load import read_modules
+from rnntrace.api.load import check_judged, read_modules
 from rnntrace.api.run import build_and_trace
 from rnntrace.api.sources import Sources
 from rnntrace.api.trace import as_seen_by
@@ -16,7 +16,7 @@ from rnntrace.files import label
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
-from rnntrace.model.module import Module
+from rnntrace.model.module import Contents, Module
 from rnntrace.model.signals import Inputs, assemble
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.result import Result
@@ -49,34 +49,41 @@ def read_files(sources: Sequence[str], told: Told) -> list[Modules]:
     A file of one module beside the one that holds `told.module` means that, whatever its prefix. Raises UsageError if there
     is no module of that prefix, or something is given that the files tell by themselves.
     """
-    files: dict[str, Modules] = {source: read_modules(source, told.names, told.ignored)[0] for source in sources}
+    contents = {source: read_modules(source, told.names, told.ignored) for source in sources}
     if told.module is not None:
-        found = any(told.module in modules for modules in files.values())
-        files = {
-            source: modules if found and len(modules) == 1 else _chosen(source, modules, told.module)
-            for source, modules in files.items()
+        found = any(told.module in of_file.prefixes for of_file in contents.values())
+        contents = {
+            source: of_file if found and len(of_file.prefixes) == 1 else _chosen(source, of_file, told.module)
+            for source, of_file in contents.items()
         }
-    _refuse_needless(files, told)
+    for source, of_file in contents.items():
+        check_judged(source, of_file)
+    files = {source: of_file.modules for source, of_file in contents.items()}
+    _refuse_contradicted(files, told)
     return [{prefix: _as_told(module, told) for prefix, module in files[source].items()} for source in sources]
 
 
-def _chosen(source: str, modules: Modules, prefix: str) -> Modules:
-    if prefix not in modules:
-        choices = ", ".join(show(name) or "(no prefix)" for name in modules)
+def _chosen(source: str, contents: Contents, prefix: str) -> Contents:
+    if prefix not in contents.prefixes:
+        choices = ", ".join(show(name) or "(no prefix)" for name in contents.prefixes)
         raise UsageError(f"{label(source)} holds no module {show(prefix)!r}: choose one of {choices}")
-    return {prefix: modules[prefix]}
+    return contents.only({prefix})
 
 
-def _refuse_needless(files: Mapping[str, Modules], told: Told) -> None:
-    """Raises UsageError if something is told that a file tells by itself; of two, one may tell the direction."""
-    for source, found in files.items():
-        if told.nonlinearity is not None and not any("nonlinearity" in module.assumed for module in found.values()):
-            rnns = [module for module in found.values() if module.spec.family == "RNN"]
-            reason = f"says {rnns[0].spec.nonlinearity} itself" if rnns else "holds none"
-            raise UsageError(f"--nonlinearity belongs to RNN, and {label(source)} {reason}: leave it out")
-    if told.go_backwards and not any("direction" in module.assumed for found in files.values() for module in found.values()):
+def _refuse_contradicted(files: Mapping[str, Modules], told: Told) -> None:
+    """Raises UsageError if something is told that no file leaves open, or that a file tells otherwise."""
+    for source, found in files.items() if told.nonlinearity is not None else ():
+        rnns = [module for module in found.values() if module.spec.family == "RNN"]
+        if not rnns:
+            raise UsageError(f"--nonlinearity belongs to RNN, and {label(source)} holds none: leave it out")
+        said = {module.spec.nonlinearity for module in rnns if "nonlinearity" not in module.assumed} - {told.nonlinearity}
+        if said:
+            raise UsageError(f"--nonlinearity {told.nonlinearity} contradicts {label(source)}, which says {said.pop()}")
+    modules = [module for found in files.values() for module in found.values()]
+    # Of two files, one may tell the direction.
+    if told.go_backwards and not any("direction" in module.assumed or module.output_reversed for module in modules):
         names = " and ".join(map(label, files))
-        raise UsageError(f"--go-backwards belongs to a Keras file of weights alone, and {names} is none: leave it out")
+        raise UsageError(f"--go-backwards belongs to Keras' layers, and contradicts {names}: leave it out")
 
 
 def _as_told(module: Module, told: Told) -> Module:

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rnntrace.api.state_dict import told_by_names
 from rnntrace.errors import WeightsError, show
 from rnntrace.files import label, read_source
 from rnntrace.files.ignored import Ignored
-from rnntrace.files.tensors import Tensors
-from rnntrace.model.dtypes import DTYPES
-from rnntrace.model.layouts import group_by_module, recognise, weights_from_torch
-from rnntrace.model.module import Module, untold
+from rnntrace.model.module import Contents
 from rnntrace.model.names import Renaming
 from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
@@ -22,82 +20,72 @@ def load(path: str | Path, *, names: Sequence[str] = (), ignore: Sequence[str] =
     The file is a state_dict as .pt, .safetensors, .npz or .json, or a model as .onnx, .keras, .weights.h5 or .h5; `names`
     are patterns for parameters that are not named as in torch, see `Renaming`, `ignore` for what to leave out, see `Ignored`.
     Kind and sizes of a state_dict are told from shapes alone; what they cannot tell is assumed (tanh, time first, no dropout).
-    Raises FileError if the file cannot be read, WeightsError if it holds no recurrent module or an impossible one, and
-    UsageError for a pattern that fits nothing.
+    Raises FileError if the file cannot be read, WeightsError if it holds no recurrent module, an impossible one or
+    one with tensors beside its parameters that change what it computes, and UsageError for a pattern that fits nothing.
     """
-    return {
-        prefix: (module.spec, module.weights) for prefix, module in inspect(path, names=names, ignore=ignore).modules.items()
-    }
+    contents = _read(path, names, ignore)
+    check_judged(str(path), contents)
+    return {prefix: (module.spec, module.weights) for prefix, module in contents.modules.items()}
 
 
 def inspect(path: str | Path, *, names: Sequence[str] = (), ignore: Sequence[str] = ()) -> Inspection:
-    """What a file of weights holds: its recurrent modules as in `load`, and the number of its other tensors."""
+    """What a file of weights holds: its recurrent modules as in `load`, those that are refused, and how many other tensors.
+
+    Raises as `load` does, but not for a module of which it can tell what it is: that is listed.
+    """
+    contents = _read(path, names, ignore)
+    if not contents.modules and not any(refused.nature for refused in contents.refused.values()):
+        check_judged(str(path), contents)
+    return Inspection(label(str(path)), contents.modules, contents.others, contents.refused)
+
+
+def _read(path: str | Path, names: Sequence[str], ignore: Sequence[str]) -> Contents:
     ignored = Ignored(tuple(ignore))
-    inspection = Inspection(label(str(path)), *read_modules(str(path), names, ignored))
+    contents = read_modules(str(path), names, ignored)
     ignored.check()
-    return inspection
+    return contents
 
 
 def load_weights(source: str, spec: ModuleSpec) -> Weights:
     """The weights of the one module that `spec` describes in a file or typed JSON. Raises FileError and WeightsError."""
     if not source:
         raise WeightsError("--weights needs the name of a file, or JSON, and is empty")
-    modules, _ = read_modules(source)
-    fitting = [module.weights for module in modules.values() if _fits(module.spec, spec)]
+    contents = read_modules(source)
+    fitting = [module.weights for module in contents.modules.values() if _fits(module.spec, spec)]
     if len(fitting) == 1:
         return fitting[0]
+    if not fitting:
+        check_judged(source, contents)
     holds = "; ".join(
         f"{show(prefix) or 'a state_dict'}: {module.spec.torch_lacks or 'run ' + command_line(module.spec)}"
-        for prefix, module in modules.items()
+        for prefix, module in contents.modules.items()
     )
     if fitting:
         raise WeightsError(f"{label(source)} holds {len(fitting)} modules that fit these flags, and one was expected: {holds}")
     raise WeightsError(f"{label(source)} holds no module that fits {command_line(spec)}; it holds {holds}")
 
 
-def read_modules(source: str, names: Sequence[str] = (), ignored: Ignored | None = None) -> tuple[dict[str, Module], int]:
-    """The recurrent modules in a file or typed JSON by prefix, and how many tensors belong to none.
+def check_judged(source: str, contents: Contents) -> None:
+    """Raises WeightsError if a module is there that cannot be judged."""
+    for refused in contents.refused.values():
+        raise WeightsError(f"{label(source)}, {refused.where}: {refused.reason}")
 
-    Raises FileError and WeightsError.
+
+def read_modules(source: str, names: Sequence[str] = (), ignored: Ignored | None = None) -> Contents:
+    """The recurrent modules in a file or typed JSON, those that cannot be judged among them.
+
+    Raises FileError, and WeightsError if there is none.
     """
-    renaming = Renaming(names)
     tensors = (ignored or Ignored()).without(read_source(source))
-    if tensors.modules:
-        return dict(tensors.modules), tensors.others
-    own: dict[str, str] = {}
-    for name in (*tensors.arrays, *tensors.refused):
-        if (torchs := renaming(name)) in own:
-            raise WeightsError(
-                f"{label(source)}: {show(own[torchs])} and {show(name)} are both read as {show(torchs)}: see --names"
-            )
-        own[torchs] = name
-    groups = group_by_module(own)
-    modules = {}
-    for prefix, parameters in groups.items():
-        try:
-            modules[prefix.removesuffix(".")] = _module(tensors, {name: own[prefix + name] for name in parameters})
-        except WeightsError as error:
-            raise WeightsError(f"{label(source)}, {show(prefix.removesuffix('.')) or 'state_dict'}: {error}") from None
-    if not modules and tensors.metadata:
+    contents = tensors.contents or told_by_names(source, tensors, Renaming(names))
+    if contents.modules or contents.refused:
+        return contents
+    if tensors.metadata:
         raise WeightsError(f"{label(source)} is a saved trace, and weights were expected: `rnntrace show` shows it")
-    if not modules:
-        raise WeightsError(
-            f"{label(source)} holds no recurrent module: expected parameters named like weight_ih_l0 and weight_hh_l0, "
-            "or --names to say which they are"
-        )
-    return modules, len(own) - sum(map(len, groups.values()))
-
-
-def _module(tensors: Tensors, own: dict[str, str]) -> Module:
-    """A module from its parameters: torch's name → that of the file."""
-    for name, theirs in own.items():
-        found = tensors.refused.get(theirs) or tensors.dtypes[theirs]
-        if found not in DTYPES:
-            raise WeightsError(f"{name} should hold floats of 16, 32 or 64 bits, and holds {found}")
-    parameters = {name: tensors.arrays[theirs] for name, theirs in own.items()}
-    dtypes = {tensors.dtypes[theirs] for theirs in own.values()}
-    spec = recognise(parameters, dtypes.pop() if len(dtypes) == 1 else "float32")
-    return Module(spec, weights_from_torch(spec, parameters), assumed=untold(spec))
+    raise WeightsError(
+        f"{label(source)} holds no recurrent module: expected parameters named like weight_ih_l0 and weight_hh_l0, "
+        "or --names to say which they are"
+    )
 
 
 def _fits(found: ModuleSpec, wanted: ModuleSpec) -> bool:

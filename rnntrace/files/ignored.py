@@ -31,12 +31,13 @@ class Ignored:
         """What is left of a file: arrays, those that cannot be read, and the modules of a model that declares its layers."""
         if not self.patterns:
             return tensors
-        kept = {name for name in (*tensors.arrays, *tensors.refused, *tensors.modules) if not self(name)}
+        prefixes = tensors.contents.prefixes if tensors.contents else ()
+        kept = {name for name in (*tensors.arrays, *tensors.refused, *prefixes) if not self(name)}
         return replace(
             tensors,
             arrays={name: array for name, array in tensors.arrays.items() if name in kept},
             refused={name: reason for name, reason in tensors.refused.items() if name in kept},
-            modules={name: module for name, module in tensors.modules.items() if name in kept},
+            contents=tensors.contents and tensors.contents.only(kept),
         )
 
     def check(self) -> None:

@@ -19,7 +19,7 @@ from rnntrace.files.tensors import Tensors, reading
 from rnntrace.model.conventions import BY_NAME, KERAS
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import from_convention
-from rnntrace.model.module import Layer, Module, stacked
+from rnntrace.model.module import Contents, Layer, Module, stacked
 from rnntrace.model.spec import FORWARD, REVERSE, ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 
@@ -51,7 +51,7 @@ def read(path: Path, kind: str) -> Tensors:
             raise FileError(reason) from None
     if not layers:
         raise FileError("it has no SimpleRNN, LSTM or GRU layer: expected one, alone or inside Bidirectional")
-    return Tensors({}, {}, modules=stacked(layers), others=store.unused)
+    return Tensors({}, {}, contents=Contents(stacked(layers), {}, store.unused))
 
 
 def _has_layers(model: Any) -> TypeGuard[Config]:

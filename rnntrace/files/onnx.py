@@ -21,7 +21,7 @@ from rnntrace.model.conventions import BY_NAME, ONNX
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import from_convention
 from rnntrace.model.limits import MAX_MEMBERS, over
-from rnntrace.model.module import Layer, Module, stacked
+from rnntrace.model.module import Contents, Layer, Module, stacked
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 
@@ -65,7 +65,7 @@ def read(path: Path, kind: str) -> Tensors:
             "the model has no RNN, LSTM or GRU node outside of branches and loops (torch's newer exporter writes nn.RNN, "
             "and both write cells, as single operators): expected weights in such nodes, or a state_dict"
         )
-    return Tensors({}, {}, modules=modules, others=others)
+    return Tensors({}, {}, contents=Contents(modules, {}, others))
 
 
 def _constants(graph: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rnntrace.errors import FileError, show
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_BYTES, over
-from rnntrace.model.module import Module
+from rnntrace.model.module import Contents
 
 LONGEST = 200
 """Letters of a library's message that are repeated."""
@@ -33,16 +33,14 @@ class Tensors:
     `dtypes` are those of the file. `refused` names what is there and is no dense array of real numbers, and what it is
     instead: it matters only to who needs that very name. `metadata` is the JSON text of a trace that we saved.
     Long arrays may be read-only numpy.memmaps, see `files.map_tensors`.
-    Where the file is a model that declares its layers, `modules` are the recurrent ones by name, and `others` counts the
-    tensors beside them.
+    Where the file is a model that declares its layers, `contents` are the recurrent ones.
     """
 
     arrays: Mapping[str, Array]
     dtypes: Mapping[str, str]
     refused: Mapping[str, str] = field(default_factory=dict)
     metadata: str = ""
-    modules: Mapping[str, Module] = field(default_factory=dict)
-    others: int = 0
+    contents: Contents | None = None
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A recurrent module as a file holds it: what it is, its weights, and what the file does not tell."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from rnntrace.errors import SpecError
 from rnntrace.model.conventions import TORCH
@@ -42,6 +42,34 @@ class Module:
         spec = self.spec
         not_there = (2 - self.biases) * len(spec.cell.gates) * spec.hidden_size * len(spec.columns)
         return spec.parameters - (not_there if spec.bias else 0)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A module in a file that is not judged: how a message names it, why, and what it is as far as that can be told."""
+
+    where: str
+    reason: str
+    nature: str = ""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The recurrent modules of a file by prefix, those that cannot be judged apart, and how many tensors are no module's."""
+
+    modules: Mapping[str, Module]
+    refused: Mapping[str, Refused] = field(default_factory=dict)
+    others: int = 0
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """Those of all modules."""
+        return (*self.modules, *self.refused)
+
+    def only(self, prefixes: Collection[str]) -> "Contents":
+        """The same with the modules of these prefixes alone."""
+        refused = {prefix: found for prefix, found in self.refused.items() if prefix in prefixes}
+        return replace(self, modules={name: found for name, found in self.modules.items() if name in prefixes}, refused=refused)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
 """The report of a file of weights: which recurrent modules it holds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from rnntrace.errors import show
 from rnntrace.model.dtypes import Array
-from rnntrace.model.module import Module
+from rnntrace.model.module import Module, Refused
 from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
 from rnntrace.report.table import SCHEMA, Column, Line, Report, Scale, Table
@@ -24,31 +24,37 @@ ASSUMED = {
 
 @dataclass(frozen=True)
 class Inspection:
-    """A file of weights: its name, its recurrent modules by prefix, and how many tensors belong to none."""
+    """A file of weights: its name, its recurrent modules by prefix, how many tensors belong to none, and modules not judged."""
 
     file: str
     modules: Mapping[str, Module]
     other_tensors: int
+    refused: Mapping[str, Refused] = field(default_factory=dict)
 
 
 def inspect_report(inspection: Inspection, *, weights: bool = False) -> Report:
     """What a file holds; with `weights` also how the weights of each gate are spread."""
     modules = inspection.modules.values()
-    tables = [_modules(inspection.modules)]
+    tables = [_modules(inspection.modules)] if modules else []
     if weights:
         tables += [_spread(prefix, module.spec, module.weights) for prefix, module in inspection.modules.items()]
     layouts = tuple(dict.fromkeys(module.layout for module in modules))
     open_questions = [name for name in ASSUMED if any(name in module.assumed for module in modules)]
     return Report(
-        headline=(((inspection.file,), layouts), *_assumption(open_questions)),
+        headline=(((inspection.file,), layouts), *_assumption(open_questions), *_not_judged(inspection.refused)),
         tables=tuple(tables),
         conclusion=(
-            f"{len(modules)} recurrent module" + ("s" if len(modules) != 1 else ""),
-            f"{inspection.other_tensors} other tensor" + ("s" if inspection.other_tensors != 1 else ""),
+            _counted(len(modules), "recurrent module"),
+            *([_counted(len(inspection.refused), "module") + " not judged"] if inspection.refused else []),
+            _counted(inspection.other_tensors, "other tensor"),
         ),
         passed=None,
         document=_document(inspection, weights),
     )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("s" if number != 1 else "")
 
 
 def _assumption(open_questions: list[str]) -> tuple[Line, ...]:
@@ -57,6 +63,10 @@ def _assumption(open_questions: list[str]) -> tuple[Line, ...]:
         return ()
     told, taken = zip(*(ASSUMED[name] for name in open_questions), strict=True)
     return ((("the file does not tell " + _enumerated(told, "or") + ": assumed " + _enumerated(taken, "and"),), ()),)
+
+
+def _not_judged(refused: Mapping[str, Refused]) -> tuple[Line, ...]:
+    return tuple(((f"{found.where} is not judged: {found.reason}",), ()) for found in refused.values())
 
 
 def _enumerated(words: Sequence[str], last: str) -> str:
@@ -156,5 +166,9 @@ def _document(inspection: Inspection, weights: bool) -> dict[str, Any]:
         "command": "inspect",
         "file": inspection.file,
         "modules": modules,
+        "refused": [
+            {"prefix": prefix, "nature": found.nature or None, "reason": found.reason}
+            for prefix, found in inspection.refused.items()
+        ],
         "other_tensors": inspection.other_tensors,
     }

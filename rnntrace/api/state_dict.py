@@ -1,0 +1,73 @@
+"""The recurrent modules of a state_dict, told from names and shapes alone."""
+
+from collections.abc import Collection, Mapping
+
+from rnntrace.errors import WeightsError, show
+from rnntrace.files import label
+from rnntrace.files.tensors import Tensors
+from rnntrace.model import beside
+from rnntrace.model.dtypes import DTYPES
+from rnntrace.model.layouts import group_by_module, recognise, weights_from_torch
+from rnntrace.model.module import Contents, Module, Refused, untold
+from rnntrace.model.names import Renaming
+
+
+def told_by_names(source: str, tensors: Tensors, renaming: Renaming) -> Contents:
+    """The modules by prefix. One that is impossible, or has tensors beside its parameters, is refused by itself.
+
+    Raises WeightsError if two names mean one parameter.
+    """
+    theirs: dict[str, str] = {}
+    for name in (*tensors.arrays, *tensors.refused):
+        if (torchs := renaming(name)) in theirs:
+            raise WeightsError(
+                f"{label(source)}: {show(theirs[torchs])} and {show(name)} are both read as {show(torchs)}: see --names"
+            )
+        theirs[torchs] = name
+    groups = group_by_module(theirs)
+    parameters = {prefix + name for prefix, names in groups.items() for name in names}
+    forms = beside.owners([name for name in theirs if name not in parameters], groups)
+    shapes = {name: tensors.arrays[own].shape if own in tensors.arrays else None for name, own in theirs.items()}
+    modules: dict[str, Module] = {}
+    refused: dict[str, Refused] = {}
+    for prefix in dict.fromkeys((*groups, *forms)):
+        own = {name: theirs[prefix + name] for name in groups.get(prefix, ())}
+        strange = beside.strangers(prefix, shapes, {prefix + name for name in own}, parameters)
+        found = _judged(tensors, prefix, own, [theirs[name] for name in dict.fromkeys((*strange, *forms.get(prefix, ())))])
+        if isinstance(found, Module):
+            modules[prefix.removesuffix(".")] = found
+        else:
+            refused[prefix.removesuffix(".")] = found
+    return Contents(modules, refused, len(theirs) - len(parameters))
+
+
+def _judged(tensors: Tensors, prefix: str, own: Mapping[str, str], strange: Collection[str]) -> Module | Refused:
+    """The module of these parameters, torch's name → that of the file; `strange` are the names of what is beside them."""
+    where = show(prefix.removesuffix(".")) or "state_dict"
+    nature = beside.nature(strange)
+    sign = f"a sign of {nature or 'a cell of its own'}"
+    try:
+        module = _module(tensors, own)
+    except WeightsError as error:
+        advice = f"; it has {beside.listed(strange)}, {sign}: save the weights as torch's own module has them"
+        return Refused(where, f"{error}{advice if strange else ''}", nature)
+    if not strange:
+        return module
+    kind = module.spec.kind
+    plain = f"{kind}({module.spec.input_size}, {module.spec.hidden_size})"
+    flags = beside.ignoring(prefix, strange, [*own.values()])
+    reason = (
+        f"beside the parameters of {plain} it has {beside.listed(strange)}, {sign}: to judge the plain {kind}, pass {flags}"
+    )
+    return Refused(where, reason, nature or "a cell of its own")
+
+
+def _module(tensors: Tensors, own: Mapping[str, str]) -> Module:
+    for name, theirs in own.items():
+        found = tensors.refused.get(theirs) or tensors.dtypes[theirs]
+        if found not in DTYPES:
+            raise WeightsError(f"{name} should hold floats of 16, 32 or 64 bits, and holds {found}")
+    parameters = {name: tensors.arrays[theirs] for name, theirs in own.items()}
+    dtypes = {tensors.dtypes[theirs] for theirs in own.values()}
+    spec = recognise(parameters, dtypes.pop() if len(dtypes) == 1 else "float32")
+    return Module(spec, weights_from_torch(spec, parameters), assumed=untold(spec))
