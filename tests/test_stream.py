@@ -64,7 +64,8 @@ def test_windows_change_no_bit(data: st.DataObject, tmp_path_factory: pytest.Tem
     judging = Judging(
         capture="off",
         replay=data.draw(st.sampled_from(["free", "forced"])),
-        tolerance=data.draw(st.sampled_from(["torch", "rounding", "exact"])),
+        tolerance=data.draw(st.sampled_from(["torch", "rounding", "exact", "ulp:4"])),
+        drift=data.draw(st.booleans()),
         keep=data.draw(st.sampled_from(["states", "gates", "terms"])),
         replay_dtype=data.draw(st.sampled_from([None, "float32", "float64"])),
     )
