@@ -17,6 +17,8 @@ Values = NDArray[np.float64]
 
 TELLING = 0.2
 """A value tells something if it agrees within this part of the root mean square of its quantity."""
+CLEAR = 1e-3
+"""Allowances this far below the values are not counted one by one."""
 SAME = 4.0
 """A change of so many eps of the largest value is none: units, steps or items that are equal but for rounding."""
 _SHIFT = 46
@@ -54,20 +56,27 @@ class Evidence:
         if not counted.any():
             return
         values, apart, allowances = (array if counted.all() else array[counted] for array in (right, delta, needed))
-        values = np.where(np.isfinite(values), values, 0.0)
+        squares = float(np.vdot(values, values))
+        if not np.isfinite(squares):
+            values = np.where(np.isfinite(values), values, 0.0)
+            squares = float(np.vdot(values, values))
         self.of += values.size
-        self.squares += float(np.vdot(values, values))
+        self.squares += squares
         self.apart += float(np.vdot(apart, apart))
-        self.largest = max(self.largest, float(np.abs(values).max()))
-        codes = np.ascontiguousarray(allowances).ravel().view(np.int64) >> _SHIFT
-        lowest = int(codes.min())
-        numbers = np.bincount(codes - lowest)
-        for code in np.flatnonzero(numbers):
-            self._allowances[lowest + int(code)] = self._allowances.get(lowest + int(code), 0) + int(numbers[code])
+        self.largest = max(self.largest, float(values.max()), -float(values.min()))
+        self._count(allowances, clear=float(allowances.max()) <= CLEAR * (squares / values.size) ** 0.5)
         for name, (wrong, axis) in WRONG.items():
             trial = self.trials[name]
             if not trial.refuted and (axis is None or right.shape[axis] > 1):
                 self._try(trial, right, wrong(right), needed, counted)
+
+    def _count(self, allowances: Values, *, clear: bool) -> None:
+        """Add to the numbers of allowances by size; those that are `clear` of every limit count as the largest of them."""
+        codes = np.atleast_1d(allowances.max() if clear else allowances).ravel().view(np.int64) >> _SHIFT
+        lowest = int(codes.min())
+        numbers = np.bincount(codes - lowest) * (allowances.size if clear else 1)
+        for code in np.flatnonzero(numbers):
+            self._allowances[lowest + int(code)] = self._allowances.get(lowest + int(code), 0) + int(numbers[code])
 
     def _try(self, trial: _Trial, right: Values, other: Values, needed: Values, counted: Flags) -> None:
         with np.errstate(invalid="ignore"):
