@@ -119,7 +119,7 @@ def concluded(
         verdict = Verdict.UNDECIDED
     elif all(tally.identical for tally in tallies):
         verdict = Verdict.IDENTICAL
-    elif doubt := evidence.doubt(evident, tolerance, bounded=any(tally.bounded for tally in tallies)):
+    elif doubt := _doubt(tallies, tolerance):
         verdict = Verdict.UNDECIDED
     elif drifts:
         verdict = Verdict.DRIFT
@@ -152,6 +152,16 @@ def _first(tallies: Sequence[Tally], of: Callable[[Tally], First]) -> Place | No
             # Of those at the same time, min keeps the one that is computed first.
             return min(found, key=lambda first: first.rank).place
     return None
+
+
+def _doubt(tallies: Sequence[Tally], tolerance: Tolerance) -> str:
+    """Why agreement says nothing, if it does not."""
+    return evidence.doubt(
+        [tally.evidence for tally in tallies if tally.of],
+        tolerance,
+        bounded=any(tally.bounded for tally in tallies),
+        decimals=max((tally.decimals for tally in tallies if tally.by_digits and tally.decimals is not None), default=None),
+    )
 
 
 def _difference(name: str, tallies: Sequence[Tally]) -> Difference:

@@ -111,27 +111,29 @@ class Evidence:
         return trial.refuted or trial.moved > SAME * self.dtype.eps * self.largest
 
 
-def doubt(evidence: Sequence[Evidence], tolerance: Tolerance, *, bounded: bool) -> str:
+def doubt(evidence: Sequence[Evidence], tolerance: Tolerance, *, bounded: bool, decimals: int | None) -> str:
     """Why agreement in all these quantities says nothing, in a sentence; empty if it says something.
 
-    `bounded` says that bounds on rounding were in force.
+    `bounded` says that bounds on rounding were in force, and `decimals` to how many digits values agree that were typed.
     """
-    telling = [found for found in evidence if found.is_judged and not found.is_zero]
     if all(found.is_zero for found in evidence):
         return ""
-    dtype = evidence[0].dtype
-    wide, advice = f"the tolerance, {tolerance},", "a narrower one"
-    if bounded and tolerance.kind != "decimals":
+    wide, advice = f"{tolerance}", "a narrower tolerance"
+    if decimals is not None:
+        wide, advice = f"half a unit of decimal {decimals}, as typed", "more decimals"
+    elif bounded and tolerance.kind != "decimals":
+        dtype = evidence[0].dtype
         wide, advice = f"what rounding in {dtype.name} can explain", "float64" if dtype.eps < 1e-6 else "float32"
     elif tolerance.kind == "torch" and tolerance.rounding:
         advice = "--tolerance rounding"
     helps = f"{advice} or other weights would help"
+    telling = [found for found in evidence if found.is_judged and not found.is_zero]
     if not telling:
-        return f"agreement says nothing: {wide} is more than a fifth of the values themselves; {helps}"
+        return f"agreement says nothing: the tolerance ({wide}) is more than a fifth of the values; {helps}"
     for name in WRONG:
         others = [found for found in telling if found.is_other(name)]
         if others and not any(found.trials[name].refuted for found in others):
-            return f"agreement says nothing: {name} would agree as well, so wide is {wide.rstrip(',')}; {helps}"
+            return f"agreement says nothing: within the tolerance ({wide}) {name} would agree as well; {helps}"
     return ""
 
 
