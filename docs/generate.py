@@ -2,8 +2,8 @@
 
 Generated are: the output below every `$ rnntrace …` line of a ```console block, the ```text block directly below a
 ```python block (which is run in any case), every picture in docs/images that a command or script of its page writes under the
-same name, pictures of the terminal, and whole pages (the CLI reference, the cells, the mistakes). A check compares words and
-layout exactly and numbers closely: the last digit and tiny differences vary between processors and are not compared.
+same name, pictures of the terminal, and whole pages (the CLI reference, the cells, the mistakes). What a check compares, and
+what it leaves to the processor, is said in docs/comparison.py.
 
 In a console block `| head -n 3` keeps the first lines, `2>&1` shows stderr as well, and `echo $?` prints the last exit code.
 A command that cannot be carried out (exit code 2) stops everything, unless it is shown with `2>&1`.
@@ -12,7 +12,6 @@ A command that cannot be carried out (exit code 2) stops everything, unless it i
     python docs/generate.py --check    compare, exit 1 if anything is stale
 """
 
-import base64
 import contextlib
 import io
 import os
@@ -29,17 +28,14 @@ WIDTH = 100
 FENCE = re.compile(r"```(?P<language>\w+)\n(?P<body>.*?)```", re.DOTALL)
 PICTURE = re.compile(r"\]\((?:docs/)?images/([\w-]+\.svg)\)")
 LINK = re.compile(r"\]\(([^):#]+)")
-PIXELS = re.compile(r"base64,\s*([A-Za-z0-9+/=\s]+)")
-TINY = re.compile(r"(?<![\w.])(0|0\.0|\d(\.\d+)?e-(0[7-9]|[1-9]\d))(?![\w.])")
-COORDINATES = re.compile(r'\b(?:d|x|y|transform)="[^"]*"')
-SHADES = 4
-NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(?:e[-+]?\d+)?")
 
 
 def main() -> int:
     """Write or check every page; the exit code is 1 if a check finds a stale one."""
     # One thread, so that every machine says the same.
     os.environ.update(COLUMNS=str(WIDTH), NO_COLOR="1", COLORTERM="truecolor", TERM="xterm-256color", OMP_NUM_THREADS="1")
+    from comparison import different_picture, first_difference
+
     check = "--check" in sys.argv[1:]
     stale = []
     for path, text in pages():
@@ -144,58 +140,6 @@ def run_script(source: str) -> str:
     with contextlib.redirect_stdout(printed):
         exec(compile(source, "<docs>", "exec"), {"__name__": "__main__"})
     return printed.getvalue()
-
-
-def first_difference(old: str, new: str) -> str:
-    """The first line in which two texts differ in more than rounding, in words; empty if there is none."""
-    before, after = old.splitlines(), new.splitlines()
-    for number, (mine, fresh) in enumerate(zip(before, after, strict=False), 1):
-        if not same_line(mine, fresh):
-            return f"line {number} is\n  {mine}\nand should be\n  {fresh}"
-    if len(before) != len(after):
-        return f"it has {len(before)} lines and should have {len(after)}"
-    return ""
-
-
-def different_picture(old: str, new: str) -> str:
-    """As for pages, without the coordinates: where a rounding difference is drawn depends on the processor.
-
-    Pictures in a picture are compared by their pixels, which may be a shade off.
-    """
-    import numpy as np
-    from PIL import Image
-
-    def pixels(svg: str) -> list[np.ndarray[tuple[int, ...], np.dtype[np.int_]]]:
-        opened = (Image.open(io.BytesIO(base64.b64decode(data))) for data in PIXELS.findall(svg))
-        return [np.asarray(image, dtype=int) for image in opened]
-
-    pairs = zip(pixels(old), pixels(new), strict=False)
-    if not all(a.shape == b.shape and np.abs(a - b).max() <= SHADES for a, b in pairs):
-        return "its colours are others"
-    return first_difference(*(COORDINATES.sub("", PIXELS.sub("", svg)) for svg in (old, new)))
-
-
-def same_line(mine: str, fresh: str) -> bool:
-    """Whether two lines have the same words, and numbers that are equal but for the last digit."""
-    mine, fresh = stable(mine), stable(fresh)
-    if NUMBER.sub("#", mine).split() != NUMBER.sub("#", fresh).split():
-        return False
-    pairs = zip(NUMBER.findall(mine), NUMBER.findall(fresh), strict=True)
-    return all(close(first, second) for first, second in pairs)
-
-
-def stable(line: str) -> str:
-    """The line without what differs between processors: how large a rounding difference is, and where it is."""
-    line = re.sub(r"^FAIL .*\(rtol 0, atol 0\).*", "FAIL of rounding alone", line)
-    return TINY.sub("tiny", re.sub(r"worst \|Δ\| .*", "worst", line))
-
-
-def close(first: str, second: str) -> bool:
-    """Equal but for one unit of the last printed digit, or what float32 rounds."""
-    mantissa, _, exponent = first.partition("e")
-    last_digit = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
-    a, b = float(first), float(second)
-    return abs(a - b) <= max(1.01 * last_digit, 1e-6 * abs(a))
 
 
 if __name__ == "__main__":
