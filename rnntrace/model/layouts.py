@@ -19,7 +19,7 @@ _REVERSE_SUFFIX = "_reverse"
 
 _TORCH_NAME = re.compile(
     rf"(?P<prefix>(?:.*\.)?)(?P<part>{'|'.join(PARTS)})"
-    r"(?:_l(?P<layer>\d{1,4})(?P<reverse>_reverse)?)?",
+    r"(?:_l(?P<layer>\d{1,10})(?P<reverse>_reverse)?)?",
     re.DOTALL,
 )
 _GATES = {len(cell.gates): cell.kind for cell in CELLS}
