@@ -8,6 +8,7 @@ import numpy as np
 from rnntrace.api.expected import known_states, read_expected
 from rnntrace.api.judging import Judging, judged
 from rnntrace.api.load import check_judged, read_modules
+from rnntrace.api.masks import masked, undecided, without_repeats
 from rnntrace.api.run import build_and_trace
 from rnntrace.api.sources import Sources
 from rnntrace.api.trace import as_seen_by
@@ -15,6 +16,7 @@ from rnntrace.errors import UsageError, show
 from rnntrace.files import label
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks import Observation
+from rnntrace.model.conventions import TORCH
 from rnntrace.model.dtypes import Array
 from rnntrace.model.module import Contents, Module
 from rnntrace.model.signals import Inputs, assemble
@@ -34,6 +36,7 @@ class Told:
     dropout: float = 0.0
     names: tuple[str, ...] = ()
     go_backwards: bool = False
+    recurrent_activation: str | None = None
     ignored: Ignored = field(default_factory=Ignored)
 
 
@@ -72,13 +75,14 @@ def _chosen(source: str, contents: Contents, prefix: str) -> Contents:
 
 def _refuse_contradicted(files: Mapping[str, Modules], told: Told) -> None:
     """Raises UsageError if something is told that no file leaves open, or that a file tells otherwise."""
-    for source, found in files.items() if told.nonlinearity is not None else ():
+    for source, found in files.items():
         rnns = [module for module in found.values() if module.spec.family == "RNN"]
-        if not rnns:
+        if told.nonlinearity is not None and not rnns:
             raise UsageError(f"--nonlinearity belongs to RNN, and {label(source)} holds none: leave it out")
         said = {module.spec.nonlinearity for module in rnns if "nonlinearity" not in module.assumed} - {told.nonlinearity}
-        if said:
+        if told.nonlinearity is not None and said:
             raise UsageError(f"--nonlinearity {told.nonlinearity} contradicts {label(source)}, which says {said.pop()}")
+        _refuse_activation(source, found, told.recurrent_activation)
     modules = [module for found in files.values() for module in found.values()]
     # Of two files, one may tell the direction.
     if told.go_backwards and not any("direction" in module.assumed or module.output_reversed for module in modules):
@@ -86,8 +90,32 @@ def _refuse_contradicted(files: Mapping[str, Modules], told: Told) -> None:
         raise UsageError(f"--go-backwards belongs to Keras' layers, and contradicts {names}: leave it out")
 
 
+def _refuse_activation(source: str, modules: Modules, told: str | None) -> None:
+    """Raises UsageError if the activation of gates is told that a file tells otherwise, or that has none."""
+    gated = [module for module in modules.values() if module.spec.recurrent_activation is not None]
+    if told is not None and not gated:
+        raise UsageError(f"--recurrent-activation belongs to LSTM and GRU, and {label(source)} holds none: leave it out")
+    for module in gated:
+        found = module.spec.recurrent_activation
+        if (
+            told not in (None, found)
+            and not _leaves_gates_open(module)
+            and (told, found) != ("hard_sigmoid", module.hard_sigmoid)
+        ):
+            raise UsageError(f"--recurrent-activation {told} contradicts {label(source)}, which says {found}")
+
+
+def _leaves_gates_open(module: Module) -> bool:
+    """Whether the file does not tell the activation of gates: a state_dict may be that of a port of any framework."""
+    return "recurrent_activation" in module.assumed or module.layout == TORCH
+
+
 def _as_told(module: Module, told: Told) -> Module:
     spec = module.spec
+    if told.recurrent_activation is not None and spec.recurrent_activation is not None and _leaves_gates_open(module):
+        # By this name each Keras means its own.
+        named = module.hard_sigmoid if told.recurrent_activation == "hard_sigmoid" else told.recurrent_activation
+        spec, module = replace(spec, recurrent_activation=named), replace(module, open="")
     if told.nonlinearity is not None and "nonlinearity" in module.assumed:
         spec = replace(spec, nonlinearity=told.nonlinearity)
     if not spec.is_cell:
@@ -118,10 +146,12 @@ def compare_with_torch(
             )
     results: dict[str, Result] = {}
     for prefix, module in modules.items():
-        results[prefix] = build_and_trace(
+        result = build_and_trace(
             module.spec, sources, judging, module.weights, distribution=distribution, seed=seed, device=device
         )
-        seed = results[prefix].seed
+        unmasked = (f"{module.mask.source} masks steps: none is masked here",) if module.mask else ()
+        results[prefix] = undecided(replace(result, warnings=(*result.warnings, *unmasked)), module.open)
+        seed = result.seed
     return results
 
 
@@ -139,8 +169,12 @@ def compare_with_expected(
         raise UsageError("--replay forced needs a framework's states, and --expected gives outputs: leave one of them out")
     ((prefix, module),) = modules.items()
     spec = module.spec
-    inputs = as_seen_by(spec, assemble(spec, sources.request, _no_draw))
+    behind = masked(module, as_seen_by(spec, assemble(spec, sources.request, _no_draw)))
+    inputs, doubt = behind.inputs, module.open or behind.doubt
     outputs, notes = read_expected(module, inputs, expected, ignored)
+    notes += [behind.remark] if behind.remark else []
+    if "output" in outputs:
+        outputs["output"] = without_repeats(spec, module.mask, inputs, outputs["output"])
     weights = module.weights.astype(spec.precision.replay)
 
     def against(outputs: Mapping[str, Array], inputs: Inputs) -> Result:
@@ -148,8 +182,8 @@ def compare_with_expected(
         origin = sources.described("given")
         return judged(spec, weights, inputs, observation, judging, origin=origin, warnings=[*sources.warnings, *notes])
 
-    result = against(outputs, inputs)
-    if not result.passed and "output" in outputs:
+    result = undecided(against(outputs, inputs), doubt)
+    if not doubt and not result.passed and "output" in outputs:
         readings = _other_readings(spec, inputs, outputs["output"])
         hints = [hint for hint, output, signals in readings if against({"output": output}, signals).passed]
         result = replace(result, warnings=(*result.warnings, *hints))

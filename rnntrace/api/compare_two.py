@@ -118,15 +118,16 @@ def compare_weights(
 def _agreed(first: Module, second: Module) -> tuple[ModuleSpec, ModuleSpec]:
     """Both specs; what one file does not tell is taken from the other."""
     mine, theirs = first.spec, second.spec
-    if "nonlinearity" in first.assumed and mine.kind == theirs.kind:
-        mine = replace(mine, nonlinearity=theirs.nonlinearity)
-    elif "nonlinearity" in second.assumed and mine.kind == theirs.kind:
-        theirs = replace(theirs, nonlinearity=mine.nonlinearity)
+    for name in ("nonlinearity", "recurrent_activation") if mine.kind == theirs.kind else ():
+        if name in first.assumed:
+            mine = replace(mine, **{name: getattr(theirs, name)})
+        elif name in second.assumed:
+            theirs = replace(theirs, **{name: getattr(mine, name)})
     return mine, theirs
 
 
 def _described(spec: ModuleSpec) -> str:
-    words = [command_line(spec), spec.nonlinearity if spec.nonlinearity == "relu" else "", spec.torch_lacks]
+    words = [command_line(spec), "relu" if spec.nonlinearity == "relu" else "", spec.torch_lacks]
     return ", ".join(filter(None, words))
 
 

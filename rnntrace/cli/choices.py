@@ -10,6 +10,14 @@ class Nonlinearity(StrEnum):
     RELU = "relu"
 
 
+class GateActivation(StrEnum):
+    """Activation of the gates of an LSTM or GRU."""
+
+    SIGMOID = "sigmoid"
+    HARD_SIGMOID = "hard_sigmoid"
+    HARD_SIGMOID_KERAS3 = "hard_sigmoid_keras3"
+
+
 class DtypeName(StrEnum):
     """Number format of the module."""
 

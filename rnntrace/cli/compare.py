@@ -50,6 +50,7 @@ def compare(
     nonlinearity: options.NonlinearityOption = None,
     batch_first: options.BatchFirst = False,
     go_backwards: options.GoBackwards = False,
+    recurrent_activation: options.RecurrentActivation = None,
     dropout: options.Dropout = 0.0,
     device: options.Device = "cpu",
     steps: options.Steps = None,
@@ -116,7 +117,7 @@ def compare(
     compared = compare_files(
         file,
         other,
-        told=Told(module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards, ignored),
+        told=Told(module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards, recurrent_activation, ignored),
         sources=sources if not {*SIGNALS, "text"}.isdisjoint(given(compare, values)) else None,
         judging=Judging(
             capture,

@@ -11,7 +11,7 @@ from rnntrace.cli.options import JUDGING, MODULE
 from rnntrace.errors import ExitCode
 
 _WEIGHTS = (
-    *("module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "unbatched"),
+    *("module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "recurrent_activation", "unbatched"),
     *("input", "text", "alphabet", "h0", "c0", "lengths", "tolerance"),
 )
 """What a saved trace says by itself."""
@@ -46,6 +46,7 @@ def diagnose(
     nonlinearity: options.NonlinearityOption = None,
     batch_first: options.BatchFirst = False,
     go_backwards: options.GoBackwards = False,
+    recurrent_activation: options.RecurrentActivation = None,
     unbatched: options.Unbatched = False,
     input: options.Input = None,
     text: options.Text = None,
@@ -88,7 +89,7 @@ def diagnose(
     result, diagnosis = diagnose_file(
         file,
         expected,
-        told=Told(module, nonlinearity, batch_first, 0.0, tuple(names or ()), go_backwards, ignored),
+        told=Told(module, nonlinearity, batch_first, 0.0, tuple(names or ()), go_backwards, recurrent_activation, ignored),
         sources=sources,
         judging=Judging(tolerance=tolerance, rtol=rtol, atol=atol, lam=lam),
         seconds=time_limit,

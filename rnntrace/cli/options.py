@@ -10,6 +10,7 @@ from rnntrace.cli.choices import (
     Distribution,
     DtypeName,
     Format,
+    GateActivation,
     Keep,
     Nonlinearity,
     ReplayDtype,
@@ -77,6 +78,15 @@ Names = Annotated[
         "--names",
         metavar="PART=PATTERN",
         help="Names of a home-made module: 'weight_ih=W_ih{_reverse}.{layer}'; once for each part.",
+        rich_help_panel=MODULE,
+    ),
+]
+RecurrentActivation = Annotated[
+    GateActivation | None,
+    typer.Option(
+        "--recurrent-activation",
+        help="Activation of the gates, where the file does not tell it; hard_sigmoid is that of the Keras that wrote the file.",
+        show_default="as the file has it",
         rich_help_panel=MODULE,
     ),
 ]

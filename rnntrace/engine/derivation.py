@@ -22,7 +22,7 @@ ENDS = 2
 
 _AFFINE = (Op.INPUT_TERM, Op.RECURRENT_TERM, Op.PROJECTION)
 _ARITHMETIC = (Op.ADD, Op.SUBTRACT, Op.MULTIPLY)
-_FUNCTIONS = (Op.SIGMOID, Op.TANH, Op.RELU)
+_FUNCTIONS = (Op.SIGMOID, Op.TANH, Op.RELU, Op.HARD_SIGMOID)
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def _shorter(expr: Expr) -> Expr:
 def _worked_out(expr: Expr, operators: Collection[Op]) -> Expr:
     args = tuple(_worked_out(arg, operators) for arg in expr.args)
     if expr.op in operators and all(arg.op is Op.CONSTANT for arg in args):
-        function, (first, *others) = OPERATORS[expr.op], [np.asarray(arg.value) for arg in args]
-        result = reduce(function, others, first) if others else function(first)
+        function, numbers = OPERATORS[expr.op], [np.asarray(arg.value) for arg in args]
+        result = reduce(function, numbers) if expr.op in _ARITHMETIC else function(*numbers)
         return _constant(float(result))
     return replace(expr, args=args)

@@ -74,6 +74,16 @@ def relu(values: Array, out: Array | None = None) -> Array:
     return result
 
 
+def hard_sigmoid(values: Array, slope: Array, offset: Array, out: Array | None = None) -> Array:
+    """min(max(slope · values + offset, 0), 1); NaN stays NaN."""
+    out = np.empty_like(values) if out is None else out
+    np.multiply(values, slope, out=out)
+    np.add(out, offset, out=out)
+    np.maximum(out, _ZERO[out.dtype], out=out)
+    np.minimum(out, _ONE[out.dtype], out=out)
+    return out
+
+
 # numpy takes an array of the same format faster than a number.
 _FORMATS = [np.dtype(np.float32), np.dtype(np.float64)]
 _ONE, _ZERO = ({format: np.full((), number, format) for format in _FORMATS} for number in (1, 0))
@@ -85,6 +95,7 @@ OPERATORS: dict[Op, Callable[..., Array]] = {
     Op.SIGMOID: sigmoid,
     Op.TANH: np.tanh,
     Op.RELU: relu,
+    Op.HARD_SIGMOID: hard_sigmoid,
 }
 """Each operator as numpy's own are called: its arguments, then optionally the array that takes the result."""
 

@@ -5,7 +5,8 @@ Beside each value goes a bound on its error, one rule per operator, to first ord
 - a projection of n terms and a bias is off by at most γ·(Σ|w||v| + |b|) with γ = λ·√(n+1)·u (Higham & Mary 2019, "A new
   approach to probabilistic rounding error analysis", theorem 2.4), and by |w| times the error of what it projects;
 - a sum or difference adds its parts' errors, a product each part's error times the other part, and both round once;
-- an activation passes its argument's error on by its slope, and is itself accurate to a few u;
+- an activation passes its argument's error on by its slope, and is itself accurate to a few u; a hard sigmoid passes on none
+  where it is cut off;
 - each rounding near zero is off by half the smallest positive number of the format.
 
 The same rules, with u = 0, carry what the missing digits of typed weights and inputs leave open.
@@ -97,6 +98,14 @@ def _rules(format: Format) -> dict[Op, Callable[..., Bounded]]:
         slope = np.minimum(1 - value * value + 0.77 * a.error, 1.0)
         return Bounded(value, slope * a.error + ACTIVATION_ERROR * u * np.abs(value) + underflow)
 
+    def hard_sigmoid(a: Bounded, slope: Bounded, offset: Bounded) -> Bounded:
+        scaled = slope.value * a.value
+        line = scaled + offset.value
+        # The slope itself is rounded, or the sum comes first, as in Keras 3's relu6(a + 3) / 6.
+        error = np.abs(slope.value) * a.error + 2 * u * (np.abs(scaled) + np.abs(offset.value)) + underflow
+        flat = (line < -error) | (line > 1 + error)
+        return Bounded(np.clip(line, 0, 1), np.where(flat, 0, error))
+
     return {
         Op.ADD: lambda a, b: rounded(a.value + b.value, a.error + b.error),
         Op.SUBTRACT: lambda a, b: rounded(a.value - b.value, a.error + b.error),
@@ -106,6 +115,7 @@ def _rules(format: Format) -> dict[Op, Callable[..., Bounded]]:
         Op.SIGMOID: sigmoid,
         Op.TANH: tanh,
         Op.RELU: lambda a: Bounded(np.maximum(a.value, 0), a.error),
+        Op.HARD_SIGMOID: hard_sigmoid,
     }
 
 

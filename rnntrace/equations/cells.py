@@ -3,15 +3,18 @@
 The replay, the formulas, the order of the gate blocks in a weight matrix, the column headings and the documentation of
 each cell are read from here. Sources: the equations in the documentation of torch.nn.RNN, LSTM and GRU; the GRU with the
 reset gate before the matrix product is Cho et al. 2014 (arXiv:1406.1078), ONNX's `linear_before_reset = 0` and Keras'
-`reset_after=False`; the projected LSTM is Sak et al. 2014 (arXiv:1402.1128) without peepholes.
+`reset_after=False`; the projected LSTM is Sak et al. 2014 (arXiv:1402.1128) without peepholes; the hard sigmoids are Keras'
+(keras/src/backend/numpy/nn.py, and keras/backend/tensorflow_backend.py of Keras 2.2).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 
 from rnntrace.equations.expression import (
     Expr,
     Op,
     before,
+    hard_sigmoid,
     input_term,
     now,
     projection,
@@ -53,7 +56,7 @@ class Cell:
     @property
     def sigmoids(self) -> tuple[str, ...]:
         """The gates from 0 to 1; every other quantity has a sign."""
-        return tuple(step.symbol for step in self.steps if step.expression.op is Op.SIGMOID)
+        return tuple(step.symbol for step in self.steps if step.expression.op in (Op.SIGMOID, Op.HARD_SIGMOID))
 
     @property
     def roles(self) -> dict[str, str]:
@@ -142,4 +145,32 @@ GRU_RESET_BEFORE = Cell(
     ),
 )
 
-CELLS = (RNN_TANH, RNN_RELU, LSTM, LSTM_PROJECTED, GRU, GRU_RESET_BEFORE)
+SLOPES = {"hard_sigmoid": 0.2, "hard_sigmoid_keras3": 1 / 6}
+"""Of the hard sigmoids that gates may have for the sigmoid: Keras' before version 3 (and ONNX' default), and Keras 3's."""
+
+
+@cache
+def gated(cell: Cell, activation: str) -> Cell:
+    """The cell with another activation of its gates: `sigmoid`, which they have, or one of SLOPES."""
+    if activation not in SLOPES:
+        return cell
+    steps = (
+        replace(step, expression=hard_sigmoid(step.expression.args[0], SLOPES[activation]))
+        if step.symbol in cell.sigmoids
+        else step
+        for step in cell.steps
+    )
+    return replace(cell, title=f"{cell.title}, gates {activation}", steps=tuple(steps))
+
+
+CELLS = (
+    RNN_TANH,
+    RNN_RELU,
+    LSTM,
+    LSTM_PROJECTED,
+    GRU,
+    GRU_RESET_BEFORE,
+    gated(LSTM, "hard_sigmoid"),
+    gated(GRU_RESET_BEFORE, "hard_sigmoid"),
+    gated(GRU, "hard_sigmoid_keras3"),
+)

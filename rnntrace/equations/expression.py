@@ -1,4 +1,4 @@
-"""Expressions: the dozen operators in which every cell is declared.
+"""Expressions: the operators in which every cell is declared.
 
 The leaves are a quantity of this step, a state of the step before, a constant, and two affine terms:
 
@@ -31,6 +31,7 @@ class Op(StrEnum):
     SIGMOID = "sigmoid"
     TANH = "tanh"
     RELU = "relu"
+    HARD_SIGMOID = "hard_sigmoid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +105,8 @@ def tanh(argument: Expr) -> Expr:
 def relu(argument: Expr) -> Expr:
     """max(0, argument)."""
     return Expr(Op.RELU, (argument,))
+
+
+def hard_sigmoid(argument: Expr, slope: float, offset: float = 0.5) -> Expr:
+    """min(max(slope · argument + offset, 0), 1): a line for the sigmoid, cut off at both ends."""
+    return Expr(Op.HARD_SIGMOID, (argument, constant(slope), constant(offset)))

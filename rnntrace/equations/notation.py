@@ -25,6 +25,7 @@ _NEEDS = {
     Op.MULTIPLY: (_NEGATIVE, _PRODUCT),
     Op.RECURRENT_TERM: (_ATOM,),
     Op.PROJECTION: (_ATOM,),
+    Op.HARD_SIGMOID: (_PRODUCT, _PRODUCT, _SUM),
 }
 LARGEST_FIXED = 1e6
 """From this absolute value on, a number is written in scientific notation."""
@@ -90,6 +91,7 @@ LATEX = Notation(
         Op.SIGMOID: r"\sigma\left({0}\right)",
         Op.TANH: r"\tanh\left({0}\right)",
         Op.RELU: r"\operatorname{{ReLU}}\left({0}\right)",
+        Op.HARD_SIGMOID: r"\operatorname{{clip}}\left({1} \cdot {0} + {2}\right)",
     },
     biases={Op.INPUT_TERM: "b_{{i{name}}}{unit}", Op.RECURRENT_TERM: "b_{{h{name}}}{unit}"},
     brackets=r"\left({0}\right)",
@@ -116,6 +118,7 @@ UNICODE = Notation(
         Op.SIGMOID: "σ({0})",
         Op.TANH: "tanh({0})",
         Op.RELU: "ReLU({0})",
+        Op.HARD_SIGMOID: "clip({1}·{0} + {2})",
     },
     biases={Op.INPUT_TERM: "b_i{name}{unit}", Op.RECURRENT_TERM: "b_h{name}{unit}"},
     brackets="({0})",
@@ -136,6 +139,11 @@ MEANINGS = {
         r"\tanh(a) = \frac{e^{a} - e^{-a}}{e^{a} + e^{-a}}",
     ),
     Op.RELU: ("not below 0", "ReLU(a) = max(0, a)", r"\operatorname{ReLU}(a) = \max(0, a)"),
+    Op.HARD_SIGMOID: (
+        "hard sigmoid, from 0 to 1",
+        "clip(a) = min(max(a, 0), 1)",
+        r"\operatorname{clip}(a) = \min(\max(a, 0), 1)",
+    ),
     Op.MULTIPLY: ("unit by unit", "(a ⊙ b)[k] = a[k]·b[k]", r"(a \odot b)[k] = a[k] \cdot b[k]"),
 }
 """What a reader may not know of an operator: a word, the definition in Unicode, and in LaTeX."""
@@ -174,7 +182,7 @@ def spell(expr: Expr, notation: Notation, *, bias: bool = True) -> str:
     spelling = notation.spellings[expr.op]
     if expr.op is Op.CONSTANT and expr.name:
         return notation.left_out.format(**fields)
-    if len(args) > 1:
+    if expr.op in (Op.ADD, Op.SUBTRACT, Op.MULTIPLY):
         return reduce(lambda left, right: _joined(left, right, expr.op, notation, fields), args)
     text = spelling.format(*args, **fields)
     if bias and expr.op in notation.biases:

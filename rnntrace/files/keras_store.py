@@ -61,34 +61,42 @@ class Store:
         shorter = ["/".join([outermost, *inside[start:], name]) for start in range(len(inside) + 1)]
         for key in (*shorter, outermost):
             if key in self._older:
-                return self._read(self._older[key])
+                return self.read(self._older[key])
         # A layer made of two, whose directions have names of their own.
         if ways := [names for key, (names, *_) in self._older.items() if key.startswith(path + "/")]:
-            return self._read(ways)
+            return self.read(ways)
         if group in self._newer and self._name(group) in (None, name):
-            return self._read(self._newer[group])
+            return self.read(self._newer[group])
         found = [outer for outer in self._newer if self._name(outer) == name]
         if not found:
             raise WeightsError(f"no weights are stored for it: expected them in {show(group)}/cell/vars")
         if len(found) > 1:
             raise WeightsError("two layers have this name, so that their weights cannot be told apart")
-        return self._read(self._newer[found[0]])
+        return self.read(self._newer[found[0]])
 
-    def all(self) -> Iterator[tuple[str, list[Parts]]]:
-        """Every layer that has a recurrent matrix, with its name; with its group where others have its name or it has none."""
-        for layer, directions in self._older.items():
-            yield layer, self._read(directions)
+    @property
+    def is_older(self) -> bool:
+        """Whether it is written the older way, if it has any recurrent layer."""
+        return bool(self._older)
+
+    def all(self) -> Iterator[tuple[str, list[list[str]]]]:
+        """Every layer that has a recurrent matrix, with its name; with its group where others have its name or it has none.
+
+        Beside it stand the names of its arrays, direction by direction, for `read`.
+        """
+        yield from self._older.items()
         uses = Counter(map(self._name, self._newer))
         for outer, directions in self._newer.items():
             name = self._name(outer)
-            yield outer if name is None or uses[name] > 1 else name, self._read(directions)
+            yield outer if name is None or uses[name] > 1 else name, directions
 
     def _name(self, outer: str) -> str | None:
         """The layer's own name, as far as the file tells it."""
         name = self._content.attribute(f"{outer}/vars", "name")
         return None if name is None else str(name)
 
-    def _read(self, directions: list[list[str]]) -> list[Parts]:
+    def read(self, directions: list[list[str]]) -> list[Parts]:
+        """The arrays of these names, direction by direction. Raises WeightsError."""
         for names in directions:
             if not 2 <= len(names) <= 3:
                 raise WeightsError(f"it should have kernel, recurrent_kernel and perhaps bias, and has {len(names)} arrays")

@@ -18,6 +18,19 @@ def untold(spec: ModuleSpec) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
+class Mask:
+    """What tells a layer in a file which steps to leave out: at these it hands its state on.
+
+    `source` names the layer below that masks. A step is masked where every feature of x has the `value`; it is None where x
+    does not show it, as behind an Embedding. At masked steps the output is that of the step before, or `zeros`.
+    """
+
+    source: str
+    value: float | None = None
+    zeros: bool = False
+
+
+@dataclass(frozen=True)
 class Module:
     """A recurrent module in a file.
 
@@ -25,7 +38,8 @@ class Module:
     that the file does not tell. `output_reversed` is Keras' go_backwards: the framework gives the output of the last step
     first, where torch's reverse direction gives it in the order of the input. `last_output` is its return_sequences=False:
     the framework gives the output of the final step alone. `biases` is how many bias vectors it stores for a gate; where that
-    is one, the other of `weights` is zero.
+    is one, the other of `weights` is zero. `hard_sigmoid` is the activation of gates that the framework calls by this name.
+    `open` is a question on which the outputs hang, and which the file leaves: without an answer nothing is decided.
     """
 
     spec: ModuleSpec
@@ -35,6 +49,9 @@ class Module:
     output_reversed: bool = False
     last_output: bool = False
     biases: int = 2
+    mask: Mask | None = None
+    hard_sigmoid: str = "hard_sigmoid"
+    open: str = ""
 
     @property
     def parameters(self) -> int:
@@ -110,11 +127,12 @@ def _continues(below: Module, above: Module) -> bool:
     if below.output_reversed or above.output_reversed or below.last_output:
         return False
     expected = replace(below.spec, input_size=below.spec.output_size * len(below.spec.directions))
-    return above.spec == expected
+    sources = [module.mask.source if module.mask else None for module in (below, above)]
+    return above.spec == expected and sources[0] == sources[1]
 
 
 def _stack(chain: list[Layer]) -> Module:
-    first = chain[0].module
+    first, last = chain[0].module, chain[-1].module
     if len(chain) == 1:
         return first
     weights = {
@@ -126,4 +144,5 @@ def _stack(chain: list[Layer]) -> Module:
         spec = replace(first.spec, num_layers=len(chain))
     except SpecError as error:
         raise SpecError(f"{chain[0].name} and the {len(chain) - 1} layers above it: {error}") from None
-    return replace(first, spec=spec, weights=Weights(weights), last_output=chain[-1].module.last_output)
+    mask = first.mask and last.mask and replace(first.mask, zeros=last.mask.zeros)
+    return replace(first, spec=spec, weights=Weights(weights), last_output=last.last_output, mask=mask)

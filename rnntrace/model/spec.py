@@ -11,6 +11,7 @@ from rnntrace.model.limits import MAX_LAYERS, MAX_PARAMETERS, over
 
 KINDS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
 NONLINEARITIES = ("tanh", "relu")
+GATE_ACTIVATIONS = ("sigmoid", *cells.SLOPES)
 FORWARD, REVERSE = "forward", "reverse"
 
 
@@ -33,9 +34,10 @@ def command_name(kind: str) -> str:
 class ModuleSpec:
     """A recurrent module, in the terms of torch.nn.
 
-    `nonlinearity` is None unless the kind is RNN or RNNCell. Two fields are of other frameworks, and torch knows only their
-    defaults: `reset_after` tells where a GRU's reset gate acts, after or before the matrix product; a module with `reverse`
-    has one direction, from the last step to the first. Raises SpecError for a module that cannot exist.
+    `nonlinearity` is None unless the kind is RNN or RNNCell. Three fields are of other frameworks, and torch knows only their
+    defaults: `recurrent_activation` is that of the gates, None where there are none; `reset_after` tells where a GRU's reset
+    gate acts, after or before the matrix product; a module with `reverse` has one direction, from the last step to the
+    first. Raises SpecError for a module that cannot exist.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class ModuleSpec:
     bias: bool = True
     batch_first: bool = False
     nonlinearity: str | None = None
+    recurrent_activation: str | None = None
     proj_size: int = 0
     dropout: float = 0.0
     dtype: str = "float32"
@@ -57,6 +60,8 @@ class ModuleSpec:
             raise SpecError(f"unknown module kind {self.kind!r}: choose one of {', '.join(KINDS)}")
         if self.family == "RNN" and self.nonlinearity is None:
             object.__setattr__(self, "nonlinearity", "tanh")
+        if self.family in ("LSTM", "GRU") and self.recurrent_activation is None:
+            object.__setattr__(self, "recurrent_activation", "sigmoid")
         for complaint in self._complaints():
             raise SpecError(complaint)
 
@@ -75,6 +80,10 @@ class ModuleSpec:
             yield f"--nonlinearity belongs to RNN and RNNCell: {kind} has fixed activations, leave it out"
         if self.nonlinearity not in (None, *NONLINEARITIES):
             yield f"unknown nonlinearity {self.nonlinearity!r}: choose tanh or relu"
+        if self.family == "RNN" and self.recurrent_activation is not None:
+            yield f"the activation of gates belongs to LSTM and GRU: {kind} has no gates"
+        if self.recurrent_activation not in (None, *GATE_ACTIVATIONS):
+            yield f"unknown activation of gates {self.recurrent_activation!r}: choose one of {', '.join(GATE_ACTIVATIONS)}"
         if self.proj_size and kind != "LSTM":
             yield f"--proj-size belongs to LSTM alone: torch's {kind} has no projection, leave it out"
         if self.proj_size < 0 or self.proj_size >= max(self.hidden_size, 1):
@@ -143,8 +152,10 @@ class ModuleSpec:
         if self.family == "RNN":
             return cells.RNN_RELU if self.nonlinearity == "relu" else cells.RNN_TANH
         if self.family == "LSTM":
-            return cells.LSTM_PROJECTED if self.proj_size else cells.LSTM
-        return cells.GRU if self.reset_after else cells.GRU_RESET_BEFORE
+            cell = cells.LSTM_PROJECTED if self.proj_size else cells.LSTM
+        else:
+            cell = cells.GRU if self.reset_after else cells.GRU_RESET_BEFORE
+        return cells.gated(cell, self.recurrent_activation or "sigmoid")
 
     @property
     def has_cell_state(self) -> bool:
@@ -154,6 +165,8 @@ class ModuleSpec:
     @property
     def torch_lacks(self) -> str:
         """What of this module torch cannot express, in words; empty if it can."""
+        if self.recurrent_activation not in (None, "sigmoid"):
+            return f"a module whose gates are {self.recurrent_activation}"
         if not self.reset_after:
             return "a GRU that resets before the matrix product"
         return "a module that runs in reverse alone" if self.reverse else ""

@@ -62,6 +62,7 @@ def _taken(result: Result, assumed: Collection[str]) -> tuple[Line, ...]:
         "nonlinearity": spec.nonlinearity,
         "batch_first": "batch first" if spec.batch_first else "time first",
         "direction": "reverse" if spec.reverse else "forward",
+        "recurrent_activation": f"gates {spec.recurrent_activation}",
     }
     words = [word for name, word in taken.items() if name in assumed and word]
     return (((f"not told by the file, and taken for: {', '.join(words)}",), ()),) if words else ()

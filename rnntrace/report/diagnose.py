@@ -76,7 +76,7 @@ def _conclusion(result: Result, diagnosis: Diagnosis) -> tuple[str, ...]:
     if result.passed:
         return (f"{result.verdict}  the outputs agree: there is nothing to explain",)
     if result.verdict is Verdict.UNDECIDED:
-        return (f"{result.verdict}  nothing could be judged: no mistake would show",)
+        return (f"{result.verdict}  {result.comparison.doubt or 'nothing could be judged'}: no mistake would show",)
     answers, tried = diagnosis.answers, f"{diagnosis.tried} tried"
     digits = (f"the values that were given have the digits of {diagnosis.coarse}",) if diagnosis.coarse else ()
     if not answers:

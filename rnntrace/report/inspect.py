@@ -1,6 +1,6 @@
 """The report of a file of weights: which recurrent modules it holds."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,8 +18,9 @@ ASSUMED = {
     "batch_first": ("time first from batch first", "time first"),
     "dropout": ("dropout", "none"),
     "direction": ("forward from go_backwards", "forward"),
+    "recurrent_activation": ("sigmoid from hard_sigmoid gates", ""),
 }
-"""By field of a spec: what a file may not tell, and what is assumed then."""
+"""By field of a spec: what a file may not tell, and what is assumed then; of gates that differs from file to file."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,8 @@ def inspect_report(inspection: Inspection, *, weights: bool = False) -> Report:
     if weights:
         tables += [_spread(prefix, module.spec, module.weights) for prefix, module in inspection.modules.items()]
     layouts = tuple(dict.fromkeys(module.layout for module in modules))
-    open_questions = [name for name in ASSUMED if any(name in module.assumed for module in modules)]
     return Report(
-        headline=(((inspection.file,), layouts), *_assumption(open_questions), *_not_judged(inspection.refused)),
+        headline=(((inspection.file,), layouts), *_assumption(inspection.modules.values()), *_not_judged(inspection.refused)),
         tables=tuple(tables),
         conclusion=(
             _counted(len(modules), "recurrent module"),
@@ -57,11 +57,15 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" + ("s" if number != 1 else "")
 
 
-def _assumption(open_questions: list[str]) -> tuple[Line, ...]:
+def _assumption(modules: Collection[Module]) -> tuple[Line, ...]:
     """What the file does not tell, and what is assumed."""
+    open_questions = [name for name in ASSUMED if any(name in module.assumed for module in modules)]
     if not open_questions:
         return ()
-    told, taken = zip(*(ASSUMED[name] for name in open_questions), strict=True)
+    told, taken = map(list, zip(*(ASSUMED[name] for name in open_questions), strict=True))
+    if "recurrent_activation" in open_questions:
+        found = {module.spec.recurrent_activation for module in modules if "recurrent_activation" in module.assumed}
+        taken[open_questions.index("recurrent_activation")] = " or ".join(sorted(filter(None, found)))
     return ((("the file does not tell " + _enumerated(told, "or") + ": assumed " + _enumerated(taken, "and"),), ()),)
 
 
@@ -73,14 +77,17 @@ def _enumerated(words: Sequence[str], last: str) -> str:
     return f" {last} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def _options(spec: ModuleSpec) -> str:
+def _options(module: Module) -> str:
     """What a module has that most have not, in words."""
+    spec = module.spec
     options = {
         "relu": spec.nonlinearity == "relu",
+        f"gates {spec.recurrent_activation}": spec.recurrent_activation not in (None, "sigmoid"),
         "no bias": not spec.bias,
         "reset before the product": not spec.reset_after,
         "reverse alone": spec.reverse,
         "batch first": spec.batch_first,
+        f"masked by {show(module.mask.source)}" if module.mask else "": module.mask is not None,
     }
     return ", ".join(option for option, there in options.items() if there)
 
@@ -95,7 +102,7 @@ def _modules(modules: Mapping[str, Module]) -> Table:
         "projection": [spec.proj_size for spec in specs],
         "parameters": [module.parameters for module in modules.values()],
     }
-    options = [_options(spec) or "-" for spec in specs]
+    options = [_options(module) or "-" for module in modules.values()]
     return Table(
         "recurrent modules",
         (
@@ -157,6 +164,7 @@ def _document(inspection: Inspection, weights: bool) -> dict[str, Any]:
             "parameters": module.parameters,
             "run": None if spec.torch_lacks else command_line(spec),
             "assumed": list(module.assumed),
+            "mask": module.mask.source if module.mask else None,
         }
         if weights:
             entry["statistics"] = _statistics(spec, module.weights)

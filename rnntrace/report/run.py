@@ -70,6 +70,8 @@ def describe(spec: ModuleSpec, seed: int | None = None) -> list[str]:
         module.append("bidirectional")
     if spec.nonlinearity == "relu":
         module.append("relu")
+    if spec.recurrent_activation not in (None, "sigmoid"):
+        module.append(f"gates {spec.recurrent_activation}")
     if not spec.bias:
         module.append("no bias")
     if spec.batch_first:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from rnntrace.engine.mistakes.mistake import Case, Change, Mistake
 from rnntrace.equations import cells
 from rnntrace.equations.cells import Cell, Step
-from rnntrace.equations.expression import Expr, Op, constant, input_term, recurrent_term, relu, sigmoid, tanh
+from rnntrace.equations.expression import Expr, Op, constant, hard_sigmoid, input_term, recurrent_term, relu, sigmoid, tanh
 from rnntrace.equations.notation import UNICODE, formula
 
 CLIPS = (1.0, 3.0, 5.0, 10.0)
@@ -20,12 +20,6 @@ def equation_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
         yield from _of_lstm(cell, kind)
     if cell.kind == "GRU":
         yield from _of_gru(cell, kind)
-
-
-def hard_sigmoid(argument: Expr, slope: float) -> Expr:
-    """min(max(slope · a + 1/2, 0), 1), from the operators that there are."""
-    line = constant(slope) * argument
-    return relu(line + constant(0.5)) - relu(line - constant(0.5))
 
 
 def clipped(argument: Expr, limit: float) -> Expr:

@@ -1,0 +1,176 @@
+"""One recurrent layer of Keras: what it is by its configuration, or by its arrays alone, and its weights.
+
+The layers: keras/src/layers/rnn/{lstm,gru,simple_rnn,bidirectional}.py, and in Keras 2 keras/layers/recurrent.py.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rnntrace.errors import WeightsError, show
+from rnntrace.files.keras_store import Parts
+from rnntrace.model.conventions import BY_NAME, KERAS
+from rnntrace.model.dtypes import Array
+from rnntrace.model.layouts import from_convention
+from rnntrace.model.module import Mask, Module
+from rnntrace.model.spec import FORWARD, REVERSE, ModuleSpec
+from rnntrace.model.weights import LayerWeights, Weights
+
+KINDS = {"SimpleRNN": "RNN", "LSTM": "LSTM", "GRU": "GRU"}
+GATES = {1: "RNN", 3: "GRU", 4: "LSTM"}
+SUPPORTED = {"activation": ("tanh",), "recurrent_activation": ("sigmoid", "hard_sigmoid")}
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Version:
+    """Which Keras wrote a file, as its attribute keras_version says: `2.2.4-tf`, or nothing. `older` is a way of writing.
+
+    TensorFlow's own Keras, `-tf`, had hard gates by default in TensorFlow 1 and smooth ones in 2, both as 2.2.4-tf.
+    """
+
+    text: str
+    older: bool
+
+    @property
+    def hard_sigmoid(self) -> str:
+        """The activation that it calls hard_sigmoid."""
+        is_third = self._numbers >= (3,) if self._numbers else not self.older
+        return "hard_sigmoid_keras3" if is_third else "hard_sigmoid"
+
+    @property
+    def gates(self) -> tuple[str, str]:
+        """The activation of gates that is the default, and what is open if that is not known."""
+        if not self.older or self._numbers >= (2, 3):
+            return "sigmoid", ""
+        if self._numbers and not self.text.endswith("-tf"):
+            return "hard_sigmoid", ""
+        which = f"Keras {show(self.text)[:20]}" if self.text else "a Keras that does not tell its version"
+        return "sigmoid", f"{which} may have sigmoid or hard_sigmoid gates by default, and the weights do not tell: pass --recurrent-activation"
+
+    @property
+    def _numbers(self) -> tuple[int, ...]:
+        found = re.match(r"(\d{1,4})\.(\d{1,4})", self.text)
+        return tuple(map(int, found.groups())) if found else ()
+
+
+def recurrent(kind: str, config: Config) -> tuple[str, Config, Config | None] | None:
+    """The kind, configuration and that of the backward layer, for a layer that is recurrent.
+
+    Raises WeightsError for what Bidirectional may do and is not supported.
+    """
+    if kind == "RNN" and isinstance(config.get("cell"), dict):
+        cell = config["cell"]
+        kind, config = str(cell["class_name"]).removesuffix("Cell"), {**config, **cell["config"]}
+    if kind != "Bidirectional":
+        return (kind, config, None) if kind in KINDS else None
+    inner = config["layer"]
+    found = recurrent(str(inner["class_name"]), inner["config"])
+    if found is None:
+        return None
+    if config.get("merge_mode") != "concat":
+        raise WeightsError(f"merge_mode {show(str(config.get('merge_mode')))} is not supported: expected concat")
+    kind, forward, _ = found
+    other = config.get("backward_layer") or inner
+    _, backward, _ = recurrent(str(other["class_name"]), other["config"]) or (None, {}, None)
+    for option in ("units", "use_bias", "reset_after", *SUPPORTED):
+        if forward.get(option) != backward.get(option):
+            raise WeightsError(f"its two directions have another {option}: expected them alike")
+    if forward.get("go_backwards"):
+        raise WeightsError("go_backwards inside Bidirectional is not supported")
+    return kind, forward, backward
+
+
+def declared(
+    kind: str, config: Config, backward: Config | None, parts: Sequence[Parts], version: Version, mask: Mask | None
+) -> Module:
+    """A layer as its configuration says. Raises WeightsError for what would change the result and is not supported."""
+    # Keras 1 called it so.
+    config = {"recurrent_activation": config.get("inner_activation", "sigmoid"), **config}
+    activation = config.get("activation", "tanh")
+    if not (kind == "SimpleRNN" and activation == "relu"):
+        for option, supported in SUPPORTED.items():
+            found = config.get(option, supported[0])
+            if found not in supported:
+                raise WeightsError(f"{option} {show(str(found))[:40]} is not supported: expected {' or '.join(supported)}")
+    reverse = bool(config.get("go_backwards", False))
+    gates = version.hard_sigmoid if config["recurrent_activation"] == "hard_sigmoid" else "sigmoid"
+    options = {
+        "bidirectional": backward is not None,
+        "reverse": reverse,
+        "batch_first": not config.get("time_major", False),
+        "nonlinearity": activation if kind == "SimpleRNN" else None,
+        "recurrent_activation": None if kind == "SimpleRNN" else gates,
+        # Before it had the option, Keras reset before the product.
+        "reset_after": kind != "GRU" or bool(config.get("reset_after", False)),
+    }
+    module = _built(KINDS[kind], parts, options, ())
+    zeros = bool(config.get("zero_output_for_mask", backward is not None))
+    return replace(
+        module,
+        output_reversed=reverse,
+        last_output=not config.get("return_sequences", False),
+        mask=mask and replace(mask, zeros=zeros),
+        hard_sigmoid=version.hard_sigmoid,
+    )
+
+
+def undeclared(parts: Sequence[Parts], version: Version) -> Module:
+    """A layer of which the weights alone are known: its kind by their shapes, all else as that Keras has it by default."""
+    W_hh = parts[0][1][0]
+    if W_hh.ndim != 2 or W_hh.shape[1] % W_hh.shape[0] or W_hh.shape[1] // W_hh.shape[0] not in GATES:
+        raise WeightsError(f"a recurrent_kernel of shape {W_hh.shape} belongs to no SimpleRNN, LSTM or GRU")
+    kind = GATES[W_hh.shape[1] // W_hh.shape[0]]
+    gates, question = version.gates if kind != "RNN" else (None, "")
+    # A GRU that resets after the product has two biases; without any, it is taken for what is the default.
+    after = kind != "GRU" or len(parts[0]) < 3 or parts[0][2][0].ndim == 2
+    options = {"bidirectional": len(parts) == 2, "batch_first": True, "reset_after": after, "recurrent_activation": gates}
+    assumed = ("nonlinearity" if kind == "RNN" else "recurrent_activation", *(("direction",) if len(parts) == 1 else ()))
+    module = _built(kind, parts, options, assumed)
+    return replace(module, last_output=True, hard_sigmoid=version.hard_sigmoid, open=question)
+
+
+def _built(
+    kind: str,
+    parts: Sequence[Parts],
+    options: Mapping[str, Any],
+    assumed: tuple[str, ...],
+) -> Module:
+    """A module from the arrays of its directions: kernel, recurrent_kernel and, where there is one, bias."""
+    shapes = [array.shape for array, _ in parts[0][:2]]
+    if any(len(shape) != 2 for shape in shapes):
+        raise WeightsError(f"kernel and recurrent_kernel should have two dimensions, and have shapes {shapes[0]}, {shapes[1]}")
+    formats = {found for direction in parts for _, found in direction}
+    spec = ModuleSpec(
+        kind=kind,
+        input_size=shapes[0][0],
+        hidden_size=shapes[1][0],
+        bias=len(parts[0]) == 3,
+        dtype=formats.pop() if len(formats) == 1 else "float32",
+        **options,
+    )
+    directions = (FORWARD, REVERSE) if spec.bidirectional else spec.directions
+    if len(parts) != len(directions):
+        raise WeightsError(f"weights of {len(directions)} directions were expected, and of {len(parts)} found")
+    columns = {(0, name): _column(spec, [array for array, _ in found]) for name, found in zip(directions, parts, strict=True)}
+    biases = 2 if _has_two_biases(spec) else 1
+    return Module(spec, Weights(columns), KERAS, assumed, biases=biases)
+
+
+def _column(spec: ModuleSpec, arrays: Sequence[Array]) -> LayerWeights:
+    width = len(spec.cell.gates) * spec.hidden_size
+    two = _has_two_biases(spec)
+    expected = [(spec.input_size, width), (spec.hidden_size, width), (2, width) if two else (width,)]
+    for name, array, shape in zip(("kernel", "recurrent_kernel", "bias"), arrays, expected, strict=False):
+        if name == "bias" and array.shape == (2 * width,):
+            raise WeightsError(f"bias of shape {array.shape} is that of CuDNN{spec.kind}, which is not read: expected {shape}")
+        if array.shape != shape:
+            raise WeightsError(f"{name} should have shape {shape}, and has shape {array.shape}")
+    biases = arrays[2] if two and spec.bias else arrays[2:]
+    return from_convention(BY_NAME[KERAS], spec.cell, arrays[0], arrays[1], *biases)
+
+
+def _has_two_biases(spec: ModuleSpec) -> bool:
+    return spec.family == "GRU" and spec.reset_after
