@@ -6,8 +6,8 @@
 The names below are loaded when they are first used, so that `import rnntrace` loads neither torch nor numpy.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
+"""As type checkers know it: typing itself takes longer to import than it takes to fall into an interrupt."""
 
 if TYPE_CHECKING:
     from rnntrace.api.diagnose import diagnose as diagnose
@@ -54,8 +54,10 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _HOMES:
+        from importlib import import_module
+
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'rnntrace' has no attribute {name!r}")
 

@@ -19,7 +19,10 @@ class ExitCode(IntEnum):
 
 
 class RnnTraceError(Exception):
-    """A request that cannot be carried out."""
+    """A request that cannot be carried out. However much its message quotes, it is one that can be read."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shortened(message))
 
 
 class SpecError(RnnTraceError, ValueError):
@@ -46,8 +49,21 @@ class FrameworkError(RnnTraceError, RuntimeError):
     """The framework refused to build or run the module."""
 
 
+class LimitError(RnnTraceError, RuntimeError):
+    """Work that went over the time or the memory that it may take."""
+
+
 class MissingExtraError(RnnTraceError, ImportError):
     """A file format or picture that needs an optional package which is not installed."""
+
+
+LONGEST = 1_000
+"""Letters of a message; a table shows a name of any length."""
+
+
+def shortened(text: str) -> str:
+    """A message without what is too much of it, which what it quotes has put in its middle."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[3 - LONGEST // 2 :]}"
 
 
 def show(text: str) -> str:

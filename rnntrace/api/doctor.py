@@ -5,13 +5,14 @@ from importlib.metadata import PackageNotFoundError, version
 
 from rnntrace import __version__
 from rnntrace.files import EXTRAS
+from rnntrace.model import allowance
 from rnntrace.report.doctor import Checkup, Extra
 
 NEEDED = ("numpy", "torch", "rich", "typer")
 
 
 def check_up() -> Checkup:
-    """Versions, the processor as torch sees it, the path that nn.LSTM takes here, and the optional packages."""
+    """Versions, the processor as torch sees it, the path that nn.LSTM takes here, the limits, and the optional packages."""
     from rnntrace.frameworks import torch_observe as framework
 
     versions = {"rnntrace": __version__, "python": platform.python_version()}
@@ -20,7 +21,7 @@ def check_up() -> Checkup:
         Extra(name, _version(package), gives, f"pip install -c constraints.txt 'rnntrace[{name}]'")
         for name, (package, gives) in EXTRAS.items()
     )
-    return Checkup(versions, framework.facts(), tuple(extras))
+    return Checkup(versions, framework.facts() | allowance.facts(), tuple(extras))
 
 
 def _version(name: str) -> str | None:

@@ -1,9 +1,12 @@
 """The typer application, and the one place where errors become a line and an exit code."""
 
 import gc
+import os
+import re
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -11,20 +14,20 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from rnntrace import __version__
-from rnntrace.cli.command import Command
+from rnntrace.cli.command import IN_CHILD, Command
 from rnntrace.cli.compare import compare
 from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.doctor import doctor
 from rnntrace.cli.explain import explain
 from rnntrace.cli.inspect import inspect
 from rnntrace.cli.layouts import layouts
+from rnntrace.cli.limited import Ended, own_exit_code
 from rnntrace.cli.mistakes import mistakes
 from rnntrace.cli.plot import plot
-from rnntrace.cli.progress import sign_of_life
 from rnntrace.cli.run import run
 from rnntrace.cli.show import show
-from rnntrace.errors import ExitCode, RnnTraceError
-from rnntrace.errors import show as printable
+from rnntrace.cli.stderr import give_up, say
+from rnntrace.errors import ExitCode, RnnTraceError, shortened
 
 app = typer.Typer(
     name="rnntrace",
@@ -54,44 +57,80 @@ def options(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and end the process with its exit code."""
+    """Run the command line and end the process with its exit code: nothing but a verdict ends it with 1."""
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _stop)
+    for name in ("COLUMNS", "LINES"):
+        # What is no number of columns is an error inside rich and typer.
+        if not re.fullmatch("[0-9]{1,6}", os.environ.get(name, "")):
+            os.environ.pop(name, None)
     try:
-        code = exit_code(arguments)
+        code = exit_code(arguments, in_child=True)
+    except Ended as ended:
+        code = int(ended.code or ExitCode.AGREES)
+    except SystemExit:
+        # Of rich, when nobody reads the help to its end.
+        code = ExitCode.AGREES
     except Exception:
         # A mistake of ours, not of the request: no verdict, and a code that no verdict has.
-        traceback.print_exc()
+        with suppress(OSError):
+            traceback.print_exc()
         code = ExitCode.BROKEN
+    code = _flushed(code)
     # The system takes back all that is left. Looking through torch's modules for garbage first takes a tenth of a run.
     gc.freeze()
-    sys.exit(code)
+    sys.exit(own_exit_code(code))
 
 
 def _stop(number: int, frame: object) -> None:
     """End as an exception does, so that no file in the making is left behind."""
-    sys.exit(128 + number)
+    raise Ended(128 + number)
 
 
-def exit_code(arguments: list[str] | None = None) -> int:
-    """Run the command line; everything that a user can get wrong becomes one line on stderr."""
+def _flushed(code: int) -> int:
+    """The exit code once everything is written; Python would write it while it ends, and make an error of that 120."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except (OSError, ValueError) as error:
+            give_up(stream)
+            if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+                code = _refuse(f"cannot write to stdout: {getattr(error, 'strerror', None) or error}")
+    return code
+
+
+def exit_code(arguments: list[str] | None = None, *, in_child: bool = False) -> int:
+    """Run the command line; everything that a user can get wrong becomes one line on stderr.
+
+    A command that is carried out `in_child` goes on in a process of its own, and this one raises Ended.
+    """
     try:
-        with sign_of_life():
-            code = int(_command()(args=arguments, standalone_mode=False) or ExitCode.AGREES)
+        code = int(
+            _command()(args=arguments, standalone_mode=False, obj={IN_CHILD: True} if in_child else {}) or ExitCode.AGREES
+        )
     except RnnTraceError as error:
         return _refuse(str(error))
     except TyperException as error:
         # Without arguments the help has been printed, and there is nothing to add.
         message = error.format_message().replace("Value error, ", "").rstrip(".")
         command = getattr(getattr(error, "ctx", None), "command_path", "rnntrace")
-        return _refuse(f"{message}{_found(error)}. See {command} --help.") if message else ExitCode.REFUSED
+        return _refuse(f"{shortened(message)}{_found(error)}. See {command} --help.") if message else ExitCode.REFUSED
+    except ImportError as error:
+        if (error.name or "").startswith("rnntrace"):
+            raise
+        return _refuse(f"{error.name or 'a package'} cannot be imported: {str(error).strip().rpartition(chr(10))[2]}")
+    except OSError as error:
+        # Of files of ours a FileError tells. This is of stdout, or of a system that has no more of something.
+        return _refuse(f"the system refuses: {error}")
+    except MemoryError:
+        return _refuse("there is not enough memory")
     except (KeyboardInterrupt, typer.Abort):
         code = ExitCode.INTERRUPTED
     # Typer makes an interrupt this code and says nothing.
     if code == ExitCode.INTERRUPTED:
-        print("rnntrace: interrupted", file=sys.stderr)
+        say("interrupted")
     return code
 
 
@@ -112,6 +151,5 @@ def _found(error: TyperException) -> str:
 
 
 def _refuse(message: str) -> int:
-    """One line, fit to print whatever it quotes."""
-    print(f"rnntrace: error: {printable(' '.join(message.split()))}", file=sys.stderr)
+    say(f"error: {message}")
     return ExitCode.REFUSED

@@ -1,4 +1,4 @@
-"""A command of typer's that does not load pydantic for lines that need no conversion.
+"""A command of typer's that keeps to its limits, and does not load pydantic for lines that need no conversion.
 
 typer has pydantic convert every value, defaults too, and pydantic takes longer to load than typer itself.
 """
@@ -12,6 +12,11 @@ from typing import Any, get_args, get_type_hints
 
 from typer.core import TyperCommand
 
+from rnntrace.cli.limited import Limits, go_on_in_child, limits, out_of_memory
+from rnntrace.cli.progress import sign_of_life
+
+IN_CHILD = "in child"
+"""In the context of a line that a process was started for, and that goes on in a child of it."""
 _WHOLE = re.compile(r"-?[0-9]+")
 
 
@@ -33,6 +38,21 @@ class Command(TyperCommand):
             return super().parse_args(ctx, args)
         ctx.params |= {param.name: param.get_default(ctx) for param in self.params} | plain
         return []
+
+    def invoke(self, ctx: Any) -> Any:
+        """Carry out the command; in a process of its own and within its limits, where the line is that of a process."""
+        kept_to = Limits()
+        if IN_CHILD in (ctx.obj or ()):
+            words = [value for value in ctx.params.values() if isinstance(value, str | Path)]
+            if "timeout" in ctx.params:
+                kept_to = limits(ctx.params["timeout"], ctx.params["max_memory"], words)
+            go_on_in_child(kept_to, [word for word in words if isinstance(word, Path)])
+        try:
+            with sign_of_life():
+                return super().invoke(ctx)
+        except (MemoryError, SystemError):
+            # Of a library that wanted memory and did not see that it got none, Python says SystemError.
+            raise out_of_memory(kept_to) from None
 
 
 def _plain(hint: Any, value: Any) -> Any:

@@ -87,6 +87,8 @@ def compare(
     plot: options.Plot = None,
     quiet: options.Quiet = False,
     color: options.Color = When.AUTO,
+    timeout: options.Timeout = None,
+    max_memory: options.MaxMemory = None,
 ) -> int:
     """Replay saved weights beside torch, or judge them by given outputs; or find where two files differ.
 

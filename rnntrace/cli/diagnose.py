@@ -62,6 +62,8 @@ def diagnose(
     output: options.OutputFile = None,
     quiet: options.Quiet = False,
     color: options.Color = When.AUTO,
+    timeout: options.Timeout = None,
+    max_memory: options.MaxMemory = None,
 ) -> int:
     """Find the mistake that explains outputs which do not agree: a gate order, a transposed matrix, a lost bias.
 

@@ -96,6 +96,8 @@ def explain(
     format: options.FormatOption = Format.TABLE,
     output: options.OutputFile = None,
     color: options.Color = When.AUTO,
+    timeout: options.Timeout = None,
+    max_memory: options.MaxMemory = None,
 ) -> int:
     """Show the equations of a module, and which part of which array is whose; with --at, the same with numbers put in."""
     values = locals()

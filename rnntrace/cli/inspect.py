@@ -27,6 +27,8 @@ def inspect(
     format: options.FormatOption = Format.TABLE,
     output: options.OutputFile = None,
     color: options.Color = When.AUTO,
+    timeout: options.Timeout = None,
+    max_memory: options.MaxMemory = None,
 ) -> int:
     """List the recurrent modules in a file of weights: kind, sizes and options, told without running anything."""
     from rnntrace.api.load import inspect as inspect_file

@@ -18,7 +18,7 @@ from rnntrace.cli.choices import (
     When,
 )
 
-MODULE, SIGNALS, JUDGING, VIEW, OUTPUT = "Module", "Input", "Judging", "View", "Output"
+MODULE, SIGNALS, JUDGING, VIEW, OUTPUT, LIMITS = "Module", "Input", "Judging", "View", "Output", "Limits"
 
 
 GoBackwards = Annotated[
@@ -276,3 +276,24 @@ Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print the verdict alone; json, jsonl and csv stay whole.", rich_help_panel=OUTPUT)
 ]
 Color = Annotated[When, typer.Option("--color", help="When to colour.", rich_help_panel=OUTPUT)]
+
+Timeout = Annotated[
+    str | None,
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        help="How long it may take, libraries that read the files included; 0 for no limit. Also RNNTRACE_TIMEOUT.",
+        show_default="60, and 60 more per GiB of the files",
+        rich_help_panel=LIMITS,
+    ),
+]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        help="How much memory it may take: 512M, 2GiB; 0 for no limit. Also RNNTRACE_MAX_MEMORY.",
+        show_default="4GiB",
+        rich_help_panel=LIMITS,
+    ),
+]

@@ -3,12 +3,14 @@
 import errno
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rnntrace.cli.progress import clear, tell
+from rnntrace.cli.stderr import give_up, say
 from rnntrace.errors import FileError, UsageError, show
 from rnntrace.files import check_no_arrays
 from rnntrace.files.atomic import replace_files
@@ -66,7 +68,7 @@ def emit(
     if output is None and sys.stdout is not None:
         _write(text)
     if report.hint and not look.quiet and look.format in FOR_SCREENS:
-        print(f"rnntrace: {show(report.hint)}", file=sys.stderr)
+        say(report.hint)
 
 
 def check_targets(output: Path | None, others: Sequence[Path | None], read: Sequence[str | None] = ()) -> None:
@@ -103,7 +105,7 @@ def _check_place(path: Path) -> None:
 
 def warn(warning: str) -> None:
     """Say something of a run that is no result."""
-    print(f"rnntrace: warning: {show(warning)}", file=sys.stderr)
+    say(f"warning: {warning}")
 
 
 def _are_one(path: Path, source: str) -> bool:
@@ -124,17 +126,16 @@ def _write(text: Iterable[str]) -> None:
             sys.stdout.write(_encodable(piece))
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout)
         raise FileError(f"cannot write to stdout: {error.strerror}") from None
 
 
 def _width(to_terminal: bool) -> int | None:
     """Columns of the terminal; COLUMNS goes first, and off a terminal there is no limit without it."""
     columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns) > 0:
+    if re.fullmatch("0*[1-9][0-9]{0,5}", columns):
         return int(columns)
     return os.get_terminal_size(sys.stdout.fileno()).columns or 80 if to_terminal else None
 

@@ -53,6 +53,8 @@ def plot(
     ] = None,
     quiet: options.Quiet = False,
     color: options.Color = When.AUTO,
+    timeout: options.Timeout = None,
+    max_memory: options.MaxMemory = None,
 ) -> int:
     """Draw the gates and states of a saved trace, without torch. The exit code is that of its verdict."""
     from dataclasses import replace

@@ -23,6 +23,8 @@ def show(
     output: options.OutputFile = None,
     quiet: options.Quiet = False,
     color: options.Color = When.AUTO,
+    timeout: options.Timeout = None,
+    max_memory: options.MaxMemory = None,
 ) -> int:
     """Show a saved trace again, in any format and any view, without torch. The exit code is that of its verdict."""
     from rnntrace.api.saved import open_trace

@@ -9,6 +9,9 @@ from typing import BinaryIO
 from rnntrace.errors import FileError, show
 from rnntrace.files.writing import Content
 
+STAGED = f".{os.urandom(8).hex()}-{{}}.tmp"
+"""The names of files that are not in place yet. Who may have to clear them away for this process gives it one."""
+
 
 def replace_files(contents: Iterable[tuple[Path, Content]]) -> None:
     """Write each content beside its target, and when all are written put them in place. Raises FileError.
@@ -23,7 +26,7 @@ def replace_files(contents: Iterable[tuple[Path, Content]]) -> None:
                 with path.open("wb") as file:
                     _write(file, content)
                 continue
-            temporary = path.resolve().with_name(f".{os.urandom(8).hex()}.tmp")
+            temporary = path.resolve().with_name(STAGED.format(len(staged)))
             with temporary.open("xb") as file:
                 staged.append((temporary, path))
                 _write(file, content)

@@ -11,10 +11,7 @@ from rnntrace.errors import FileError, show
 from rnntrace.files.sniff import UNKNOWN
 from rnntrace.files.tensors import Tensors, reading
 from rnntrace.model.dtypes import Array
-from rnntrace.model.limits import MAX_BYTES
-
-MAX_TEXT = MAX_BYTES // 64
-"""Largest file of text: as lists it takes a hundred times as much memory, and seconds."""
+from rnntrace.model.limits import MAX_TEXT
 
 
 def read(path: Path, kind: str) -> Tensors:

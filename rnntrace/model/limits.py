@@ -4,23 +4,28 @@ Each has an environment variable of its name, RNNTRACE_MAX_BYTES and so on, that
 """
 
 import os
+import re
 
 from rnntrace.errors import UsageError
 
 PREFIX = "RNNTRACE_"
+_NUMBER = re.compile("[0-9]{1,18}")
+"""Python refuses to read a number of thousands of digits."""
 
 
 def _limit(name: str, default: int) -> int:
     text = os.environ.get(PREFIX + name, "")
     if not text:
         return default
-    if not text.isdecimal() or int(text) < 1:
+    if not _NUMBER.fullmatch(text) or int(text) < 1:
         raise UsageError(f"{PREFIX}{name} should be a whole number above 0, not {text!r}")
     return int(text)
 
 
 MAX_BYTES = _limit("MAX_BYTES", 2**30)
 """Largest file that is opened, and largest sum of what is unpacked from it: 1 GiB."""
+MAX_TEXT = MAX_BYTES // 64
+"""Largest text, a file of its own or inside one: as lists it takes a hundred times as much memory, and seconds."""
 MAX_MEMBERS = _limit("MAX_MEMBERS", 10_000)
 """Most members of a zip archive, tensors of a file and nodes of a graph."""
 MAX_LAYERS = _limit("MAX_LAYERS", 1_000)
