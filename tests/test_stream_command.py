@@ -197,16 +197,6 @@ def test_a_link_is_followed(
     assert Path("there/t.npz").is_file()
 
 
-def test_traces_that_keep_more_and_less(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What both keep is compared, and what one of them lacks is said."""
-    for keep in ("states", "gates"):
-        ask(capsys, "run", "lstm", "--seed", "1", "--keep", keep, "--save", f"{keep}.npz")
-    for first, second in (("states", "gates"), ("gates", "states")):
-        answer = ask(capsys, "compare", f"{first}.npz", f"{second}.npz", "--quiet")
-        assert answer.code == 0
-        assert answer.err == "rnntrace: warning: states.npz keeps c, h alone: nothing else is compared\n"
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGTERM"), reason="this system has no signals")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_ended_from_outside(name: str, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """`compare`: which of its forms a request means."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +36,7 @@ def compare(
     sources: ReadSources | None = None,
     judging: Judging | None = None,
     expected: str | None = None,
+    require: Sequence[str] = (),
     framework: str | None = None,
     distribution: str = "normal",
     seed: int | None = None,
@@ -43,8 +44,9 @@ def compare(
 ) -> Compared:
     """Compare saved weights with torch or with `expected` outputs, or two files: saved traces, or weights on the same input.
 
-    With `expected` torch is left out, unless `framework` asks for it too: then there are two results, and both must agree.
-    Without `sources` the signals are drawn. Raises RnnTraceError for files that cannot be read or compared.
+    `require` names what `expected` has to hold. With it torch is left out, unless `framework` asks for it too: then there are
+    two results, and both must agree. Without `sources` the signals are drawn. Raises RnnTraceError for files that cannot be
+    read or compared.
     """
     told, judging = told or Told(), judging or Judging()
     if other is not None and (expected is not None or framework is not None):
@@ -53,6 +55,8 @@ def compare(
     if other is not None and (judging.mistakes or judging.blind):
         option = "--mistake" if judging.mistakes else "--blind"
         raise UsageError(f"{option} asks about one file of weights: leave it or the second file out")
+    if require and expected is None:
+        raise UsageError("--require says what --expected has to hold: give that too, or leave --require out")
     if framework not in (None, "torch"):
         raise UsageError(f"unknown framework {framework!r}: torch is the one there is")
     without_torch = other is not None or (expected is not None and framework is None)
@@ -69,7 +73,7 @@ def compare(
         names = label(file), label(other)
         results = compare_weights(modules, second[0], signals, judging, names, distribution=distribution, seed=seed)
     elif expected is not None:
-        results = compare_with_expected(modules, signals, judging, expected, told.ignored)
+        results = compare_with_expected(modules, signals, judging, expected, told.ignored, require)
         if framework is not None:
             beside = compare_with_torch(modules, signals, judging, device=device)
             told.ignored.check()

@@ -1,21 +1,24 @@
 """`compare` with one file: saved weights beside torch, and saved weights against given outputs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from rnntrace.api.expected import known_states, read_expected
+from rnntrace.api.expected import Expected, read_expected
 from rnntrace.api.judging import Judging, judged
 from rnntrace.api.load import check_judged, read_modules
 from rnntrace.api.masks import masked, undecided, without_repeats
 from rnntrace.api.run import build_and_trace
 from rnntrace.api.sources import Sources
 from rnntrace.api.trace import as_seen_by
+from rnntrace.engine.compare import Verdict
+from rnntrace.engine.tolerance import MOST_DIGITS
 from rnntrace.errors import UsageError, show
 from rnntrace.files import label
 from rnntrace.files.ignored import Ignored
-from rnntrace.frameworks import Observation
 from rnntrace.model.conventions import TORCH
 from rnntrace.model.dtypes import Array
 from rnntrace.model.module import Contents, Module
@@ -156,12 +159,17 @@ def compare_with_torch(
 
 
 def compare_with_expected(
-    modules: Modules, sources: Sources, judging: Judging, expected: str, ignored: Ignored | None = None
+    modules: Modules,
+    sources: Sources,
+    judging: Judging,
+    expected: str,
+    ignored: Ignored | None = None,
+    require: Sequence[str] = (),
 ) -> dict[str, Result]:
-    """Replay the one module with numpy alone and judge it by outputs in a file or typed JSON: see `read_expected`.
+    """Replay the one module with numpy alone and judge it by what a file or typed JSON holds: see `read_expected`.
 
-    What the file does not hold is not judged. With one layer the output is also the hidden state before each step, so
-    single steps are judged; with more, the trajectory is. Raises UsageError, FileError and SignalError.
+    What the file does not hold is not judged. Where every layer's h is known, as that of one layer is from the output, single
+    steps are judged; else the trajectory is. Raises UsageError, FileError and SignalError.
     """
     if len(modules) != 1:
         raise UsageError(f"--expected is for one module, and there are {len(modules)}: choose with --module")
@@ -171,23 +179,53 @@ def compare_with_expected(
     spec = module.spec
     behind = masked(module, as_seen_by(spec, assemble(spec, sources.request, _no_draw)))
     inputs, doubt = behind.inputs, module.open or behind.doubt
-    outputs, notes = read_expected(module, inputs, expected, ignored)
-    notes += [behind.remark] if behind.remark else []
-    if "output" in outputs:
-        outputs["output"] = without_repeats(spec, module.mask, inputs, outputs["output"])
+    given = read_expected(module, inputs, expected, ignored, require)
+    if "output" in given.values:
+        output = without_repeats(spec, module.mask, inputs, given.values["output"])
+        given = replace(given, values={**given.values, "output": output})
     weights = module.weights.astype(spec.precision.replay)
 
-    def against(outputs: Mapping[str, Array], inputs: Inputs) -> Result:
-        observation = Observation("expected", "", "", 0, label(expected), outputs, known_states(spec, outputs))
-        origin = sources.described("given")
-        return judged(spec, weights, inputs, observation, judging, origin=origin, warnings=[*sources.warnings, *notes])
+    def against(given: Expected, inputs: Inputs, judging: Judging = judging) -> Result:
+        return judged(
+            spec,
+            weights,
+            inputs,
+            given.observation(spec, expected),
+            judging,
+            origin=sources.described("given"),
+            warnings=[*sources.warnings, *given.notes, *([behind.remark] if behind.remark else [])],
+            typed=sources.typed(spec, inputs, module.half_units) if given.half_units else None,
+        )
 
-    result = undecided(against(outputs, inputs), doubt)
-    if not doubt and not result.passed and "output" in outputs:
-        readings = _other_readings(spec, inputs, outputs["output"])
-        hints = [hint for hint, output, signals in readings if against({"output": output}, signals).passed]
+    result = undecided(against(given, inputs), doubt)
+    if given.last_output is not None and result.passed:
+        # The output of the last step is h_n once more: both must agree.
+        last = against(replace(given, values={"h_n": given.last_output}, half_units={}), inputs)
+        result = result if last.passed else last
+    if result.verdict is Verdict.FAIL and not given.half_units:
+        result = replace(
+            result, agrees_to=_decimals(result, lambda rounded: against(given, inputs, replace(judging, **rounded)))
+        )
+    if not doubt and not result.passed and "output" in given.values:
+        readings = _other_readings(spec, inputs, given.values["output"])
+        hints = [
+            hint
+            for hint, output, signals in readings
+            if against(replace(given, values={"output": output}, half_units={}), signals).passed
+        ]
         result = replace(result, warnings=(*result.warnings, *hints))
-    return {prefix: result}
+    return {prefix: replace(result, handed_in=given.names, unused=(*sources.unused, *given.unused))}
+
+
+def _decimals(result: Result, judged: Callable[[dict[str, Any]], Result]) -> int | None:
+    """To how many decimals, two or more, all values agree that fail; `judged` tries a tolerance."""
+    worst = max(difference.max_abs for difference in result.comparison.differences)
+    certain = math.floor(-math.log10(2 * worst)) if 0 < worst < math.inf else 0
+    # Rounding may have moved a value a little beyond half a unit.
+    for n in (certain + 1, certain):
+        if 2 <= n <= MOST_DIGITS and judged({"tolerance": f"decimals:{n}", "rtol": None, "atol": None, "lam": None}).passed:
+            return n
+    return None
 
 
 def _other_readings(spec: ModuleSpec, inputs: Inputs, output: Array) -> Iterator[tuple[str, Array, Inputs]]:

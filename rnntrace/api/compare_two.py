@@ -1,25 +1,24 @@
 """`compare` with two files: two saved traces, or two files of weights on the same input."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from rnntrace.api.compare_one import Modules
-from rnntrace.api.judging import Judging, judged
+from rnntrace.api.judging import Judging, judged, not_finite
 from rnntrace.api.run import checked_seed
 from rnntrace.api.saved import open_trace
 from rnntrace.api.sources import Sources
 from rnntrace.api.trace import as_seen_by
-from rnntrace.engine.compare import judge
-from rnntrace.engine.quantities import pair_outputs, pair_up
+from rnntrace.engine.compare import Comparison, judge
+from rnntrace.engine.quantities import Place, Quantity, pair_outputs, pair_up
 from rnntrace.engine.replay import replay
-from rnntrace.engine.tolerance import make_tolerance
+from rnntrace.engine.trace import Trace
 from rnntrace.errors import UsageError, show
 from rnntrace.files import label, metadata_of
 from rnntrace.frameworks import Observation
-from rnntrace.model.dtypes import DTYPES, Array
-from rnntrace.model.module import Module
+from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Draw, Inputs, assemble
 from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
@@ -28,6 +27,8 @@ from rnntrace.report.result import Result
 
 OTHER = "other"
 """What the second file's values are called."""
+ACTIVATIONS = {"nonlinearity": "activation", "recurrent_activation": "activation of gates"}
+"""Fields of a spec, in words, of which a file of weights may say nothing."""
 
 
 def is_trace(source: str) -> bool:
@@ -38,31 +39,47 @@ def is_trace(source: str) -> bool:
 def compare_traces(first: str, second: str, judging: Judging) -> dict[str, Result]:
     """Two saved traces of the same shape: where the first differs from the second, and which signals and weights do.
 
+    The first says what is judged, and how: where the second has another activation, other lengths or other symbols, that is a
+    FAIL whatever the values.
     Raises UsageError and FileError.
     """
     mine, theirs = open_trace(first), open_trace(second)
     if _form(mine) != _form(theirs):
         raise UsageError(f"{label(first)} is a trace of {_shape(mine)}, and {label(second)} one of {_shape(theirs)}")
-    dtype = _coarser(mine.spec, theirs.spec)
-    trace, other = mine.trace, theirs.trace
-    quantities = [*pair_up(trace, trace, other.columns), *pair_outputs(trace, trace, other.outputs)]
-    tolerance = make_tolerance(judging.tolerance, dtype, judging.rtol, judging.atol, judging.lam)
+    spec, trace, other, names = mine.spec, mine.trace, theirs.trace, (label(first), label(second))
+    unsound = [sentence for result in (mine, theirs) for sentence in not_finite(result.inputs, result.weights)]
+
+    def compared(quantities: Sequence[Quantity]) -> Comparison:
+        return judge(quantities, judging.tolerance_for(spec), spec.precision, sound=not unsound)
+
+    terms = replace(trace, columns=trace.terms)
+    terms_apart = compared(pair_up(terms, terms, other.terms)).first_failure
     return {
         "": replace(
             mine,
             replayed_outputs=trace.outputs,
-            observation=Observation(OTHER, "", "", 0, label(second), other.outputs, {}, other.columns),
-            comparison=judge(quantities, tolerance, DTYPES[dtype]),
+            observation=Observation(OTHER, "", "", 0, names[1], other.outputs, {}, other.columns),
+            comparison=compared([*pair_up(trace, trace, other.columns), *pair_outputs(trace, trace, other.outputs)]),
             mistakes=(),
             single_steps=False,
-            warnings=(
-                *mine.warnings,
-                *_kept_alone(label(first), mine, theirs),
-                *_kept_alone(label(second), theirs, mine),
-                *_made_on_purpose(label(first), mine),
-                *_made_on_purpose(label(second), theirs),
-                *_inputs_apart(mine.inputs, theirs.inputs),
-                *_weights_apart(mine.weights, theirs.weights, mine.spec.cell.gates),
+            contradictions=(
+                *_other_module(names, spec, theirs.spec),
+                *_other_lengths(names, mine.inputs, theirs.inputs),
+                *_other_symbols(names, trace, other),
+                *([_terms_apart(terms_apart)] if terms_apart else ()),
+            ),
+            warnings=tuple(
+                dict.fromkeys(
+                    (
+                        *mine.warnings,
+                        *unsound,
+                        *_made_on_purpose(names[0], mine),
+                        *_made_on_purpose(names[1], theirs),
+                        *_other_format(names, spec, theirs.spec),
+                        *_inputs_apart(mine.inputs, theirs.inputs),
+                        *_weights_apart(mine.weights, theirs.weights, spec.cell.gates),
+                    )
+                )
             ),
         )
     }
@@ -92,17 +109,17 @@ def compare_weights(
     results: dict[str, Result] = {}
     seed = checked_seed(seed)
     for mine, theirs in pairs:
-        spec, other = _agreed(first[mine], second[theirs])
-        if replace(other, batch_first=spec.batch_first, dtype=spec.dtype) != spec:
+        spec, other = first[mine].spec, second[theirs].spec
+        if _shape_alone(other, spec) != spec:
             raise UsageError(
                 f"{names[0]} holds {_described(spec)}, and {names[1]} {_described(other)}: they are different modules"
             )
-        spec = replace(spec, dtype=_coarser(spec, other))
         inputs = _inputs(spec, sources, distribution, seed)
         weights, changed = (module.weights.astype(spec.precision.replay) for module in (first[mine], second[theirs]))
         trace = replay(spec, changed, inputs)
         observation = Observation(OTHER, "", "", 0, names[1], trace.outputs, {}, trace.columns)
-        results[mine] = judged(
+        remarks = [*_other_format(names, spec, other), *_weights_apart(weights, changed, spec.cell.gates)]
+        result = judged(
             spec,
             weights,
             inputs,
@@ -110,20 +127,65 @@ def compare_weights(
             judging,
             seed=seed if sources.request.draws else None,
             origin=sources.described(distribution),
-            warnings=[*sources.warnings, *_weights_apart(weights, changed, spec.cell.gates)],
+            warnings=[*sources.warnings, *remarks],
         )
+        untold = first[mine].assumed, second[theirs].assumed
+        unsound = [] if not_finite(inputs, weights) else not_finite(inputs, changed)
+        contradictions = *_other_module(names, spec, other, *untold), *(f"{found} in {names[1]}" for found in unsound)
+        results[mine] = replace(result, contradictions=contradictions, unused=sources.unused)
     return results
 
 
-def _agreed(first: Module, second: Module) -> tuple[ModuleSpec, ModuleSpec]:
-    """Both specs; what one file does not tell is taken from the other."""
-    mine, theirs = first.spec, second.spec
-    for name in ("nonlinearity", "recurrent_activation") if mine.kind == theirs.kind else ():
-        if name in first.assumed:
-            mine = replace(mine, **{name: getattr(theirs, name)})
-        elif name in second.assumed:
-            theirs = replace(theirs, **{name: getattr(mine, name)})
-    return mine, theirs
+def _shape_alone(other: ModuleSpec, spec: ModuleSpec) -> ModuleSpec:
+    """The other module with everything that its file may say differently and still be compared."""
+    taken = {name: getattr(spec, name) for name in ("batch_first", "dropout", "dtype")}
+    if other.family == spec.family:
+        taken |= {name: getattr(spec, name) for name in (*ACTIVATIONS, "reset_after")}
+    return replace(other, **taken)
+
+
+def _other_module(
+    names: tuple[str, str],
+    mine: ModuleSpec,
+    theirs: ModuleSpec,
+    untold: Collection[str] = (),
+    not_told: Collection[str] = (),
+) -> Iterator[str]:
+    """What the second file says of its module that is not so in the first; some of it the files do not tell."""
+    for field, what in ACTIVATIONS.items():
+        own, other = getattr(mine, field), getattr(theirs, field)
+        if own != other and field not in not_told:
+            assumed = ", as no flag says otherwise" if field in untold else ""
+            yield f"the {what} is {own} in {names[0]}{assumed}, and {other} in {names[1]}"
+    if mine.reset_after != theirs.reset_after:
+        places = ("after" if spec.reset_after else "before" for spec in (mine, theirs))
+        yield "the reset gate acts " + ", and ".join(
+            f"{where} the product in {name}" for where, name in zip(places, names, strict=True)
+        )
+
+
+def _other_lengths(names: tuple[str, str], mine: Inputs, theirs: Inputs) -> Iterator[str]:
+    """A sentence if the sequences are not equally long."""
+    lengths = [inputs.lengths or (inputs.steps,) * inputs.batch for inputs in (mine, theirs)]
+    if lengths[0] != lengths[1]:
+        yield f"the lengths of the sequences differ: see `rnntrace show` of {names[0]} and of {names[1]}"
+
+
+def _other_symbols(names: tuple[str, str], mine: Trace, theirs: Trace) -> Iterator[str]:
+    """A sentence if one trace keeps gates, states or terms that the other does not."""
+    kept = [list(dict.fromkeys(symbol for *_, symbol in (*trace.columns, *trace.terms))) for trace in (mine, theirs)]
+    if {*kept[0]} != {*kept[1]}:
+        yield f"{names[0]} keeps {', '.join(kept[0])}, and {names[1]} keeps {', '.join(kept[1])}"
+
+
+def _other_format(names: tuple[str, str], mine: ModuleSpec, theirs: ModuleSpec) -> Iterator[str]:
+    """A remark if the second file has another number format."""
+    if mine.dtype != theirs.dtype:
+        yield f"{names[1]} is {theirs.dtype}, and is judged as {mine.dtype}, which {names[0]} is"
+
+
+def _terms_apart(place: Place) -> str:
+    return f"the terms differ, first {place.symbol}, layer {place.layer}, {place.direction}, t={place.t}, unit {place.unit}"
 
 
 def _described(spec: ModuleSpec) -> str:
@@ -154,8 +216,6 @@ def _inputs_apart(mine: Inputs, theirs: Inputs) -> Iterator[str]:
     """A sentence for each signal that is not the same."""
     for name in ("x", "h0", "c0"):
         yield from _apart(name, getattr(mine, name), getattr(theirs, name))
-    if mine.lengths != theirs.lengths:
-        yield "the lengths of the sequences differ"
 
 
 def _apart(name: str, mine: Array | None, theirs: Array | None) -> Iterator[str]:
@@ -185,22 +245,10 @@ def _form(result: Result) -> tuple[object, ...]:
     return result.spec.cell.symbols, states
 
 
-def _kept_alone(name: str, result: Result, other: Result) -> Iterator[str]:
-    """A sentence if the other trace keeps gates that this one does not."""
-    kept = dict.fromkeys(symbol for *_, symbol in result.trace.columns)
-    if not {symbol for *_, symbol in other.trace.columns} <= kept.keys():
-        yield f"{name} keeps {', '.join(kept)} alone: nothing else is compared"
-
-
 def _made_on_purpose(name: str, result: Result) -> Iterator[str]:
     """A sentence for each mistake that a trace was made with."""
     for mistake in result.mistakes:
         yield f"{name} was replayed with a mistake on purpose: {mistake.id}"
-
-
-def _coarser(first: ModuleSpec, second: ModuleSpec) -> str:
-    """The dtype with fewer digits."""
-    return max((first, second), key=lambda spec: spec.precision.eps).dtype
 
 
 def _shape(result: Result) -> str:

@@ -1,121 +1,130 @@
-"""Outputs that a user gives to judge a replay by, as frameworks write them."""
+"""What a user gives to judge a replay by: outputs, gates and states, as frameworks write them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-import numpy as np
-
+from rnntrace.api.naming import found_in, listed, unused_in
 from rnntrace.engine.quantities import OUTPUTS
-from rnntrace.engine.trace import Key
-from rnntrace.errors import FileError, SignalError, show
-from rnntrace.files import label, read_source
+from rnntrace.errors import FileError, SignalError, UsageError, show
+from rnntrace.files import digits, label, read_source
 from rnntrace.files.ignored import Ignored
-from rnntrace.model.conventions import KERAS, ONNX
+from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
+from rnntrace.model.forms import forms, last_output_form
 from rnntrace.model.module import Module
-from rnntrace.model.signals import Inputs, to_own_layout, to_time_major
+from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.vocabulary import Name, of_results, required
 
-ONNX_NAMES = {"output": "Y", "h_n": "Y_h", "c_n": "Y_c"}
-"""What ONNX calls the outputs of a recurrent node; https://onnx.ai/onnx/operators/onnx__LSTM.html."""
+
+@dataclass(frozen=True)
+class Expected:
+    """What a source holds, time-major: output, h_n and c_n by name, gates and states (T, B, ·) by (layer, direction, symbol).
+
+    `half_units` are half a unit of the last digit of each value that was typed, by the same names. An output of the last step
+    alone stands under h_n, or, if there is an h_n beside it, in `last_output`. `names` says what was given, `unused` what else
+    there is, and `notes` are sentences on how it was read.
+    """
+
+    values: Mapping[Name, Array]
+    half_units: Mapping[Name, Array]
+    names: frozenset[Name]
+    last_output: Array | None = None
+    unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def observation(self, spec: ModuleSpec, source: str) -> Observation:
+        """As what a framework made of the inputs. The last layer's h is known from the output, if it was not given."""
+        known, half_units = dict(self.values), dict(self.half_units)
+        for direction in spec.directions if "output" in known else ():
+            key, units = (spec.num_layers - 1, direction, "h"), spec.output_units(direction)
+            if key not in known:
+                known[key] = known["output"][..., units]
+                half_units |= {key: half_units["output"][..., units]} if "output" in half_units else {}
+        states = {key: values for key, values in known.items() if not isinstance(key, str)}
+        return Observation(
+            framework="expected",
+            version="",
+            device="",
+            threads=0,
+            path=label(source),
+            outputs={name: known[name] for name in OUTPUTS if name in known},
+            hidden={key: values for key, values in states.items() if key[2] == "h"},
+            captured=states if any(not isinstance(name, str) for name in self.names) else {},
+            half_units=half_units,
+        )
 
 
 def read_expected(
-    module: Module, inputs: Inputs, source: str, ignored: Ignored | None = None
-) -> tuple[dict[str, Array], list[str]]:
-    """The outputs that a source holds, time-major, and sentences on what cannot be judged by them.
+    module: Module, inputs: Inputs, source: str, ignored: Ignored | None = None, require: Sequence[str] = ()
+) -> Expected:
+    """The outputs, gates and states that a source holds, under the names of `vocabulary` and in the shapes of `forms`.
 
-    The source has some of output, h_n and c_n (in ONNX's words Y, Y_h, Y_c), or one array, which is the output. Shapes are
-    torch's; ONNX's Y (T, D, B, H) is read too, and of a Keras layer, which gives states without the axis of layers and
-    may give its last output alone, those forms. Raises FileError and SignalError.
+    One array alone is the output, whatever its name. Raises UsageError for a name in `require` that means nothing here;
+    FileError for one that is missing, for two names of one thing, for a name that is nearly right, and for an array that
+    cannot be read under a right one; SignalError for shapes that do not fit.
     """
-    spec = module.spec
-    found, names, in_onnx_words = _named(spec, source, ignored)
-    notes = []
-    if module.layout == KERAS:
-        given, found = found, _from_keras(module, inputs, found)
-        if "output" in given and "output" not in found:
-            names.remove("output")
-            notes.append(f"{label(source)} holds the output of the final step alone: it is judged as h_n")
-    rows, directions = len(spec.columns), len(spec.directions)
-    shapes = {
-        "output": (inputs.steps, inputs.batch, directions * spec.output_size),
-        "h_n": (rows, inputs.batch, spec.output_size),
-        "c_n": (rows, inputs.batch, spec.hidden_size),
-    }
-    outputs = {}
-    for name, array in found.items():
-        if name != "output" and module.layout == KERAS and len(array) == directions:
-            # Of a stack, Keras gives the states of the last layer.
-            shapes[name] = (directions, *shapes[name][1:])
-        shape = to_own_layout(spec, name, np.empty(shapes[name]), inputs.unbatched).shape
-        if module.layout == ONNX:
-            array = _from_onnx(spec, name, array, in_onnx_words)
-        if array.shape != shape:
-            raise SignalError(
-                f"{label(source)}: {name} should have shape {shape}, and has shape {array.shape}{_hint(spec, array, shape)}"
-            )
-        outputs[name] = to_time_major(spec, name, array, inputs.unbatched)
-    if missing := [name for name in names if name not in found]:
-        notes.append(f"not judged, since {label(source)} does not hold it: {', '.join(missing)}")
-    return outputs, notes
-
-
-def known_states(spec: ModuleSpec, outputs: Mapping[str, Array]) -> Mapping[Key, Array]:
-    """The hidden states that an output tells: those of the last layer."""
-    if "output" not in outputs:
-        return {}
-    halves = np.split(outputs["output"], len(spec.directions), axis=2)
-    last = spec.num_layers - 1
-    return {(last, direction, "h"): half for direction, half in zip(spec.directions, halves, strict=True)}
-
-
-def _named(spec: ModuleSpec, source: str, ignored: Ignored | None) -> tuple[dict[str, Array], list[str], bool]:
-    """The arrays by torch's name of the output, the names that there could be, and whether they are named as in ONNX."""
+    words = of_results(module.spec)
     tensors = (ignored or Ignored()).without(read_source(source))
-    names = [name for name in OUTPUTS if name != "c_n" or spec.has_cell_state]
-    found = {name: tensors.arrays[key] for name in names for key in (name, ONNX_NAMES[name]) if key in tensors.arrays}
-    if not found and len(tensors.arrays) == 1:
-        found = {"output": next(iter(tensors.arrays.values()))}
+    found = found_in(tensors, words, source, alone="output")
     if not found:
-        holds = ", ".join(show(name)[:60] for name in [*tensors.arrays, *tensors.refused][:5]) or "nothing"
-        raise FileError(f"{label(source)} should hold one array, or some of {', '.join(names)}, and holds {holds}")
-    return found, names, not tensors.arrays.keys().isdisjoint(ONNX_NAMES.values())
+        wanted = ", ".join(name for name in words.canonical if isinstance(name, str))
+        holds = listed([*tensors.arrays, *tensors.refused]) or "nothing"
+        raise FileError(f"{label(source)} should hold one array, or some of {wanted}, and holds {holds}")
+    _check_required(module.spec, found, require, source)
+    in_onnx_words = any(own.lower().startswith("y") for own in found.values())
+    values: dict[Name, Array] = {}
+    half_units: dict[Name, Array] = {}
+    notes = []
+    last_output = None
+    for name, own in found.items():
+        array, half = tensors.arrays[own], tensors.half_units(own, digits.OUTPUTS)
+        is_last, bring = _form(module, inputs, words.canonical[name], name, array, source, in_onnx_words)
+        if is_last and "h_n" in found:
+            last_output = bring(array)
+            continue
+        target = "h_n" if is_last else name
+        values[target] = bring(array)
+        if half is not None:
+            half_units[target] = bring(half)
+        if is_last:
+            notes.append(f"{label(source)} holds the output of the final step alone: it is judged as h_n")
+        elif isinstance(name, str) and name != "output" and len(values[name]) < len(module.spec.columns):
+            notes.append(f"{name} in {label(source)} is that of the last layer alone: the layers below it are not judged")
+    unused, aside = unused_in(tensors, words, source, [*found.values()])
+    return Expected(values, half_units, frozenset(found), last_output, unused, (*notes, *aside))
 
 
-def _from_onnx(spec: ModuleSpec, name: str, array: Array, in_onnx_words: bool) -> Array:
-    """Y (T, D, B, H), or (B, T, D, H) with layout 1, as torch's output; states with layout 1 as torch's."""
-    if name == "output" and array.ndim == 4:
-        directions_last = array if spec.batch_first else np.moveaxis(array, 1, 2)
-        return directions_last.reshape(*directions_last.shape[:2], -1)
-    if name != "output" and spec.batch_first and array.ndim == 3 and array.shape[1] == len(spec.columns):
-        # With as many items as rows, only its name tells which axis is which.
-        return array.swapaxes(0, 1) if in_onnx_words or array.shape[0] != array.shape[1] else array
-    return array
+def _form(
+    module: Module, inputs: Inputs, word: str, name: Name, array: Array, source: str, in_onnx_words: bool
+) -> tuple[bool, Callable[[Array], Array]]:
+    """Whether an array is the output of the last step alone, and what brings it to the time-major form."""
+    found = list(forms(module, inputs, name, in_onnx_words=in_onnx_words))
+    for shape, bring in found:
+        if array.shape == shape:
+            return False, bring
+    shape, bring = last_output_form(module, inputs)
+    if name == "output" and array.shape == shape and not inputs.unbatched:
+        return True, bring
+    own = found[0][0]
+    raise SignalError(
+        f"{label(source)}: {word} should have shape {own}, and has shape {array.shape}{_hint(module.spec, array, own)}"
+    )
 
 
-def _from_keras(module: Module, inputs: Inputs, found: Mapping[str, Array]) -> dict[str, Array]:
-    """Keras' forms as torch's: states (B, H) of the last layer, and the output of go_backwards in the order of the input.
-
-    What return_sequences=False gives, (B, D·H), is every direction's final hidden state: h_n of the last layer alone.
-    """
-    spec, outputs = module.spec, dict(found)
-    for name in ("h_n", "c_n"):
-        if not spec.bidirectional and name in outputs and outputs[name].ndim == 2 and not inputs.unbatched:
-            outputs[name] = outputs[name][None]
-    output = outputs.get("output")
-    width = len(spec.directions) * spec.output_size
-    if output is not None and output.shape == (inputs.batch, width) and not inputs.unbatched:
-        outputs.setdefault("h_n", np.stack(np.split(output, len(spec.directions), axis=1)))
-        del outputs["output"]
-    elif output is not None and module.output_reversed:
-        outputs["output"] = output[:, ::-1] if output.ndim == 3 and spec.batch_first else output[::-1]
-    return outputs
+def _check_required(spec: ModuleSpec, found: Mapping[Name, str], require: Sequence[str], source: str) -> None:
+    """Raises UsageError and FileError, see `read_expected`."""
+    try:
+        wanted = required(spec, require)
+    except KeyError as error:
+        known = ", ".join(of_results(spec).canonical.values())
+        raise UsageError(f"--require {show(error.args[0])!r} means nothing here: choose from {known}") from None
+    if missing := [word for word, names in wanted.items() if not found.keys() >= {*names}]:
+        raise FileError(f"{label(source)} does not hold {', '.join(missing)}, which --require asks for")
 
 
 def _hint(spec: ModuleSpec, array: Array, shape: tuple[int, ...]) -> str:
     """What may have happened to an array of the wrong shape."""
     if array.ndim == len(shape) == 3 and array.shape == (shape[1], shape[0], shape[2]):
         return ": batch and time are the other way round" + ("" if spec.batch_first else ", see --batch-first")
-    if array.ndim == len(shape) - 1 and tuple(size for size in shape if size != 1) == tuple(s for s in array.shape if s != 1):
-        return ": the batch axis is missing"
     return ""

@@ -3,18 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
+from rnntrace.api.naming import found_in, listed, unused_in
+from rnntrace.engine.rounding import Typed
 from rnntrace.errors import FileError, SignalError, UsageError, show
-from rnntrace.files import is_json, label, read_source
+from rnntrace.files import digits, is_json, label, read_source
 from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
 from rnntrace.model.dtypes import Array
-from rnntrace.model.signals import SignalRequest, State
+from rnntrace.model.signals import Inputs, SignalRequest, State, to_time_major
+from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.text import one_hot
-
-SIGNALS = ("x", "h0", "c0", "lengths")
+from rnntrace.model.vocabulary import of_signals
+from rnntrace.model.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,21 @@ class Sources:
     """The signals asked for.
 
     `origin` says in a word where each came from; `input_size` is that of a text, the number of letters of its alphabet.
+    `unused` are the names of other arrays in the same file, and `half_units` are half a unit of the last digit of signals that
+    were typed, in the module's own layout.
     """
 
     request: SignalRequest = field(default_factory=SignalRequest)
     origin: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     input_size: int | None = None
+    unused: tuple[str, ...] = ()
+    half_units: Mapping[str, Array] = field(default_factory=dict)
+
+    def typed(self, spec: ModuleSpec, inputs: Inputs, weights: Weights | None) -> Typed | None:
+        """What missing digits of these signals, and of weights with such half units, leave open; None if all is exact."""
+        inside = {name: to_time_major(spec, name, half, inputs.unbatched) for name, half in self.half_units.items()}
+        return Typed(weights, **inside) if inside or weights else None
 
     def described(self, distribution: str) -> dict[str, str]:
         """A word for where each of x, h0 and c0 comes from, as far as it is not an array that was given."""
@@ -64,10 +77,16 @@ def read_sources(
     if alphabet is not None and not texts:
         raise UsageError("--alphabet belongs to --text: give a text, or leave it out")
     given: dict[str, Array] = {}
+    half_units: dict[str, Array] = {}
     origin: dict[str, str] = {}
     warnings: list[str] = []
+    unused: tuple[str, ...] = ()
     if input is not None:
-        given = _signals(input, ignored or Ignored())
+        tensors = (ignored or Ignored()).without(read_source(input))
+        found = _signals(tensors, input)
+        unused, aside = unused_in(tensors, of_signals(), input, [*found.values()])
+        warnings += aside
+        given, half_units = {name: tensors.arrays[own] for name, own in found.items()}, _half_units(tensors, found)
         if "x" in given:
             origin["x"] = "from JSON" if is_json(input) else show(Path(input).name)
     elif texts:
@@ -78,14 +97,18 @@ def read_sources(
         if not same_length:
             given["lengths"] = np.array(text_lengths, float)
     for name, wanted in (("h0", h0), ("c0", c0)):
-        if wanted == "random":
+        if wanted != "zeros":
             given.pop(name, None)
-        elif wanted != "zeros":
-            given[name], origin[name] = _single(wanted, name), "given"
+            half_units.pop(name, None)
+        if wanted not in ("zeros", "random"):
+            tensors = read_source(wanted)
+            own = _single(tensors, wanted, name)
+            given[name], origin[name] = tensors.arrays[own], "given"
+            half_units |= _half_units(tensors, {name: own})
     if lengths is not None:
         given["lengths"] = np.array(_numbers(lengths), float)
     if "x" in given:
-        warnings = _warn_of_axes(given["x"], batch_first, texts)
+        warnings += _warn_of_axes(given["x"], batch_first, texts)
         _check(given["x"], steps, batch, unbatched, batch_first)
     state: dict[str, State] = {
         name: given.get(name, "random" if wanted == "random" else "zeros") for name, wanted in (("h0", h0), ("c0", c0))
@@ -99,35 +122,34 @@ def read_sources(
         **state,
     )
     width = given["x"].shape[-1] if texts else None
-    return Sources(request, origin, tuple(warnings), width)
+    return Sources(request, origin, tuple(warnings), width, unused, half_units)
 
 
-def _signals(source: str, ignored: Ignored) -> dict[str, Array]:
-    """x, and whatever else of h0, c0 and lengths the source holds."""
-    tensors = ignored.without(read_source(source))
-    if {*tensors.arrays, *tensors.refused} & set(SIGNALS):
-        return {name: _named(tensors, name, source) for name in SIGNALS if name in {*tensors.arrays, *tensors.refused}}
-    return {"x": _only(tensors, "x", source)}
+def _signals(tensors: Tensors, source: str) -> dict[str, str]:
+    """The names in a file of x, and whatever else of h0, c0 and lengths it holds."""
+    found = found_in(tensors, of_signals(), source, alone="x")
+    if not found:
+        _refuse_all(tensors, "x", source)
+    return {str(name): own for name, own in found.items()}
 
 
-def _single(source: str, name: str) -> Array:
-    """The array `name` of a source, or its only array."""
-    tensors = read_source(source)
-    return _named(tensors, name, source) if name in tensors.arrays else _only(tensors, name, source)
+def _single(tensors: Tensors, source: str, name: str) -> str:
+    """The name in a file of the array `name`, or of its only array."""
+    found = found_in(tensors, of_signals(), source, alone=name)
+    if name not in found and len({*tensors.arrays, *tensors.refused}) != 1:
+        _refuse_all(tensors, name, source)
+    return found.get(name) or next(iter(found.values()))
 
 
-def _named(tensors: Tensors, name: str, source: str) -> Array:
-    if name in tensors.refused:
-        raise FileError(f"{label(source)}: {show(name) or 'it'} should hold numbers, and holds {tensors.refused[name]}")
-    return tensors.arrays[name]
+def _refuse_all(tensors: Tensors, name: str, source: str) -> NoReturn:
+    holds = listed([*tensors.arrays, *tensors.refused]) or "none"
+    raise FileError(f"{label(source)} should hold one array, or one named {name}, and holds {holds}")
 
 
-def _only(tensors: Tensors, name: str, source: str) -> Array:
-    names = [*tensors.arrays, *tensors.refused]
-    if len(names) == 1:
-        return _named(tensors, names[0], source)
-    some = ", ".join(show(key)[:40] for key in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    raise FileError(f"{label(source)} should hold one array, or one named {name}, and holds {some or 'none'}")
+def _half_units(tensors: Tensors, found: Mapping[str, str]) -> dict[str, Array]:
+    """Half a unit of the last digit of x, h0 and c0, as far as they were typed."""
+    halves = {name: tensors.half_units(own, digits.SIGNALS) for name, own in found.items() if name != "lengths"}
+    return {name: half for name, half in halves.items() if half is not None}
 
 
 def _split(texts: Sequence[str], alphabet: str | None) -> list[str]:

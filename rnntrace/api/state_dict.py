@@ -2,8 +2,10 @@
 
 from collections.abc import Collection, Mapping
 
+import numpy as np
+
 from rnntrace.errors import WeightsError, show
-from rnntrace.files import label
+from rnntrace.files import digits, label
 from rnntrace.files.tensors import Tensors
 from rnntrace.model import beside
 from rnntrace.model.dtypes import DTYPES
@@ -70,4 +72,7 @@ def _module(tensors: Tensors, own: Mapping[str, str]) -> Module:
     parameters = {name: tensors.arrays[theirs] for name, theirs in own.items()}
     dtypes = {tensors.dtypes[theirs] for theirs in own.values()}
     spec = recognise(parameters, dtypes.pop() if len(dtypes) == 1 else "float32")
-    return Module(spec, weights_from_torch(spec, parameters), assumed=untold(spec))
+    typed = {name: half for name, own_name in own.items() if (half := tensors.half_units(own_name, digits.SIGNALS)) is not None}
+    exact = {name: np.zeros_like(array) for name, array in parameters.items() if name not in typed}
+    half_units = weights_from_torch(spec, {**typed, **exact}) if typed else None
+    return Module(spec, weights_from_torch(spec, parameters), assumed=untold(spec), half_units=half_units)

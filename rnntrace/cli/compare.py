@@ -7,7 +7,7 @@ import typer
 from rnntrace.cli import options
 from rnntrace.cli.choices import Capture, Distribution, Format, ReplayMode, When
 from rnntrace.cli.diagnose import diagnose
-from rnntrace.cli.given import SIGNALS, given, signals, typed
+from rnntrace.cli.given import SIGNALS, given, names_in, signals, typed
 from rnntrace.cli.options import JUDGING, MODULE
 from rnntrace.errors import ExitCode, UsageError
 
@@ -27,7 +27,18 @@ def compare(
         typer.Option(
             "--expected",
             metavar="FILE|JSON",
-            help="Judge the replay by these outputs (output, h_n, c_n) instead of torch's, which is not run.",
+            help="Judge the replay by these outputs, gates and states (output, h_n, c_n, i, 0.forward.i) instead of torch's, "
+            "which is not run.",
+            rich_help_panel=JUDGING,
+        ),
+    ] = None,
+    require: Annotated[
+        str | None,
+        typer.Option(
+            "--require",
+            metavar="NAMES",
+            help="What --expected has to hold, such as output,h_n,i; without it nothing is judged.",
+            show_default=False,
             rich_help_panel=JUDGING,
         ),
     ] = None,
@@ -136,6 +147,7 @@ def compare(
             rounded=not no_rounded,
         ),
         expected=expected,
+        require=names_in(require),
         framework=framework,
         distribution=dist,
         seed=seed,

@@ -27,6 +27,14 @@ def signals(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in SIGNALS if name in values} | {"texts": values["text"] or ()}
 
 
+def names_in(text: str | None) -> tuple[str, ...]:
+    """Names that were typed with commas between them. Raises UsageError where there is none between two."""
+    names = () if text is None else tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise UsageError(f"expected names with commas between them, such as output,h_n, and found {text!r}")
+    return names
+
+
 def refuse(flags: Collection[str], names: Iterable[str], reason: str) -> None:
     """Raises UsageError with the reason if one of these parameters is among the flags."""
     for name in names:

@@ -18,7 +18,7 @@ from rnntrace.files.hdf5 import Hdf5
 from rnntrace.files.keras_layers import Config, Version
 from rnntrace.files.keras_masks import Masks
 from rnntrace.files.keras_store import Groups, Store
-from rnntrace.files.tensors import Tensors, reading
+from rnntrace.files.tensors import Tensors, check_distinct, reading
 from rnntrace.model.module import Contents, Layer, Mask, Refused, stacked
 
 PASSING = ("Dropout", "SpatialDropout1D", "GaussianNoise", "ActivityRegularization")
@@ -32,6 +32,7 @@ def read(path: Path, kind: str) -> Tensors:
     with reading(kind):
         if kind == "keras":
             with zipfile.ZipFile(path) as archive:
+                check_distinct(archive.namelist())
                 config, metadata = (
                     json.loads(archive.read(name)) if name in archive.namelist() else None
                     for name in ("config.json", "metadata.json")

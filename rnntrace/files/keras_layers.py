@@ -48,7 +48,10 @@ class Version:
         if self._numbers and not self.text.endswith("-tf"):
             return "hard_sigmoid", ""
         which = f"Keras {show(self.text)[:20]}" if self.text else "a Keras that does not tell its version"
-        return "sigmoid", f"{which} may have sigmoid or hard_sigmoid gates by default, and the weights do not tell: pass --recurrent-activation"
+        return (
+            "sigmoid",
+            f"{which} may have sigmoid or hard_sigmoid gates by default, and the weights do not tell: pass --recurrent-activation",
+        )
 
     @property
     def _numbers(self) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rnntrace.errors import FileError, show
 from rnntrace.files.sniff import is_stored
-from rnntrace.files.tensors import SHORT, Tensors, check_metadata, check_size, mapping, reading, stays_in_file
+from rnntrace.files.tensors import SHORT, Tensors, check_distinct, check_metadata, check_size, mapping, reading, stays_in_file
 from rnntrace.files.writing import pieces_of
 from rnntrace.model.dtypes import Array
 
@@ -52,7 +52,8 @@ def mapped(path: Path, kind: str) -> Tensors:
 def metadata(path: Path, kind: str) -> str:
     """The metadata of an .npz, of which nothing else is read; empty where there are none."""
     with reading(kind), zipfile.ZipFile(path) as archive:
-        members = [member for member in archive.infolist() if _key(member) == METADATA][-1:]
+        members = [member for member in archive.infolist() if _key(member) == METADATA]
+        check_distinct(map(_key, members))
         check_metadata(sum(member.file_size for member in members))
         return _gathered((METADATA, _unpacked(archive, member)) for member in members).metadata
 
@@ -105,7 +106,9 @@ def _gathered(members: Iterable[tuple[str, Bytes]]) -> Tensors:
     refused: dict[str, str] = {}
     metadata = ""
     total = 0
+    names: list[str] = []
     for name, content in members:
+        names.append(name)
         shape, fortran_order, dtype, start = _header(content)
         count = math.prod(shape)
         stays = stays_in_file(content, dtype.str) and name != METADATA
@@ -128,6 +131,7 @@ def _gathered(members: Iterable[tuple[str, Bytes]]) -> Tensors:
             check_size(total, "everything together")
             array = _as_float(array)
         arrays[name], dtypes[name] = array, dtype.name
+    check_distinct(names)
     return Tensors(arrays, dtypes, refused, metadata)
 
 

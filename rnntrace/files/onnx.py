@@ -16,7 +16,7 @@ from onnx import numpy_helper
 
 from rnntrace.errors import FileError, SpecError, WeightsError, show
 from rnntrace.files.onnx_stack import STANDARD, Stacking
-from rnntrace.files.tensors import Tensors, check_size, reading
+from rnntrace.files.tensors import Tensors, check_distinct, check_size, reading
 from rnntrace.model.conventions import BY_NAME, ONNX
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import from_convention
@@ -70,6 +70,7 @@ def read(path: Path, kind: str) -> Tensors:
 
 def _constants(graph: Any) -> dict[str, Any]:
     """What the graph holds as constants: name → TensorProto."""
+    check_distinct(tensor.name for tensor in graph.initializer)
     found = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and node.output:

@@ -5,7 +5,8 @@ damaged file makes a library raise becomes one line.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntrace.errors import FileError, show
+from rnntrace.files.digits import half_units
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_BYTES, over
 from rnntrace.model.module import Contents
@@ -33,7 +35,8 @@ class Tensors:
     `dtypes` are those of the file. `refused` names what is there and is no dense array of real numbers, and what it is
     instead: it matters only to who needs that very name. `metadata` is the JSON text of a trace that we saved.
     Long arrays may be read-only numpy.memmaps, see `files.map_tensors`.
-    Where the file is a model that declares its layers, `contents` are the recurrent ones.
+    Where the file is a model that declares its layers, `contents` are the recurrent ones. `typed` are the numbers of an array
+    out of text as they stand there, one after the other.
     """
 
     arrays: Mapping[str, Array]
@@ -41,6 +44,11 @@ class Tensors:
     refused: Mapping[str, str] = field(default_factory=dict)
     metadata: str = ""
     contents: Contents | None = None
+    typed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def half_units(self, name: str, fewest: int) -> Array | None:
+        """Half a unit of the last digit of each value of an array that was typed; None if it is exact, see `digits`."""
+        return half_units(self.typed[name], self.arrays[name], fewest) if name in self.typed else None
 
 
 @contextmanager
@@ -71,6 +79,13 @@ def check_metadata(size: int) -> None:
     """Raises FileError if metadata of so many bytes are more than is read of a file."""
     if size > MAX_BYTES:
         raise FileError(f"its metadata of {size:,} bytes are {over('MAX_BYTES', MAX_BYTES)}")
+
+
+def check_distinct(names: Iterable[str]) -> None:
+    """Raises FileError if a file names two things alike: most readers would take the last one in silence."""
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
+    if twice is not None:
+        raise FileError(f"it holds {show(twice)[:60]!r} twice, and only one of them could be judged: leave the other out")
 
 
 def check_size(count: int, name: str = "") -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import numpy as np
 
 from rnntrace.errors import FileError, show
 from rnntrace.files.sniff import UNKNOWN
-from rnntrace.files.tensors import Tensors, reading
+from rnntrace.files.tensors import Tensors, check_distinct, reading
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_TEXT
+
+_Numbers = tuple[Array, Sequence[str]]
+"""An array, and its numbers as they were typed."""
 
 
 def read(path: Path, kind: str) -> Tensors:
@@ -30,15 +34,16 @@ def read(path: Path, kind: str) -> Tensors:
 def parse_json(text: str) -> Tensors:
     """A nested list, or an object of nested lists; "nan", "inf" and "-inf" count as numbers. Raises FileError."""
     try:
-        content = json.loads(text)
+        content = json.loads(text, parse_float=_Typed, object_pairs_hook=_Entries)
     except (ValueError, RecursionError) as error:
         raise FileError(f"not valid JSON: {error}") from None
-    if isinstance(content, dict):
-        return _named({str(name): _array(value, str(name)) for name, value in content.items() if value is not None})
+    if isinstance(content, _Entries):
+        check_distinct(name for name, _ in content)
+        return _named({name: _array(value, name) for name, value in content if value is not None})
     return _named({"": _array(content, "the array")})
 
 
-def parse_csv(text: str) -> Array:
+def parse_csv(text: str) -> _Numbers:
     """A row a time step, a column a feature; a first row without any number is taken for headings. Raises FileError."""
     try:
         lines = list(enumerate(csv.reader(text.splitlines()), 1))
@@ -56,25 +61,39 @@ def parse_csv(text: str) -> Array:
         for cell in row:
             if not _is_number(cell):
                 raise FileError(f"read as .csv, row {number} has {cell[:40]!r}, and a number was expected")
-    return np.array([[float(cell) for cell in row] for _, row in rows])
+    texts = [cell for _, row in rows for cell in row]
+    return np.array([float(cell) for cell in texts]).reshape(-1, width), texts
 
 
-def _array(content: Any, name: str) -> Array:
+class _Typed(str):
+    """A number of JSON as it was typed."""
+
+    __slots__ = ()
+
+
+class _Entries(list[tuple[str, Any]]):
+    """The names and values of an object of JSON, where a name may stand twice."""
+
+
+def _array(content: Any, name: str) -> _Numbers:
+    texts: list[str] = []
     try:
-        return np.array(_numbers(content), np.float64)
+        return np.array(_numbers(content, texts), np.float64), texts
     except (ValueError, TypeError, RecursionError, OverflowError):
         raise FileError(
             f"{show(name)[:60]} should be numbers in lists of equal length, and is not: a row is shorter or not a number"
         ) from None
 
 
-def _numbers(content: Any) -> Any:
-    if isinstance(content, list):
-        return [_numbers(entry) for entry in content]
-    if isinstance(content, str) and content not in ("nan", "inf", "-inf"):
-        raise ValueError(content)
-    if isinstance(content, dict) or content is None:
+def _numbers(content: Any, texts: list[str]) -> Any:
+    """The numbers in their lists, and as texts one after the other."""
+    if isinstance(content, _Entries) or content is None:
         raise TypeError(content)
+    if isinstance(content, list):
+        return [_numbers(entry, texts) for entry in content]
+    if isinstance(content, str) and not isinstance(content, _Typed) and content not in ("nan", "inf", "-inf"):
+        raise ValueError(content)
+    texts.append(content if isinstance(content, str) else str(content))
     return float(content)
 
 
@@ -86,5 +105,6 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _named(arrays: dict[str, Array]) -> Tensors:
-    return Tensors(arrays, dict.fromkeys(arrays, "float64"))
+def _named(numbers: dict[str, _Numbers]) -> Tensors:
+    arrays = {name: array for name, (array, _) in numbers.items()}
+    return Tensors(arrays, dict.fromkeys(arrays, "float64"), typed={name: texts for name, (_, texts) in numbers.items()})

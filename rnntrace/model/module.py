@@ -40,6 +40,7 @@ class Module:
     the framework gives the output of the final step alone. `biases` is how many bias vectors it stores for a gate; where that
     is one, the other of `weights` is zero. `hard_sigmoid` is the activation of gates that the framework calls by this name.
     `open` is a question on which the outputs hang, and which the file leaves: without an answer nothing is decided.
+    `half_units` are half a unit of the last digit of weights that were typed, and 0 of exact ones.
     """
 
     spec: ModuleSpec
@@ -52,6 +53,7 @@ class Module:
     mask: Mask | None = None
     hard_sigmoid: str = "hard_sigmoid"
     open: str = ""
+    half_units: Weights | None = None
 
     @property
     def parameters(self) -> int:

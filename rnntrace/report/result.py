@@ -10,6 +10,7 @@ from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs, to_own_layout
 from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.vocabulary import Name, canonical_names, output_names
 from rnntrace.model.weights import Weights
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ class Result:
     `observation` the framework's side. `seed` is None where nothing was drawn; `origin` says in a word where x, h0 and c0
     came from. Each step was judged by itself if there are `single_steps`, else the trajectory. `mistakes` were made in the
     replay on purpose, and `blind` says which ones the outputs could not have shown, if that was asked.
+    `handed_in` names what was given to judge the replay by, None where a framework was run, and `unused` the arrays that were
+    given and mean nothing here; `agrees_to` is the number of decimals to which what was given is right although it fails.
+    `contradictions` are sentences on what else does not agree, a FAIL whatever the values.
     """
 
     spec: ModuleSpec
@@ -43,19 +47,37 @@ class Result:
     mistakes: "tuple[Mistake, ...]" = ()
     single_steps: bool = True
     blind: "Blindness | None" = None
+    handed_in: frozenset[Name] | None = None
+    unused: tuple[str, ...] = ()
+    agrees_to: int | None = None
+    contradictions: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Result {self.verdict}: {self.trace.summary}>"
 
     @property
     def verdict(self) -> Verdict:
-        """IDENTICAL, PASS, PASS (drift), FAIL or UNDECIDED."""
-        return self.comparison.verdict
+        """IDENTICAL, PASS, PASS (rounded), PASS (drift), FAIL or UNDECIDED."""
+        return Verdict.FAIL if self.contradictions else self.comparison.verdict
 
     @property
     def passed(self) -> bool:
         """Whether replay and framework agree."""
         return self.verdict.passed
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The names of the outputs, gates and states that the replay was judged by."""
+        if self.handed_in is not None:
+            return canonical_names(self.spec, self.handed_in)
+        names = {difference.name for difference in self.comparison.differences}
+        keys = ((*column, symbol) for column in self.spec.columns for symbol in self.spec.cell.symbols if symbol in names)
+        return canonical_names(self.spec, {*names, *keys})
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Those of output, h_n and c_n that were not given."""
+        return tuple(name for name in output_names(self.spec) if name not in self.judged)
 
     @property
     def framework_values(self) -> Mapping[Key, Array]:

@@ -1,7 +1,7 @@
 """The report of a run: what was built and fed, the tables, the verdict, and the whole as one document."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.vocabulary import output_names
 from rnntrace.report.mistakes import blind_document, blind_tables, told
 from rnntrace.report.outputs import output_tables, weight_tables
 from rnntrace.report.panels import heat
@@ -104,7 +105,7 @@ def _other_side(seen: Observation) -> tuple[str, ...]:
 
 def conclusion(result: Result) -> tuple[str, ...]:
     """The verdict and its reasons, in parts, and what it could not have shown, if that was asked."""
-    parts = list(_verdict(result))
+    parts = [*_verdict(result), *_of_handed_in(result)]
     if result.mistakes and result.passed:
         parts.append("the mistake does not show in this run")
     if result.blind:
@@ -112,7 +113,18 @@ def conclusion(result: Result) -> tuple[str, ...]:
     return tuple(parts)
 
 
+def _of_handed_in(result: Result) -> tuple[str, ...]:
+    """What was judged, and what was not given."""
+    if result.handed_in is None or not (result.missing or len(result.judged) > len(output_names(result.spec))):
+        return ()
+    judged = f"judged: {', '.join(result.judged)}"
+    return (judged, f"not given: {', '.join(result.missing)}") if result.missing else (judged,)
+
+
 def _verdict(result: Result) -> tuple[str, ...]:
+    if result.contradictions:
+        of_values, *rest = _verdict(replace(result, contradictions=()))
+        return (f"{result.verdict}  {'; '.join(result.contradictions)}", f"the values: {of_values.replace('  ', ', ')}", *rest)
     compared, verdict = result.comparison, result.verdict
     tolerance = compared.tolerance
     bounds = str(tolerance)
@@ -153,6 +165,7 @@ def _verdict(result: Result) -> tuple[str, ...]:
         f"{verdict}  first at {place.symbol}{f' ({role})' if role else ''}, {_where(result, place)}: "
         f"replay {place.replay:.{digits}g}, {name} {place.framework:.{digits}g}",
         f"{bad} of {total} {steps} out of tolerance ({bounds})" if bad else _parted(result),
+        *([f"agrees to {result.agrees_to} decimals: --tolerance decimals:{result.agrees_to}"] if result.agrees_to else []),
         *worst,
     )
 
@@ -251,6 +264,11 @@ def document(result: Result, command: str, *, weights: bool = False) -> dict[str
         "single_steps": result.single_steps,
         "first_failure": asdict(compared.first_failure) if compared.first_failure else None,
         "worst": asdict(compared.worst) if compared.worst else None,
+        "judged": list(result.judged),
+        "missing": list(result.missing),
+        "unused": list(result.unused),
+        "agrees_to": result.agrees_to,
+        "contradictions": list(result.contradictions),
         "tolerance": asdict(compared.tolerance),
         "warnings": list(result.warnings),
         **({"mistakes": [told(mistake) for mistake in result.mistakes]} if result.mistakes else {}),

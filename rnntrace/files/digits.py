@@ -1,0 +1,47 @@
+"""How many digits typed numbers have, and so how far each may lie from the number that was meant.
+
+A dump drops trailing zeros, so digits are told of an array and not of a value: 0.5 beside 0.1234 has four decimals.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnntrace.model.dtypes import Array
+
+OUTPUTS, SIGNALS = 2, 3
+"""Fewest decimals from which outputs, or weights and inputs, count as rounded: an exercise gives 0.25 and means it."""
+_MOST = 400
+"""Decimals beyond which a float is 0."""
+
+
+def half_units(texts: Sequence[str], values: Array, fewest: int) -> Array | None:
+    """Half a unit of the last digit of each value, in the shape of the values; None if they are taken for exact.
+
+    `texts` are the numbers as they were typed, in order. What counts is the array's largest number of decimals or, where small
+    values have more decimals than large ones, as %g writes them, of significant digits: whichever of the two leaves fewer
+    zeros that must have been dropped. An array with decimals fewer than `fewest` is exact.
+    """
+    finite = np.isfinite(values).ravel()
+    counted = [_counted(text) for text in texts]
+    decimals, significant = np.array(counted, int).reshape(-1, 2).T
+    if not finite.any() or (most := int(decimals[finite].max())) < fewest:
+        return None
+    places = np.full(len(counted), most)
+    # A whole number without an exponent says nothing: 1.0 may stand for 1.0000 or for 1.000.
+    whole = values.ravel() == np.trunc(np.where(finite, values.ravel(), 0))
+    telling = finite & ~(whole & np.array(["e" not in text.lower() for text in texts], bool))
+    digits = int(significant[telling].max(initial=0))
+    if digits >= fewest and np.sum(digits - significant[telling]) < np.sum(most - decimals[telling]):
+        places = np.where(values.ravel() == 0, most, decimals + digits - significant)
+    half: NDArray[np.float64] = 0.5 * 10.0 ** -places.clip(-_MOST, _MOST).astype(float)
+    return half.reshape(values.shape)
+
+
+def _counted(text: str) -> tuple[int, int]:
+    """Decimals and significant digits of a number as it was typed; decimals are below 0 if its last digit is tens or more."""
+    mantissa, _, exponent = text.strip().lower().replace("_", "").partition("e")
+    whole, _, fraction = mantissa.lstrip("+-").partition(".")
+    shift = int(exponent) if exponent and len(exponent) < len(str(_MOST)) + 3 else 0
+    return len(fraction) - shift, len((whole + fraction).lstrip("0"))

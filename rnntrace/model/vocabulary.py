@@ -1,0 +1,114 @@
+"""What outputs, gates, states and input signals are called in files and in flags."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from rnntrace.model.spec import REVERSE, ModuleSpec
+
+Name = str | tuple[int, str, str]
+"""output, h_n or c_n; or (layer, direction, symbol)."""
+
+SIGNALS = ("x", "h0", "c0", "lengths")
+"""What a run is fed."""
+OTHER_WORDS = {"output": ("Y",), "h_n": ("hn", "Y_h"), "c_n": ("cn", "Y_c")}
+"""Outputs in ONNX's words (https://onnx.ai/onnx/operators/onnx__LSTM.html), and as they are typed."""
+_OF_A_LAYER = re.compile(r"\d+[./]\w+[./]\w|[a-z]_?l\d+(_\w+)?")
+"""The form of a gate's or a state's name, whichever layer, direction and symbol it names."""
+_SIMILAR = 0.8
+"""From so much in common, of 1, a word is taken for another that was misspelt."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words for what a request may hold: each in small letters, as capitals do not count, with what it means.
+
+    `misleading` are words for something else that are easily taken for one of these, with what was probably meant.
+    """
+
+    words: Mapping[str, Name]
+    canonical: Mapping[Name, str]
+    misleading: Mapping[str, Name]
+
+    def __getitem__(self, word: str) -> Name | None:
+        """What a word means, if it means anything."""
+        return self.words.get(word.lower())
+
+    def meant(self, word: str) -> str:
+        """The name that was probably meant by a word that means nothing; empty if it is another word altogether."""
+        plain = _plain(word)
+        if word in SIGNALS or not plain:
+            return ""
+        if plain in self.misleading:
+            return self.canonical[self.misleading[plain]]
+        ratios = {known: SequenceMatcher(None, plain, _plain(known)).ratio() for known in self.words}
+        best = max(ratios, key=ratios.__getitem__)
+        similar = ratios[best] >= _SIMILAR or _OF_A_LAYER.fullmatch(word.lower())
+        return self.canonical[self.words[best]] if similar else ""
+
+
+def of_results(spec: ModuleSpec) -> Vocabulary:
+    """The words for what a module gives: its outputs, and each gate and state of each layer and direction.
+
+    One of the only layer and direction is called by its symbol alone. (0, "reverse", "i") is `0.reverse.i`, or `i_l0_reverse`
+    as in the names of torch's weights.
+    """
+    words: dict[str, Name] = {}
+    misleading: dict[str, Name] = {}
+    outputs = output_names(spec)
+    misleading |= {"out": "output", "outs": "output", "hidden": "h_n"} | ({"cell": "c_n"} if spec.has_cell_state else {})
+    for name in outputs:
+        words |= {word.lower(): name for word in (name, *OTHER_WORDS[name])}
+    canonical: dict[Name, str] = {name: name for name in outputs}
+    for layer, direction in spec.columns:
+        alone = len(spec.columns) == 1
+        for symbol, role in spec.cell.roles.items():
+            key = (layer, direction, symbol)
+            long, short = f"{layer}.{direction}.{symbol}", f"{symbol}_l{layer}"
+            backwards = direction == REVERSE and len(spec.directions) > 1
+            words |= {long: key, f"{short}_reverse" if backwards else short: key}
+            words |= {symbol: key} if alone else {}
+            canonical[key] = symbol if alone else long
+            # Of several layers or directions, the symbol alone does not tell which.
+            misleading.setdefault(symbol, key)
+            misleading.setdefault(_plain(role), key)
+    for state in spec.cell.states:
+        # h_0, h_t, h_T, h1: what a state is called at some step.
+        misleading |= {f"{state}{step}": f"{state}_n" for step in ("t", "last", "final", "out", *map(str, range(10)))}
+    return Vocabulary({word.lower(): name for word, name in words.items()}, canonical, misleading)
+
+
+def of_signals() -> Vocabulary:
+    """The words for what a run is fed."""
+    meant = {"input": "x", "inputs": "x", "xs": "x", "hx": "h0", "cx": "c0", "length": "lengths", "seqlens": "lengths"}
+    return Vocabulary({name: name for name in SIGNALS}, {name: name for name in SIGNALS}, {**{s: s for s in SIGNALS}, **meant})
+
+
+def output_names(spec: ModuleSpec) -> tuple[str, ...]:
+    """What a module returns: output, h_n and, for an LSTM, c_n."""
+    return ("output", *(f"{state}_n" for state in spec.cell.states))
+
+
+def canonical_names(spec: ModuleSpec, names: Iterable[Name]) -> tuple[str, ...]:
+    """Outputs, gates and states as JSON and messages call them, in the order of computation, outputs first."""
+    found = set(names)
+    return tuple(word for name, word in of_results(spec).canonical.items() if name in found)
+
+
+def required(spec: ModuleSpec, words: Collection[str]) -> dict[str, tuple[Name, ...]]:
+    """What each word asks for: a symbol alone asks for it in every layer and direction. KeyError for a word without meaning."""
+    vocabulary = of_results(spec)
+    found: dict[str, tuple[Name, ...]] = {}
+    for word in words:
+        name = vocabulary[word]
+        every = tuple(key for key in vocabulary.canonical if not isinstance(key, str) and key[2] == word.lower())
+        if name is None and not every:
+            raise KeyError(word)
+        found[word] = every if name is None else (name,)
+    return found
+
+
+def _plain(word: str) -> str:
+    """Its letters and digits, small."""
+    return re.sub(r"[\W_]", "", word.lower())
