@@ -1,6 +1,7 @@
 """What a pass has not shown, and signs of a network in trouble."""
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,19 @@ def test_biases_of_zero_cannot_show_where_they_are_added(capsys: pytest.CaptureF
     assert found["gru.bias.hidden-outside-reset"] == "biases that are not zero"
     assert found["gru.bias.hh-dropped"] == "biases that are not zero"
     assert "gru.transpose.W_hh" not in found
+
+
+def test_a_clip_is_shown_by_the_cell_state_that_is_said_to_show_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Small cell states cannot show a clip at 5; with one of the size that is named it fails, with a twentieth it does not."""
+    short = ("run", "lstm", "-H", "2", "--seed", "1", "-T", "2")
+    says = blind(capsys, *short)["lstm.equation.clip-5"]
+    large = re.fullmatch(r"a large cell state \(c0 of (\d+)\)", says)
+    assert large
+    for size, code in ((float(large[1]), 1), (float(large[1]) / 20, 0)):
+        states = ("--c0", f"[[[{size}, {-size}]]]")
+        assert ("lstm.equation.clip-5" in blind(capsys, *short, *states)) is (code == 0)
+        clipped = ask(capsys, *short, *states, "--mistake", "equation.clip-5", "--quiet")
+        assert clipped.code == code
 
 
 def test_the_last_line_counts_and_the_exit_code_stays(capsys: pytest.CaptureFixture[str]) -> None:

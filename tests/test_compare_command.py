@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,15 @@ from commandline import ask, refused
 from torch import nn
 
 import rnntrace
+from rnntrace.api.judging import Judging
+from rnntrace.api.run import run
+from rnntrace.api.sources import read_sources
 from rnntrace.cli.app import exit_code
+from rnntrace.engine.compare import Verdict
+from rnntrace.engine.quantities import Place
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.report.compare import compare_report
+from rnntrace.report.select import View
 
 # torch says so when it is called directly.
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")
@@ -235,6 +245,21 @@ def test_one_failing_module_is_a_failure(tmp_path: Path, capsys: pytest.CaptureF
     torch.save(modules.state_dict(), tmp_path / "model.pt")
     assert exit_code(["compare", str(tmp_path / "model.pt"), "--seed", "1"]) == 1
     assert "UNDECIDED  1 of 2 modules agree" in capsys.readouterr().out
+
+
+def test_the_worst_verdict_is_that_of_the_file() -> None:
+    """Of any two modules, in whatever order: a fail before what is undecided, and that before any pass."""
+    worst_first = ("FAIL", "UNDECIDED", "PASS (drift)", "PASS (rounded)", "PASS", "IDENTICAL")
+    assert {str(verdict) for verdict in Verdict} == set(worst_first)
+    result = run(ModuleSpec(kind="RNN", input_size=1, hidden_size=1), read_sources(steps=1), Judging(), seed=1)
+    place = Place(layer=0, direction="forward", symbol="h", t=1, item=0, unit=0, replay=0.5, framework=0.25)
+    comparison = replace(result.comparison, first_failure=place, worst=place)
+    judged = [replace(result, comparison=replace(comparison, verdict=Verdict(name))) for name in worst_first]
+    for first, second in permutations(range(len(worst_first)), 2):
+        report = compare_report("model.pt", {"a": judged[first], "b": judged[second]}, View())
+        agree = (judged[first].passed, judged[second].passed).count(True)
+        assert report.conclusion[0] == f"{worst_first[min(first, second)]}  {agree} of 2 modules agree"
+        assert report.passed is (min(first, second) > 1)
 
 
 def test_two_traces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

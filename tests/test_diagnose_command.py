@@ -311,3 +311,15 @@ def test_torchs_blocks_in_an_onnx_file(x: Array, capsys: pytest.CaptureFixture[s
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), "net.onnx")
     np.save("y.npy", output_of(module, x))
     assert ids(diagnosed(capsys, "net.onnx", *INPUT, "--expected", "y.npy")) == ["lstm.gate-order.icof"]
+
+
+def test_a_few_values_tell_no_format(capsys: pytest.CaptureFixture[str]) -> None:
+    """Three outputs that bfloat16 happens to hold, a little off, were not for that reason computed in it."""
+    right, given = np.array([0.502, -0.251, 0.7525]), np.array([0.5, -0.25, 0.75])
+    zero, one = np.zeros((1, 1), np.float32), np.ones((1, 1), np.float32)
+    np.savez("w.npz", weight_ih_l0=one, weight_hh_l0=zero, bias_ih_l0=zero[0], bias_hh_l0=zero[0])
+    np.save("x.npy", np.arctanh(right).astype(np.float32).reshape(-1, 1, 1))
+    np.save("y.npy", given.astype(np.float32).reshape(-1, 1, 1))
+    answer = ask(capsys, "diagnose", "w.npz", *INPUT, "--expected", "y.npy", "--nonlinearity", "tanh")
+    assert answer.code == 1, answer
+    assert "bfloat16" not in answer.out

@@ -6,10 +6,13 @@ Each fault is judged against what torch really computes; expected is the first w
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+import rnntrace
 from rnntrace.api.judging import Judging
 from rnntrace.api.run import run
 from rnntrace.api.sources import Sources
@@ -265,3 +268,27 @@ def test_every_operator_takes_part_in_some_cell() -> None:
     used = {expr.op for cell in cells.CELLS for step in cell.steps for expr in step.expression.walk()}
     assert used == set(Op)
     assert now("i") == i
+
+
+def test_a_replay_that_is_wrong_by_itself_names_its_own_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Single steps agree and a step of the free replay does not follow from the one before; "replay" is the trace."""
+    key, wrong = (0, "forward", "h"), (3, 0, 1)
+
+    def spoilt(*arguments: Any, known: Any = None, **options: Any) -> Trace:
+        trace = replay(*arguments, known=known, **options)
+        if known is None:
+            h = trace.columns[key].copy()
+            h[wrong] += 1e-3
+            return replace(trace, columns={**trace.columns, key: h})
+        return trace
+
+    monkeypatch.setattr("rnntrace.api.judging.replay", spoilt)
+    torch.manual_seed(0)
+    result = rnntrace.trace(torch.nn.RNN(3, 2), torch.randn(6, 1, 3))
+    assert result.verdict is Verdict.FAIL
+    assert {difference.one_step_bad for difference in result.comparison.differences} == {0}
+    place = result.comparison.first_failure
+    assert place is not None
+    assert (place.t, place.item, place.unit) == (4, 0, 1)
+    assert place.replay == result.trace.columns[key][wrong]
+    assert place.replay - place.framework == pytest.approx(1e-3, rel=1e-3)

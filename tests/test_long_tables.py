@@ -110,6 +110,18 @@ def test_rows_at_hand_are_rows_of_the_whole(kind: str, view: View, request: pyte
                     assert last(table.columns[0].values[one.flagged]) == last(part.columns[0].values[other.flagged])
 
 
+def test_however_wide_a_table_its_ends_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one step alone has more rows than the part that is made, the first and the last steps are seen whole."""
+    assert {0, 1, 48, 49} <= set(excerpt.part_of(50, excerpt.ENDS + 1, ()).tolist())
+    monkeypatch.setattr(excerpt, "LONG", 8)
+    monkeypatch.setattr(excerpt, "ENDS", 2)
+    for table in trace_tables(RESULTS["GRU"], View(ALL)):
+        times = np.ma.asarray(table.columns[0].values).tolist()
+        last = 23 if "item 1" in table.title else STEPS
+        assert [times.count(t) for t in (1, last - 1, last)] == [3, 3, 3]
+        assert table.cuts
+
+
 def report_of(*tables: Table) -> Report:
     return Report((), tables, ("fine",), None, {})
 

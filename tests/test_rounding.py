@@ -1,6 +1,7 @@
 """The rounding bounds: worked by hand for one unit, and never exceeded by honest computations."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 from rnntrace.api.judging import Judging, judged
 from rnntrace.engine.compare import Verdict
 from rnntrace.engine.replay import replay
-from rnntrace.engine.rounding import ACTIVATION_ERROR, Bounded, Format, error_bounds
+from rnntrace.engine.rounding import ACTIVATION_ERROR, EXACT, Bounded, Format, error_bounds
 from rnntrace.engine.tolerance import LAMBDA
 from rnntrace.equations import cells
 from rnntrace.frameworks import Observation
-from rnntrace.model.dtypes import DTYPES
+from rnntrace.model.dtypes import DTYPES, Array
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
@@ -58,6 +59,28 @@ def test_one_unit_by_hand(lam: float) -> None:
     before += u * abs(total)
     h = math.tanh(total)
     assert bound == pytest.approx((1 - h * h + 0.77 * before) * before + ACTIVATION_ERROR * u * abs(h), rel=1e-12)
+
+
+@pytest.mark.parametrize(("symbol", "function"), [("i", lambda a: 1 / (1 + np.exp(-a))), ("g", np.tanh)])
+def test_an_activation_passes_on_all_that_its_argument_may_be_off(symbol: str, function: Callable[[Array], Array]) -> None:
+    """Without rounding: the ends of every interval of arguments are within the bound, and that within the steepest slope."""
+    a, error = (grid[:, None, None] for grid in map(np.ravel, np.meshgrid(np.linspace(-6, 6, 121), np.geomspace(1e-6, 4, 40))))
+    one, none = np.ones((4, 1, 1)), np.zeros((4, 1))
+    zero = np.zeros_like(a)
+    bounds = error_bounds(
+        cells.LSTM,
+        LayerWeights(one, 0 * one, none, none),
+        Bounded(a, error),
+        {"h": zero, "c": zero},
+        ("h", "c"),
+        None,
+        EXACT,
+        {},
+    )
+    furthest = np.maximum(np.abs(function(a + error) - function(a)), np.abs(function(a - error) - function(a)))
+    assert (furthest <= bounds[symbol] * (1 + 1e-9)).all()
+    steepest = 0.25 if symbol == "i" else 1.0
+    assert (bounds[symbol] <= steepest * error * (1 + 1e-9)).all()
 
 
 @pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])

@@ -80,7 +80,7 @@ def _counted(results: Mapping[str, Result]) -> str:
 
 def _conclusion(results: Mapping[str, Result], reports: Mapping[str, Report]) -> tuple[str, ...]:
     """The worst verdict first, then every module's own."""
-    severity = [Verdict.FAIL, Verdict.UNDECIDED, Verdict.DRIFT, Verdict.PASS, Verdict.IDENTICAL]
+    severity = [Verdict.FAIL, Verdict.UNDECIDED, Verdict.DRIFT, Verdict.ROUNDED, Verdict.PASS, Verdict.IDENTICAL]
     worst = min((result.verdict for result in results.values()), key=severity.index)
     agree = sum(result.passed for result in results.values())
     return (
