@@ -183,6 +183,12 @@ def compare_with_expected(
     if "output" in given.values:
         output = without_repeats(spec, module.mask, inputs, given.values["output"])
         given = replace(given, values={**given.values, "output": output})
+    remarks = [behind.remark] if behind.remark else []
+    remarks += [
+        f"the model gives this layer an initial state, {name}, and zeros are taken for it: see --{name}"
+        for name in module.takes
+        if isinstance(getattr(sources.request, name), str)
+    ]
     weights = module.weights.astype(spec.precision.replay)
 
     def against(given: Expected, inputs: Inputs, judging: Judging = judging) -> Result:
@@ -193,7 +199,7 @@ def compare_with_expected(
             given.observation(spec, expected),
             judging,
             origin=sources.described("given"),
-            warnings=[*sources.warnings, *given.notes, *([behind.remark] if behind.remark else [])],
+            warnings=[*sources.warnings, *given.notes, *remarks],
             typed=sources.typed(spec, inputs, module.half_units) if given.half_units else None,
         )
 

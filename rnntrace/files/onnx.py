@@ -15,13 +15,14 @@ import onnx
 from onnx import numpy_helper
 
 from rnntrace.errors import FileError, SpecError, WeightsError, show
+from rnntrace.files.onnx_origin import Origin, Origins, elsewhere, spelled_out
 from rnntrace.files.onnx_stack import STANDARD, Stacking
 from rnntrace.files.tensors import Tensors, check_distinct, check_size, reading
 from rnntrace.model.conventions import BY_NAME, ONNX
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import from_convention
 from rnntrace.model.limits import MAX_MEMBERS, over
-from rnntrace.model.module import Contents, Layer, Module, stacked
+from rnntrace.model.module import Contents, Layer, Module, Refused, stacked
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 
@@ -41,7 +42,8 @@ FORMATS = {
 def read(path: Path, kind: str) -> Tensors:
     """The recurrent nodes of a model by name; nodes that feed one another are layers of one module."""
     with reading(kind):
-        graph = onnx.load_model_from_string(path.read_bytes()).graph
+        model = onnx.load_model_from_string(path.read_bytes())
+        graph = model.graph
         if len(graph.node) > MAX_MEMBERS or len(graph.initializer) > MAX_MEMBERS:
             raise FileError(f"its nodes or initializers are {over('MAX_MEMBERS', MAX_MEMBERS)}")
         constants = _constants(graph)
@@ -49,23 +51,34 @@ def read(path: Path, kind: str) -> Tensors:
         names = _names(nodes)
         # Nodes are told apart by identity: two may look alike.
         by_identity = dict(zip(map(id, nodes), names, strict=True))
-        stacking = Stacking(graph.node, constants)
+        stacking, origins = Stacking(graph.node, constants), Origins(graph.node, constants)
+        refused: dict[str, Refused] = {}
         layers: list[Layer] = []
         used: set[str] = set()
         for name, node in zip(names, nodes, strict=True):
             try:
-                layers.append(Layer(name, _module(node, constants), by_identity.get(id(stacking.below(node)))))
+                module = _module(node, constants, origins)
+                layers.append(Layer(name, module, by_identity.get(id(stacking.below(node)))))
             except (WeightsError, SpecError) as error:
-                raise FileError(f"{node.op_type} node {show(name)}: {error}") from None
+                refused[name] = Refused(f"{node.op_type} node {show(name)}", str(error))
             used.update(node.input)
         others = sum(name not in used and tensor.data_type in FORMATS for name, tensor in constants.items())
         modules = stacked(layers)
-    if not modules:
-        raise FileError(
-            "the model has no RNN, LSTM or GRU node outside of branches and loops (torch's newer exporter writes nn.RNN, "
-            "and both write cells, as single operators): expected weights in such nodes, or a state_dict"
-        )
-    return Tensors({}, {}, contents=Contents(modules, {}, others))
+        inside = dict(elsewhere(model))
+        if not modules and not refused and not any(found.nature for found in inside.values()):
+            raise FileError(_none_found(model, inside))
+    return Tensors({}, {}, contents=Contents(modules, {**inside, **refused}, others))
+
+
+def _none_found(model: Any, inside: Mapping[str, Refused]) -> str:
+    """What to say of a model without a recurrent node in its graph: what it has instead."""
+    there = "; ".join(f"{found.where}: {found.reason}" for found in inside.values())
+    if not there and (body := spelled_out(model)):
+        there = f"a cell is spelled out in {body}"
+    there = there or "torch's newer exporter writes nn.RNN, and both write cells, as single operators"
+    return (
+        f"the model has no RNN, LSTM or GRU node outside of branches and loops ({there}): expected such nodes, or a state_dict"
+    )
 
 
 def _constants(graph: Any) -> dict[str, Any]:
@@ -88,11 +101,14 @@ def _names(nodes: list[Any]) -> list[str]:
     return list(names)
 
 
-def _module(node: Any, constants: Mapping[str, Any]) -> Module:
+def _module(node: Any, constants: Mapping[str, Any], origins: Origins) -> Module:
     """One node. Raises WeightsError for what is missing, of the wrong shape or not supported."""
     attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     inputs = dict(zip(("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"), node.input, strict=False))
-    _refuse(node.op_type, attributes, inputs, constants)
+    _refuse(node.op_type, attributes, inputs, constants, origins)
+    for name in ("W", "R", "B"):
+        if operator := origins.operator(inputs.get(name, "")):
+            raise WeightsError(f"{name} is no constant of the model but computed by {show(operator)}: expected an initializer")
     tensors = {name: _array(name, inputs[name], constants) for name in ("W", "R", "B") if inputs.get(name)}
     direction = _text(attributes.get("direction", b"forward"))
     count = DIRECTIONS.get(direction)
@@ -131,10 +147,14 @@ def _module(node: Any, constants: Mapping[str, Any]) -> Module:
     biases = [(None, None)] * count if B is None else [np.split(B[d], 2) for d in range(count)]
     columns = zip(spec.directions, W, R, biases, strict=True)
     weights = {(0, name): from_convention(BY_NAME[ONNX], spec.cell, W_ih, W_hh, *both) for name, W_ih, W_hh, both in columns}
-    return Module(spec, Weights(weights), ONNX)
+    states = {"h0": "initial_h", "c0": "initial_c"}
+    taken = tuple(state for state, name in states.items() if inputs.get(name) and origins.of(inputs[name]) is Origin.GIVEN)
+    return Module(spec, Weights(weights), ONNX, takes=taken)
 
 
-def _refuse(operator: str, attributes: Mapping[str, Any], inputs: Mapping[str, str], constants: Mapping[str, Any]) -> None:
+def _refuse(
+    operator: str, attributes: Mapping[str, Any], inputs: Mapping[str, str], constants: Mapping[str, Any], origins: Origins
+) -> None:
     """Raises WeightsError, by name, for what would change the result and is not supported."""
     for name, value in attributes.items():
         if name not in UNDERSTOOD or (name == "input_forget" and value):
@@ -145,14 +165,15 @@ def _refuse(operator: str, attributes: Mapping[str, Any], inputs: Mapping[str, s
         raise WeightsError(
             f"the activations {show(given)} are not supported: expected {', '.join(ACTIVATIONS[operator])} in every direction"
         )
-    if inputs.get("P") and (inputs["P"] not in constants or np.any(_array("P", inputs["P"], constants)[0])):
+    if inputs.get("P") and origins.of(inputs["P"]) is not Origin.ZERO:
         raise WeightsError("its peephole weights P are not supported: expected none, or zeros")
     for name in ("initial_h", "initial_c"):
-        if inputs.get(name) in constants and np.any(_array(name, inputs[name], constants)[0]):
+        if inputs.get(name) and origins.of(inputs[name]) is Origin.STORED:
             raise WeightsError(
-                f"{name} is stored in the model, which is not supported: make it an input and pass it as --h0 or --c0"
+                f"{name} is stored in the model or computed from what is, which is not supported: "
+                "make it an input and pass it as --h0 or --c0"
             )
-    if inputs.get("sequence_lens") in constants:
+    if inputs.get("sequence_lens") and origins.of(inputs["sequence_lens"]) is not Origin.GIVEN:
         raise WeightsError("sequence_lens is stored in the model, which is not supported: make it an input and pass --lengths")
 
 

@@ -39,8 +39,9 @@ class Module:
     first, where torch's reverse direction gives it in the order of the input. `last_output` is its return_sequences=False:
     the framework gives the output of the final step alone. `biases` is how many bias vectors it stores for a gate; where that
     is one, the other of `weights` is zero. `hard_sigmoid` is the activation of gates that the framework calls by this name.
-    `open` is a question on which the outputs hang, and which the file leaves: without an answer nothing is decided.
-    `half_units` are half a unit of the last digit of weights that were typed, and 0 of exact ones.
+    `open` is a question on which the outputs hang, and which the file leaves: without an answer nothing is decided. `takes`
+    are the initial states that the model hands in when it runs. `half_units` are half a unit of the last digit of weights that
+    were typed, and 0 of exact ones.
     """
 
     spec: ModuleSpec
@@ -54,6 +55,7 @@ class Module:
     hard_sigmoid: str = "hard_sigmoid"
     open: str = ""
     half_units: Weights | None = None
+    takes: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:
