@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports docs docs-check site bench check clean
+.PHONY: help demo test test-fast lint types imports docs docs-check site bench check clean
 
 help:  ## Show what there is to make
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ demo: $(READY)  ## Trace an LSTM and see every gate beside torch's own
 
 test: $(READY)  ## Run all tests, in as many processes as there are cores
 	$(BIN)/python -m pytest $(PARALLEL)
+
+test-fast: $(READY)  ## Run the tests that are quick, for the inner loop
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 lint: $(READY)  ## Check style
 	$(BIN)/ruff check .

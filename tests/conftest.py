@@ -1,7 +1,9 @@
 """What all tests share: one thread, and no settings of the terminal they happen to run in."""
 
 import os
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,17 @@ def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Width and colour are what a test says, not what the surroundings say."""
     for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TERM", "COLORTERM"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that starts a process says that it is slow, so that the quick ones stay quick."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        pytest.fail("this test starts a process: mark it with @pytest.mark.slow")
+
+    if request.node.get_closest_marker("slow") is None:
+        monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
 
 
 @pytest.fixture

@@ -125,6 +125,7 @@ def assert_every_step_agrees(result: Result) -> None:
         assert_within(replayed, torchs, SINGLE_STEP * result.spec.precision.eps * np.maximum(np.abs(torchs), 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("spec", "form"), GRID, ids=[f"{name(spec)}-{form}" for spec, form in GRID])
 def test_every_gate_of_every_module(spec: ModuleSpec, form: str, dtype: str) -> None:
@@ -136,6 +137,7 @@ def test_every_gate_of_every_module(spec: ModuleSpec, form: str, dtype: str) -> 
     assert_every_step_agrees(result)
 
 
+@pytest.mark.slow
 @given(case=cases(dtypes=("float64",)))
 @examples(200)
 def test_any_double_module_agrees(case: Case) -> None:
@@ -143,6 +145,7 @@ def test_any_double_module_agrees(case: Case) -> None:
     assert_agrees(traced(case))
 
 
+@pytest.mark.slow
 @given(case=cases(dtypes=("float32", "float16", "bfloat16")))
 @examples(300)
 def test_any_module_of_a_smaller_format_agrees(case: Case) -> None:

@@ -202,6 +202,7 @@ HELP = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", HELP, ids=" ".join)
 def test_help_loads_neither_torch_nor_numpy(arguments: list[str]) -> None:
     """Help is quick: the heavy packages stay where they are."""
@@ -212,6 +213,7 @@ def test_help_loads_neither_torch_nor_numpy(arguments: list[str]) -> None:
     assert run_process("-c", code, *arguments).stderr.strip() == "[] 0"
 
 
+@pytest.mark.slow
 def test_a_run_loads_torch_and_nothing_heavier() -> None:
     """A run is little more than `import torch`: what torch loads lazily, such as its compiler, stays away."""
     code = (
@@ -222,6 +224,7 @@ def test_a_run_loads_torch_and_nothing_heavier() -> None:
     assert run_process("-c", code, *LSTM).stderr.strip() == "[] True 0"
 
 
+@pytest.mark.slow
 def test_ascii_terminals_are_served() -> None:
     """Where stdout cannot write Greek letters, others stand in for them."""
     finished = run_process("-m", "rnntrace", *LSTM, PYTHONIOENCODING="ascii", PYTHONWARNINGS="error")
@@ -230,6 +233,7 @@ def test_ascii_terminals_are_served() -> None:
     assert "?" not in finished.stdout
 
 
+@pytest.mark.slow
 def test_a_real_terminal() -> None:
     """On a terminal of 80 columns there is colour and no line is too wide."""
     leader, follower = pty.openpty()

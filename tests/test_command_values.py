@@ -73,6 +73,7 @@ def lines(draw: st.DrawFn, function: Any) -> list[str]:
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 @given(data=st.data())
 def test_a_line_means_what_it_means_to_typer(name: str, data: st.DataObject) -> None:
@@ -81,6 +82,7 @@ def test_a_line_means_what_it_means_to_typer(name: str, data: st.DataObject) -> 
     assert OURS[name](line) == TYPERS[name](line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_flag_means_what_it_means_to_typer(name: str) -> None:
     """Each by itself, with each word."""

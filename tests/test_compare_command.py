@@ -187,6 +187,7 @@ def test_batch_first_data_that_was_read_time_first(tmp_path: Path, capsys: pytes
     assert compare(tmp_path, "--batch-first", expected="y.npy") == 0
 
 
+@pytest.mark.slow
 def test_judging_given_outputs_needs_no_torch(tmp_path: Path) -> None:
     """A grader that calls it hundreds of times does not pay for torch."""
     torch.manual_seed(0)
@@ -375,6 +376,7 @@ def test_one_module_of_a_model_beside_the_same_weights_alone(folder: Path, capsy
     assert refused(capsys, "compare", files[1], "--module", "enc").endswith("choose one of (no prefix)")
 
 
+@pytest.mark.slow
 def test_two_files_on_a_given_input_need_no_torch(two_files: Path) -> None:
     """Only random signals are torch's."""
     code = (
@@ -427,6 +429,7 @@ def test_requests_that_contradict_themselves(
 VECTORS = Path(os.environ.get("RNNTRACE_VECTORS", Path(__file__).parents[2] / "shared" / "vectors"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (VECTORS / "cases.json").exists(), reason="the published vectors are not here")
 def test_published_vectors_as_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every published case that torch can express, written as files, passes through the command line at its tolerance."""

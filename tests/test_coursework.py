@@ -56,6 +56,7 @@ def block(language: str, holds: str) -> str:
     return str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("exercise")
 def test_the_script_ends_with_one_exit_code() -> None:
     """0 while all are right; 1 with a wrong one, whose first mistake is told, and with one that cannot be read."""
@@ -74,6 +75,7 @@ def test_the_script_ends_with_one_exit_code() -> None:
     assert "rnntrace: error: hand-ins/zoe.npz" in said["zoe"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("exercise")
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 def test_the_makefile_goes_on_behind_a_wrong_one() -> None:

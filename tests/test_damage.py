@@ -45,6 +45,7 @@ def used(path: Path) -> None:
         array.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("all_mapped")
 @pytest.mark.parametrize("how", ["npy", "npz", "compressed npz", "pt", "old pt", "safetensors", "h5", "keras"])
 def test_no_part_of_a_file_is_taken_for_the_whole(how: str) -> None:
@@ -68,6 +69,7 @@ EDITS = st.lists(
 EVERY = ["npy", "npz", "compressed npz", "pt", "old pt", "safetensors", "h5", "keras", "onnx", "json", "csv"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("all_mapped")
 @pytest.mark.parametrize("how", EVERY)
 def test_damage_anywhere_is_survived(how: str) -> None:
@@ -104,6 +106,7 @@ def test_damage_anywhere_is_survived(how: str) -> None:
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", NAMED)
 def test_names_reach_the_terminal_without_their_controls(how: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Wherever a name from a file is repeated, control codes and changes of direction are escapes."""

@@ -188,6 +188,7 @@ def test_a_students_loop_of_units_is_named_among_its_equals() -> None:
     assert found.told_apart_by == ""
 
 
+@pytest.mark.slow
 def test_two_mistakes_of_a_student_are_both_named() -> None:
     """An LSTM without its tanh that was given its states in the wrong order."""
     case = drawn("LSTM", 4)
@@ -253,6 +254,7 @@ def shown(case: Case) -> list[tuple[Mistake, Outputs]]:
     return [(mistake, known(case, outputs)) for mistake, outputs in found if outputs and not alike(right, known(case, outputs))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(SWEEPS))
 @pytest.mark.parametrize("sort", SORTS)
 def test_every_single_mistake_is_found(sort: str, seed: int) -> None:
@@ -267,6 +269,7 @@ def test_every_single_mistake_is_found(sort: str, seed: int) -> None:
         assert all(alike(outputs_of(case, answer.mistakes), outputs) for answer in found.answers), mistake.id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4 * SWEEPS))
 @pytest.mark.parametrize("kind", ["RNN", "GRU"])
 def test_pairs_of_mistakes_are_found(kind: str, seed: int) -> None:
@@ -323,6 +326,7 @@ def test_printed_values_are_known_for_what_they_are(decimals: int) -> None:
 # --- no explanation where there is none -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["RNN", "GRU"])
 @pytest.mark.parametrize("noise", [1e-3, 1e-2, None])
 def test_no_mistake_explains_noise_or_other_weights(kind: str, noise: float | None) -> None:

@@ -240,6 +240,7 @@ def saved(kernel: Array, recurrent: Array, b_ih: Array, b_hh: Array) -> None:
     np.savez("w.npz", **parts)
 
 
+@pytest.mark.slow
 def test_a_keras_gru_read_in_torchs_order(keras: Any, x: Array, capsys: pytest.CaptureFixture[str]) -> None:
     """Keras keeps z r n; copied as they lie into torch's parameters, the blocks must be read in that order."""
     (kernel, recurrent, bias), y, _ = layer_of(keras, "GRU", x)
@@ -250,6 +251,7 @@ def test_a_keras_gru_read_in_torchs_order(keras: Any, x: Array, capsys: pytest.C
     assert "Keras 3" in found["answers"][0]["frameworks"]
 
 
+@pytest.mark.slow
 def test_a_keras_kernel_that_was_not_transposed(keras: Any, x: Array, capsys: pytest.CaptureFixture[str]) -> None:
     """Gate by gate copied, but each block as Keras multiplies it, from the left."""
     (kernel, recurrent, bias), y, _ = layer_of(keras, "LSTM", x)

@@ -86,6 +86,7 @@ def test_a_watched_result_names_its_call() -> None:
     assert found.tags["b"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_a_long_trace_is_shown_in_part(bidirectional: bool) -> None:
     """A page stays small however long, wide and deep the trace is, and says what it shows of how much."""
@@ -135,6 +136,7 @@ def test_the_equations_are_those_of_torchs_documentation(kind: type[nn.Module]) 
     assert r"\text{hidden state}" in lines[-1]
 
 
+@pytest.mark.slow
 def test_opening_and_showing_a_trace_loads_no_torch(tmp_path: Path) -> None:
     """A saved trace is shown without the framework."""
     rnntrace.save(traced(), tmp_path / "trace.npz")

@@ -71,6 +71,7 @@ def into_a_closed_pipe(*arguments: str) -> subprocess.CompletedProcess[bytes]:
         os.close(writing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -85,6 +86,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(arguments: tuple[str, ...], c
     assert (finished.returncode, finished.stderr) == (code, said)
 
 
+@pytest.mark.slow
 def test_a_closed_stdout_is_no_error() -> None:
     """`>&-` leaves nowhere to print to: nothing is said, and the exit code is the verdict's."""
     shell = ["sh", "-c", 'exec "$@" >&-', "sh"]
@@ -92,6 +94,7 @@ def test_a_closed_stdout_is_no_error() -> None:
     assert (finished.returncode, finished.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 def test_a_mistake_of_ours_is_no_verdict() -> None:
     """A bug shows its traceback and ends with a code that no verdict has, so that no script takes it for a wrong answer."""
     program = """
@@ -121,6 +124,7 @@ HOW = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize(
@@ -147,6 +151,7 @@ def test_nowhere_to_write_is_no_verdict(how: str, arguments: tuple[str, ...], co
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["COLUMNS", "LINES", "RNNTRACE_MAX_BYTES", "RNNTRACE_MAX_VALUES", "RNNTRACE_TIMEOUT"])
 @pytest.mark.parametrize(
     ("text", "arguments"),
@@ -166,6 +171,7 @@ def test_a_variable_that_is_no_number_is_no_verdict(variable: str, text: str, ar
     assert len(done.stderr) < 1100
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is kept to a size on Linux alone")
 @pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_NOFILE"])
 def test_a_system_that_has_no_more_is_no_verdict(limit: str) -> None:
@@ -187,6 +193,7 @@ def test_a_system_that_has_no_more_is_no_verdict(limit: str) -> None:
     assert any(code != 0 for code, _ in ends.values()), ends
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no such signals")
 @pytest.mark.parametrize("arguments", [("inspect", "none"), ("--help",)], ids=lambda arguments: arguments[0])
 def test_an_interrupt_while_it_starts_is_no_verdict(arguments: tuple[str, ...]) -> None:

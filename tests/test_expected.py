@@ -70,6 +70,7 @@ def as_onnx(module: nn.Module, kind: str, *, layout: int = 0) -> None:
 # --- forms ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", GATES)
 @pytest.mark.parametrize("layout", [0, 1])
 @pytest.mark.parametrize("bidirectional", [False, True])

@@ -245,6 +245,7 @@ def test_not_a_number_is_shown_as_it_is() -> None:
         assert len(set(stages(text))) == len(stages(text))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(tmp_path: Path) -> None:
     """Equations and derivations of every cell, short, elided and with large and small numbers, alone in display mathematics."""

@@ -191,6 +191,7 @@ def test_eighty_columns_are_enough(line: str, capsys: pytest.CaptureFixture[str]
     assert all(not start.startswith(("0.", "1", "2")) for start in starts)
 
 
+@pytest.mark.slow
 def test_a_product_stays_one_where_only_ascii_can_be_written() -> None:
     """A dot between two numbers multiplies, and is no minus; subscripts are digits."""
     command = [sys.executable, "-m", "rnntrace", "explain", "lstm", "--at", "t=2,gate=c", "--seed", "1"]
@@ -200,6 +201,7 @@ def test_a_product_stays_one_where_only_ascii_can_be_written() -> None:
     assert "?" not in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("files")
 def test_without_anything_to_draw_torch_is_not_loaded(files: Path) -> None:
     """Saved weights on a given input need numpy alone, and the equations nothing else either."""

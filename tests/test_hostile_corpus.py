@@ -97,6 +97,7 @@ def guard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guard]:
     assert not (folder / "pwned").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENTRIES)
 def test_a_hostile_file_does_no_harm(name: str, guard: Guard) -> None:
     """It loads, or is refused by exit code 2 and the line that the corpus gives; either way nothing else happens."""

@@ -183,6 +183,7 @@ def verdict(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[
 # --- what Keras saves, and what it predicts ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("name", ONE)
 def test_one_layer_gives_what_keras_predicts(name: str, how: str, keras: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,6 +203,7 @@ def test_one_layer_gives_what_keras_predicts(name: str, how: str, keras: Any, ca
     assert verdict(capsys, path, *signals(output=predicted(model, x_of())))["passed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [".keras", ".h5"])
 @pytest.mark.parametrize("name", DECLARED)
 def test_a_declared_model_gives_what_keras_predicts(

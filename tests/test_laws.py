@@ -160,6 +160,7 @@ def test_replay_is_the_textbook(lesson: str, lengths: tuple[int, ...] | None, bi
     assert_textbook(problem(spec, steps=5, batch=3, lengths=lengths))
 
 
+@pytest.mark.slow
 @given(problem=problems())
 @examples(400)
 def test_any_replay_is_the_textbook(problem: Problem) -> None:
@@ -170,6 +171,7 @@ def test_any_replay_is_the_textbook(problem: Problem) -> None:
 # --- time -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(problem=problems(directions=(True,), kinds=("RNN", "LSTM", "GRU")))
 @examples(120)
 def test_reverse_is_forward_between_two_flips(problem: Problem) -> None:
@@ -192,6 +194,7 @@ def test_reverse_is_forward_between_two_flips(problem: Problem) -> None:
         assert_close(both.final(state)[1], alone.final(state)[0], spec)
 
 
+@pytest.mark.slow
 @given(problem=problems(directions=(False,), packed=(False,)), data=st.data())
 @examples(120)
 def test_state_carries_a_sequence_over_a_cut(problem: Problem, data: st.DataObject) -> None:
@@ -212,6 +215,7 @@ def test_state_carries_a_sequence_over_a_cut(problem: Problem, data: st.DataObje
 # --- batch and padding ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(problem=problems())
 @examples(120)
 def test_items_are_independent(problem: Problem) -> None:
@@ -347,6 +351,7 @@ def previous(trace: Trace, state: str, layer: int, direction: str) -> Array:
     return np.concatenate([first, sequence[:-1]])
 
 
+@pytest.mark.slow
 @given(problem=problems(packed=(False,)), forced=st.booleans())
 @examples(120)
 def test_kept_terms_are_what_gates_are_made_of(problem: Problem, forced: bool) -> None:

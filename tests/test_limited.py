@@ -59,6 +59,7 @@ def line(found: subprocess.CompletedProcess[str]) -> str:
 # --- time and memory --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", [HOLDS_PYTHON, "time.sleep(1000)", "while True: pass"])
 @pytest.mark.parametrize("how", ["flag", "variable"])
 def test_what_never_returns_is_ended(work: str, how: str) -> None:
@@ -67,6 +68,7 @@ def test_what_never_returns_is_ended(work: str, how: str) -> None:
     assert "it takes over 0.5 s: --timeout or RNNTRACE_TIMEOUT may allow more" in line(found)
 
 
+@pytest.mark.slow
 @ON_LINUX
 @pytest.mark.parametrize(
     "work",
@@ -84,6 +86,7 @@ def test_memory_is_kept_to_a_size(work: str) -> None:
     assert "more memory than there is: --max-memory or RNNTRACE_MAX_MEMORY may allow more" in line(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("work", "how"),
     [
@@ -102,6 +105,7 @@ def test_a_library_that_gives_up_gives_no_verdict(work: str, how: str) -> None:
     assert how in said
 
 
+@pytest.mark.slow
 @ON_LINUX
 def test_what_is_mapped_of_a_file_does_not_count() -> None:
     """A trace may be much larger than memory."""
@@ -124,6 +128,7 @@ def test_longer_files_have_longer_time() -> None:
 # --- the command goes on as it would ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("work", "code", "said"),
     [
@@ -142,6 +147,7 @@ def test_exit_codes_and_lines_are_those_of_the_work(work: str, code: int, said: 
     assert said or not found.stderr
 
 
+@pytest.mark.slow
 def test_a_verdict_is_handed_on() -> None:
     """0, 1 and what is printed are the same with and without the process between."""
     weights = {"weight_ih_l0": (2, 3), "weight_hh_l0": (2, 2), "bias_ih_l0": (2,), "bias_hh_l0": (2,)}
@@ -171,6 +177,7 @@ def test_what_reads_files_of_others_has_limits() -> None:
 # --- signals ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", ["time.sleep(1000)", HOLDS_PYTHON], ids=["in Python", "in a library"])
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 @pytest.mark.parametrize("to", ["the process", "its group"])
@@ -192,6 +199,7 @@ def test_a_signal_ends_both_processes(work: str, name: str, code: int, to: str) 
         os.kill(child, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the system tells a child of its parent's death on Linux alone")
 def test_no_process_stays_when_its_parent_is_killed() -> None:
     """Not even one that listens to nothing."""
@@ -218,6 +226,7 @@ def is_alive(process: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["time.sleep(1000)", "os.kill(os.getpid(), signal.SIGKILL)"], ids=["time", "kill"])
 def test_nothing_half_written_is_left(end: str) -> None:
     """A process that is ended while it writes leaves neither a part of the file nor one beside it."""
@@ -283,6 +292,7 @@ def test_no_size(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
         allowance.max_memory()
 
 
+@pytest.mark.slow
 def test_a_limit_that_is_none_is_said_before_the_work(capsys: pytest.CaptureFixture[str]) -> None:
     """A process that was started for it says so in one line."""
     del capsys

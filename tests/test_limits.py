@@ -16,6 +16,7 @@ def ask(*arguments: str, **environment: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "too_low", "enough"),
     [
@@ -46,6 +47,7 @@ def test_a_cap_is_set_by_its_variable(name: str, too_low: str, enough: str, fold
     assert ask(*request, **{f"RNNTRACE_{name}": enough})[0] != 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["many", "-1", "0", "1e9"])
 def test_a_cap_that_is_no_number(text: str) -> None:
     """One line says what was expected."""

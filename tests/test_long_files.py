@@ -71,6 +71,7 @@ LAYOUTS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.slow
 @given(
     array=arrays(
         st.sampled_from(["f4", "f8", "u1"]), array_shapes(max_dims=4, min_side=0, max_side=7), elements=st.integers(0, 9)
@@ -111,6 +112,7 @@ def test_numbers_in_an_npz_are_aligned() -> None:
         assert not isinstance(array, np.memmap) or array.ctypes.data % 64 == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_same_result_makes_the_same_file(suffix: str) -> None:
     """Saved twice, and saved once more from the file itself, which is replaced while it is read."""
@@ -126,6 +128,7 @@ def test_the_same_result_makes_the_same_file(suffix: str) -> None:
 # --- what is opened ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("all_mapped")
 @given(case=cases(), suffix=st.sampled_from(SUFFIXES), keep=st.sampled_from(["gates", "states", "terms"]))
 @examples(60)
@@ -164,6 +167,7 @@ def test_flags_are_0_and_1() -> None:
         rnntrace.open_trace("t.npz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_long_arrays_stay_in_the_file_and_short_ones_do_not(suffix: str) -> None:
     """Weights are read, gates and states are not, and neither is x or output."""
@@ -241,6 +245,7 @@ def limited(*arguments: str, **environment: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_is_not_read_has_no_limit(suffix: str) -> None:
     """A trace of 800 kB opens where 400 kB may be read; as a signal, and compressed, it does not, nor if all is too much."""
@@ -277,6 +282,7 @@ print(opened - before, saved - before, peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process its peak")
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_memory_does_not_grow_with_the_file(suffix: str) -> None:

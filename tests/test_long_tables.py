@@ -126,6 +126,7 @@ def report_of(*tables: Table) -> Report:
     return Report((), tables, ("fine",), None, {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [None, 28])
 @pytest.mark.parametrize("most", [0, 1, 2, 7, 300])
 @pytest.mark.parametrize("kind", MODULES)
@@ -218,6 +219,7 @@ def test_the_largest_difference_is_seen_in_a_table_that_passes() -> None:
     assert shown == sorted({0, 1, 99, 100, int(delta.argmax())})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["csv", "jsonl", "json"])
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("kind", MODULES)
@@ -244,6 +246,7 @@ documents = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(documents)
 @examples(100)
 def test_json_is_what_the_library_writes(document: object) -> None:
@@ -321,7 +324,7 @@ def million(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """A million steps of 64 units in files with holes: zeros, and one difference."""
     steps, size = 1_000_000, 64
     folder: Path = tmp_path_factory.mktemp("million")
-    small = run(ModuleSpec(kind="LSTM", input_size=3, hidden_size=size), read_sources(steps=2), Judging(), seed=1)
+    small = run(ModuleSpec(kind="RNN", input_size=3, hidden_size=size), read_sources(steps=2), Judging(), seed=1)
 
     def hollow(name: str, dtype: str, width: int = size) -> np.memmap[tuple[int, ...], np.dtype[np.float32]]:
         return np.memmap(folder / name, dtype, "w+", shape=(steps, 1, width))
@@ -368,6 +371,7 @@ WORK: dict[str, Callable[[Result], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", WORK)
 def test_a_million_steps_take_little_memory(work: str, million: Result) -> None:
     """An array of one value a step and unit would take 64 MB in the smallest format; nothing comes near."""

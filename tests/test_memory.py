@@ -92,6 +92,7 @@ def test_other_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     assert free() is None
 
 
+@pytest.mark.slow
 def test_what_is_free_can_be_taken_and_no_more() -> None:
     """Below a limit of the address space, 90% of what is free can be had, and 110% not."""
     code = """
@@ -140,6 +141,7 @@ RUNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell what a process holds")
 @pytest.mark.parametrize("case", RUNS.values(), ids=RUNS)
 def test_the_estimate_against_real_runs(case: tuple[dict[str, object], int, int, dict[str, str]]) -> None:

@@ -197,6 +197,7 @@ def test_a_mistake_that_does_not_show_is_no_fail(capsys: pytest.CaptureFixture[s
     assert answer.out.splitlines()[-1].endswith("the mistake does not show in this run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_mistake_can_be_made_somewhere(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     """In a small run of the kind each is made, or refused with what it needs; never anything else."""
@@ -234,6 +235,7 @@ def test_a_saved_mistake_is_shown_as_it_was(capsys: pytest.CaptureFixture[str]) 
     assert again == found | {"command": "show"}
 
 
+@pytest.mark.slow
 def test_what_cannot_be_made_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """An id that there is not, one that this run has no room for, and flags that go another way."""
     line = refused(capsys, "run", "lstm", "--mistake", "lstm.gate-order.ifog")

@@ -48,6 +48,7 @@ def flags(patterns: list[str]) -> list[str]:
     return [word for pattern in patterns for word in ("--names", pattern)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 @pytest.mark.parametrize("prefix", ["", "encoder."])
 def test_lists_of_parameters_are_read(kind: str, prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,6 +139,7 @@ WORDS = st.text(
 )
 
 
+@pytest.mark.slow
 @given(
     specs(("RNN", "LSTM", "GRU")),
     st.lists(WORDS, min_size=5, max_size=5, unique=True),

@@ -58,6 +58,7 @@ def test_an_x_too_large_for_the_format_never_passes(dtype: str, value: str, caps
     assert (json.loads(answer.out)["verdict"], answer.code) == ("UNDECIDED", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize(
     ("kind", "part", "dtype"),

@@ -389,6 +389,7 @@ def test_001_printed_weights_give_printed_outputs(name: str) -> None:
 # 002: no seed and no weights; shapes and names alone are printed whole.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layers", "bidirectional", "batch", "output", "h_n"),
     [
@@ -605,6 +606,7 @@ def test_the_page_has_commands_and_scripts() -> None:
     assert len(SCRIPTS) == PAGE.count("```python\n") == len(re.findall(r"^```\n\n```text\n.", PAGE, re.MULTILINE)) == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_of_the_page_passes(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every command ends with exit code 0 and a verdict that passes."""

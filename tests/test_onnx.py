@@ -74,6 +74,7 @@ def exported(module: torch.nn.Module, x: torch.Tensor, *, newer: bool) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "newer", "options"), EXPORTED)
 def test_what_torch_exports_gives_what_torch_computes(
     kind: str, newer: bool, options: dict[str, Any], capsys: pytest.CaptureFixture[str]
@@ -116,6 +117,7 @@ def test_what_torch_exports_gives_what_torch_computes(
     assert not verdict(capsys, path, *judged)["passed"]
 
 
+@pytest.mark.slow
 def test_cells_and_the_newer_exporters_rnn_have_no_node(capsys: pytest.CaptureFixture[str]) -> None:
     """Both come out as single operators, which are no recurrent module any more; the line says what to do."""
     fragments = ("no RNN, LSTM or GRU node", "state_dict")
@@ -263,6 +265,7 @@ def built() -> Iterator[Node]:
         yield Node(op_type, bare.tensors, options, ("X", "W", "R"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "node", [*built()], ids=lambda node: f"{node.op_type} {node.attributes}{'' if 'B' in node.tensors else ' bare'}"
 )

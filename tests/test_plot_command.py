@@ -52,6 +52,7 @@ def pages(path: Path) -> int:
     return len(re.findall(rb"/Type\s*/Page\b", content))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_in_every_format(kind: str, trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A PNG of a readable size that is not blank, an SVG with its labels as text, a PDF of one page."""
@@ -73,6 +74,7 @@ def test_every_kind_in_every_format(kind: str, trace: Path, capsys: pytest.Captu
     assert pages(Path("p.pdf")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_there_is_an_axis_for_each_panel(kind: str, trace: Path) -> None:
     """As many axes as panels, and the bars."""
@@ -81,6 +83,7 @@ def test_there_is_an_axis_for_each_panel(kind: str, trace: Path) -> None:
     assert len(sheet(shown, shown.panels).axes) == len(shown.panels) + BARS.get(kind, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_the_same_bytes_whatever_the_settings(suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice the same file, on a machine with settings of its own as well, and those are left as they were."""
@@ -119,6 +122,7 @@ def test_ticks_are_whole_units_and_steps() -> None:
         assert all(float(at).is_integer() for at in axis.get_majorticklocs())
 
 
+@pytest.mark.slow
 def test_a_long_stack_has_pages(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """49 panels: a second page in a PDF, and one line for a PNG."""
     flags = ("run", "rnn", "-l", "49", "-T", "1", "--seed", "1", "--quiet")
@@ -129,6 +133,7 @@ def test_a_long_stack_has_pages(folder: Path, capsys: pytest.CaptureFixture[str]
     assert pages(Path("p.pdf")) == 2
 
 
+@pytest.mark.slow
 def test_run_draws_what_the_view_selects(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--plot` beside `--save` and `--output`; the view holds for the picture too."""
     flags = ("-l", "2", "-B", "2", "--item", "1", "--layer", "1", "--plot", "p.svg", "--save", "t.npz", "-o", "out.txt")
@@ -140,6 +145,7 @@ def test_run_draws_what_the_view_selects(folder: Path, capsys: pytest.CaptureFix
     assert not [label for label in found if label.startswith("layer 0") or label.endswith("item 0")]
 
 
+@pytest.mark.slow
 def test_compare_draws_one_module(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file of one module is drawn, of two only with the name of one."""
     model = torch.nn.ModuleDict({"small": torch.nn.RNN(2, 2), "large": torch.nn.GRU(2, 3)})
@@ -153,6 +159,7 @@ def test_compare_draws_one_module(folder: Path, capsys: pytest.CaptureFixture[st
     assert ".png, .svg, .pdf" in refused(capsys, "compare", "no-such-file", "--plot", "p.txt")
 
 
+@pytest.mark.slow
 def test_a_failing_trace_is_drawn_and_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The exit code is the verdict's, and the picture marks what is out of tolerance."""
     flags = ("--dtype", "float16", "--tolerance", "exact", "--save", "t.npz", "--quiet")
@@ -165,6 +172,7 @@ def test_a_failing_trace_is_drawn_and_fails(folder: Path, capsys: pytest.Capture
     assert "out of tolerance from t=" in "\n".join(found)
 
 
+@pytest.mark.slow
 def test_zero_and_infinity_have_lines_of_their_own(trace: Path) -> None:
     """On a logarithmic axis neither has a place: the lowest line is 0, and the highest is infinity where there is one."""
     result = open_trace(trace)
@@ -186,6 +194,7 @@ def test_zero_and_infinity_have_lines_of_their_own(trace: Path) -> None:
     assert drawn_values[1] == max(drawn_values)
 
 
+@pytest.mark.slow
 def test_no_formula_is_read_from_a_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file name with dollars, angle brackets and Chinese letters is a name."""
     name = "a$_{x}$<b>&汉.npy"
@@ -217,6 +226,7 @@ def test_without_matplotlib_one_line_says_how_to_get_it(
         assert "pip install 'rnntrace[plot]'" in refused(capsys, *command)
 
 
+@pytest.mark.slow
 def test_a_saved_trace_is_drawn_without_torch(trace: Path) -> None:
     """Neither torch nor the windows of matplotlib are loaded."""
     code = (
@@ -228,12 +238,14 @@ def test_a_saved_trace_is_drawn_without_torch(trace: Path) -> None:
     assert finished.stderr.splitlines()[-1:] == ["['matplotlib'] 0"], finished.stderr
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_not_there(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No file of the command is left behind."""
     assert "nowhere" in refused(capsys, *LSTM, "--plot", "nowhere/p.png", "--save", "s.npz", "-o", "out.txt")
     assert "nowhere" in refused(capsys, "plot", trace, "-o", "nowhere/p.png")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_drawn_is_one_line(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Places that do not exist, files that hold no trace, two files of one name."""
     assert "--item 2" in refused(capsys, "plot", trace, "-o", "p.png", "--item", "2")

@@ -82,11 +82,13 @@ def lines(text: str) -> list[str]:
     return [line for line in drawn if line]
 
 
+@pytest.mark.slow
 def test_quick_work_writes_nothing() -> None:
     """Nothing before a second is over, whatever is told."""
     assert on_a_terminal("tell('layer 0', 0.5)", patience=progress.PATIENCE).strip() == "the result"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "then", ["pass", "clear(); print('early')", "clear(); tell('late', 0.5); time.sleep(0.3); print('early')"]
 )
@@ -99,6 +101,7 @@ def test_slow_work_shows_that_it_goes_on_and_cleans_up(then: str) -> None:
     assert " ".join(lines(rest)).split() == (["early"] if "early" in then else []) + ["the", "result"]
 
 
+@pytest.mark.slow
 def test_off_a_terminal_there_is_nothing() -> None:
     """A pipe gets the result alone."""
     work = program("tell('layer 0', 0.5); time.sleep(0.3)", SOON)
@@ -106,6 +109,7 @@ def test_off_a_terminal_there_is_nothing() -> None:
     assert (done.stdout, done.stderr) == ("the result\n", "")
 
 
+@pytest.mark.slow
 def test_told_work_has_a_bar() -> None:
     """From 0.2 to 0.426 in a second: 0.574 more take 2.54 s."""
     drawn = lines(on_a_terminal(TOLD))
@@ -113,6 +117,7 @@ def test_told_work_has_a_bar() -> None:
     assert all(len(line) < 80 for line in drawn)
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_keeps_the_numbers() -> None:
     """Of 40 columns none are left for the bar, and long words are cut; the line stays one line."""
     drawn = lines(on_a_terminal(TOLD, columns=40))
@@ -121,6 +126,7 @@ def test_a_narrow_terminal_keeps_the_numbers() -> None:
     assert re.fullmatch(r"\S a file whose na…  42% 0:01, 0:02 left", drawn[-2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("done", "words"), [("1", "working"), ("float('nan')", "torch")])
 def test_what_follows_may_have_no_known_length(done: str, words: str) -> None:
     """Behind work that is over, and where nobody can tell, there is no bar."""
@@ -129,6 +135,7 @@ def test_what_follows_may_have_no_known_length(done: str, words: str) -> None:
     assert re.fullmatch(rf"\S {words} 0:01", drawn[-2])
 
 
+@pytest.mark.slow
 def test_many_threads_may_tell() -> None:
     """Thousands of calls from several threads: lines as ever, and the process ends."""
     work = "tell('t.npz', k / 30000) for k in range(30000)"
@@ -139,6 +146,7 @@ def test_many_threads_may_tell() -> None:
     assert drawn[-1] == "the result"
 
 
+@pytest.mark.slow
 def test_what_is_told_is_fit_to_print() -> None:
     """The name of a file may hold whatever moves a cursor, or looks like rich's markup."""
     text = on_a_terminal("tell('[bold]a\\x1b[5A\\n.npz', 0.5); go(1.3)")

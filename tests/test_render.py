@@ -159,6 +159,7 @@ def test_json_is_strict() -> None:
     assert text.endswith("}\n")
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.floats() | st.integers() | st.text() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)

@@ -70,6 +70,7 @@ def in_words(trace: Trace) -> Iterable[str]:
                 break
 
 
+@pytest.mark.slow
 @examples(400)
 @given(
     st.sampled_from(("RNN", "GRU", "LSTM")),

@@ -102,6 +102,7 @@ def test_an_interrupted_write_leaves_the_old_file(monkeypatch: pytest.MonkeyPatc
     assert names() == ["result"]
 
 
+@pytest.mark.slow
 def test_a_process_killed_in_mid_write_leaves_the_old_file() -> None:
     """Even without a chance to clean up, the target is whole: the old content, not a part of the new one."""
     Path("result").write_bytes(b"old")

@@ -182,12 +182,14 @@ def references(schema: Any) -> list[str]:
     return own + [reference for value in schema.values() for reference in references(value)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", FAMILY)
 def test_what_a_command_prints_fits_its_schema(case: str, answer: Callable[[str], Any]) -> None:
     """Whatever the module, the input, the other side and the verdict."""
     VALIDATORS[FAMILY[case].split()[0]].validate(answer(case))
 
 
+@pytest.mark.slow
 def test_the_family_is_wide(answer: Callable[[str], Any]) -> None:
     """It has every verdict, every kind of module, and the words for what is no number."""
     found = [answer(case) for case in (*RUNS, *COMPARISONS)]
@@ -276,6 +278,7 @@ WORDS = ("verdict", "command", "kind", "direction", "symbol", "dtype", "mode", "
 """Keys whose values are words of a fixed choice."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", BASES)
 def test_a_key_that_is_dropped_is_noticed(base: str, answer: Callable[[str], Any]) -> None:
     """Everywhere, but for what may be absent."""
@@ -294,6 +297,7 @@ def test_a_key_that_is_new_is_noticed(base: str, answer: Callable[[str], Any]) -
     assert {path[0] for path in kept} == OPEN.get(base, set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", BASES)
 def test_a_number_as_text_is_noticed(base: str, answer: Callable[[str], Any]) -> None:
     """Any number, however deep in an array."""
@@ -304,6 +308,7 @@ def test_a_number_as_text_is_noticed(base: str, answer: Callable[[str], Any]) ->
     assert unnoticed(base, document, damaged) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", BASES)
 def test_a_word_misspelled_is_noticed(base: str, answer: Callable[[str], Any]) -> None:
     """A verdict, a kind, a symbol: one letter more is another word."""

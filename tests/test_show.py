@@ -33,6 +33,7 @@ def result_of(name: str, **judging: object) -> Result:
     return run(spec, read_sources(h0="random", c0=c0, **signals), Judging(**judging), seed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 @pytest.mark.parametrize("name", MODULES)
 def test_what_was_saved_is_shown(name: str, suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,6 +88,7 @@ def test_a_failure_is_shown_as_one(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "✗" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_showing_needs_no_torch(tmp_path: Path) -> None:
     """A saved trace is shown without loading the framework."""
     rnntrace.save(result_of("packed"), tmp_path / "t.npz")

@@ -111,6 +111,7 @@ def test_memory_is_the_traces_own(kind: str, forced: bool) -> None:
     assert beyond(4 * BLOCK) < beyond(BLOCK) + 20_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 def test_windows_make_no_more_products_and_hold_no_more_at_once(kind: str) -> None:
     """A replay in windows makes the products of one in memory, and ten times the steps take no more memory."""
@@ -182,6 +183,7 @@ print("loaded:", *sys.modules)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_import_what_they_need(command: str, folder: Path) -> None:
     """Run for real, in a Python of its own: what takes long to import is left out by what does not need it."""

@@ -53,6 +53,7 @@ def alike(whole: object, parts: object, where: str = "") -> Iterator[str]:
         yield f"{where}: {whole!r} and {parts!r}"
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @examples(200)
 def test_windows_change_no_bit(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -178,6 +179,7 @@ LONG = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", LONG, ids=[f"{case.spec.kind}-{case.seed}" for case in LONG])
 def test_torch_gives_the_same_bits_window_by_window(case: Case, tmp_path: Path) -> None:
     """In windows as long as they are, torch too has the bits of one call on the whole sequence: everything is equal.
@@ -192,6 +194,7 @@ def test_torch_gives_the_same_bits_window_by_window(case: Case, tmp_path: Path) 
     assert list(alike(document(whole, "run"), document(parts, "run"))) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 def test_with_lengths_torch_is_as_near_as_the_format_allows(kind: str, tmp_path: Path) -> None:
     """Of a packed batch other rows stand side by side in a window than in the whole, and the last bit may differ."""

@@ -35,6 +35,7 @@ def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_run, "STREAM_FROM", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 @pytest.mark.parametrize("name", RUNS)
 def test_the_same_is_printed_and_saved(
@@ -67,6 +68,7 @@ def test_what_needs_the_whole_is_not_worked_through_in_parts(
         ask(capsys, "run", "lstm", "--seed", "1", "--save", "t.npz")
 
 
+@pytest.mark.slow
 def test_a_wrong_step_is_found_where_it_is(
     in_parts: None, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,6 +199,7 @@ def test_a_link_is_followed(
     assert Path("there/t.npz").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGTERM"), reason="this system has no signals")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_ended_from_outside(name: str, folder: Path) -> None:

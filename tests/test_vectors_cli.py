@@ -83,6 +83,7 @@ def test_no_model_was_lost() -> None:
     assert (len(MODELS), len(PASSING), len(REFUSED)) == (36, 26, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PASSING)
 def test_a_published_model_gives_the_published_numbers(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Everything that is published is judged, and passes within the tolerance of its source."""

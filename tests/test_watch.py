@@ -467,6 +467,7 @@ def test_a_watch_inside_a_watch() -> None:
     assert inner.passed
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @examples(150)
 @given(case=cases(), training=st.booleans(), grad=st.booleans())
