@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 import rnntrace
-from rnntrace.api.expected import known_states
+from rnntrace.api.expected import Expected
 from rnntrace.api.judging import Judging, judged
 from rnntrace.api.run import run
 from rnntrace.api.sources import Sources
@@ -16,7 +16,6 @@ from rnntrace.engine.compare import Comparison, Verdict, judge
 from rnntrace.engine.mistakes import Case, catalogue, outputs_of
 from rnntrace.engine.quantities import Quantity
 from rnntrace.engine.tolerance import Tolerance, make_tolerance
-from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import DTYPES, Array, rounded
 from rnntrace.model.signals import SignalRequest
 from rnntrace.model.spec import ModuleSpec
@@ -29,7 +28,7 @@ PASS, UNDECIDED, FAIL = Verdict.PASS, Verdict.UNDECIDED, Verdict.FAIL
 def handed_in(right: Result, outputs: Mapping[str, Array], judging: Judging | None = None) -> Result:
     """The verdict on outputs that somebody hands in, beside the weights and inputs of a run."""
     outputs = {name: rounded(values, right.spec.precision) for name, values in outputs.items()}
-    observation = Observation("expected", "", "", 0, "mine", outputs, known_states(right.spec, outputs))
+    observation = Expected(outputs, {}, frozenset(outputs)).observation(right.spec, "mine")
     return judged(right.spec, right.weights, right.inputs, observation, judging or Judging())
 
 

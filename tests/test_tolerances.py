@@ -9,13 +9,12 @@ from commandline import ask
 from torch import nn
 
 import rnntrace
-from rnntrace.api.expected import known_states
+from rnntrace.api.expected import Expected
 from rnntrace.api.judging import Judging, judged
 from rnntrace.engine.compare import Verdict
 from rnntrace.engine.rounding import Typed
 from rnntrace.engine.tolerance import last_place, make_tolerance
 from rnntrace.errors import UsageError
-from rnntrace.frameworks import Observation
 from rnntrace.model.dtypes import DTYPES, Array
 from rnntrace.model.weights import LayerWeights, Weights
 from rnntrace.report.result import Result
@@ -27,9 +26,8 @@ def handed_in(
     right: Result, output: Array, judging: Judging, half_units: dict[str, Array] | None = None, typed: Typed | None = None
 ) -> Result:
     """The verdict on an output that somebody hands in, beside the weights and inputs of a run."""
-    outputs, half_units = {"output": output}, half_units or {}
-    half_units = {**half_units, **known_states(right.spec, half_units)}
-    observation = Observation("expected", "", "", 0, "mine", outputs, known_states(right.spec, outputs), half_units=half_units)
+    given = Expected({"output": output}, half_units or {}, frozenset({"output"}))
+    observation = given.observation(right.spec, "mine")
     return judged(right.spec, right.weights, right.inputs, observation, judging, typed=typed)
 
 
