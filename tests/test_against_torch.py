@@ -153,6 +153,7 @@ def test_any_module_of_a_smaller_format_agrees(case: Case) -> None:
     assert_agrees(traced(case))
 
 
+@pytest.mark.slow
 @given(case=cases(dtypes=("float32", "float64")))
 @examples(60)
 def test_forced_replay_agrees(case: Case) -> None:

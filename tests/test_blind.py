@@ -126,9 +126,9 @@ def warned(capsys: pytest.CaptureFixture[str], biases: str, *arguments: str) -> 
 
 def test_gates_at_their_ends_are_remarked_on(capsys: pytest.CaptureFixture[str]) -> None:
     """σ(9) is above 0.99 and σ(-9) below 0.01 at every step; σ(2) is neither."""
-    err = warned(capsys, "[-9, 2, 0, 9]")
-    assert err == "rnntrace: warning: layer 0: saturated gates, i 100% below 0.01, o 100% above 0.99\n"
-    assert warned(capsys, "[2, 2, 0, -2]") == ""
+    lines = warned(capsys, "[-9, 2, 0, 9]").splitlines()
+    assert "rnntrace: warning: layer 0: saturated gates, i 100% below 0.01, o 100% above 0.99" in lines
+    assert "saturated" not in warned(capsys, "[2, 2, 0, -2]")
 
 
 def test_a_cell_state_that_grows_is_remarked_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -122,11 +122,15 @@ def test_names_reach_the_terminal_without_their_controls(how: str, capsys: pytes
 @examples(60)
 def test_any_name_is_made_fit_to_print(content: dict[str, list[float]], how: str) -> None:
     """Whatever tensors are called, what is said about them is printable."""
-    assume(not set(content) & {"x", "h0", "c0", "lengths", "__metadata__"})
+    assume("__metadata__" not in content)
     Path("named").write_bytes(NAMED[how]({name: np.array(values) for name, values in content.items()}))
-    with pytest.raises(RnnTraceError) as caught:
-        read_sources(input="named")
-    assert str(caught.value).isprintable()
+    try:
+        said = read_sources(input="named").warnings
+    except RnnTraceError as error:
+        said = (str(error),)
+    assert all(line.isprintable() for line in said)
+    # Of two names one at least is no signal's, and that is said.
+    assert said
 
 
 @given(st.text(min_size=1))

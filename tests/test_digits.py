@@ -52,6 +52,7 @@ def test_weights_and_inputs_are_exact_up_to_two_decimals() -> None:
         assert (half_units(words, np.array(words, float), SIGNALS) is None) is exact
 
 
+@pytest.mark.slow
 @given(
     # No powers of ten, which look the same with few digits as with many.
     values=st.lists(
@@ -121,6 +122,7 @@ def judged(capsys: pytest.CaptureFixture[str], expected: str, *more: str) -> tup
     return line.out, found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decimals", [3, 4])
 def test_typed_outputs_are_judged_to_their_digits(
     network: dict[str, Array], decimals: int, capsys: pytest.CaptureFixture[str]

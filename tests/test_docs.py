@@ -108,6 +108,7 @@ def test_what_differs_between_processors_is_not(old: str, new: str) -> None:
     assert first_difference(old, new) == first_difference(new, old) == ""
 
 
+@pytest.mark.slow
 def test_a_change_anywhere_in_a_page_is_noticed() -> None:
     """Of the top of a page as it stands, any line left out, doubled, or with a word more."""
     lines = (ROOT / "docs" / "reading-a-fail.md").read_text(encoding="utf-8").splitlines()[:60]
@@ -162,6 +163,7 @@ def test_a_changed_terminal_is_noticed() -> None:
     assert first_difference(text, wrapped) == ""
 
 
+@pytest.mark.slow
 def test_a_page_is_run_in_order_in_one_folder() -> None:
     """Scripts and commands see each other's files; output is written below them; `echo $?` is the last exit code."""
     page = (

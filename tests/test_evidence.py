@@ -37,6 +37,7 @@ def rms(values: NDArray[np.floating]) -> float:
     return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 2, 4])
 @pytest.mark.parametrize("hidden", [2, 64, 512])
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])

@@ -217,6 +217,7 @@ def test_an_interrupt_while_it_starts_is_no_verdict(arguments: tuple[str, ...]) 
     assert any(err == b"rnntrace: interrupted\n" for err in said), said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", ["typer", "numpy", "rnntrace.report.inspect"])
 @pytest.mark.parametrize("error", ["ImportError('planted')", "KeyboardInterrupt", "MemoryError"])
 def test_an_error_in_an_import_is_no_verdict(broken: str, error: str) -> None:

@@ -86,6 +86,7 @@ def input_of(case: Problem, trace: Trace, place: Position) -> Array:
     return np.concatenate(below)
 
 
+@pytest.mark.slow
 @examples(150)
 @given(places())
 def test_terms_add_up_to_what_the_trace_has(found: tuple[Problem, Position]) -> None:
@@ -149,6 +150,7 @@ def test_every_product_has_the_numbers_that_its_name_says(found: tuple[Problem, 
     assert named >= len(order) * 2
 
 
+@pytest.mark.slow
 @examples(60)
 @given(places(), st.sampled_from([None, 0, 1, 3]), st.sampled_from([2, 4, 9]))
 def test_what_is_printed_can_be_worked_out_again(found: tuple[Problem, Position], top: int | None, digits: int) -> None:

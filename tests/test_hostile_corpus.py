@@ -133,6 +133,7 @@ def check(command: str, found: Found, entry: Entry) -> None:
         assert found["code"] in (0, 1), where
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("harm", "noticed"),
     [
@@ -153,6 +154,7 @@ def test_harm_is_noticed(harm: str, noticed: str, guard: Guard) -> None:
     assert re.search(noticed, "\n".join(found["violations"])), found
 
 
+@pytest.mark.slow
 def test_memory_is_bounded(guard: Guard) -> None:
     """More than there may be is not to be had."""
     (found,) = guard.ask("picture", [["fill"]])

@@ -224,6 +224,7 @@ def test_a_declared_model_gives_what_keras_predicts(
     assert not verdict(capsys, path, *signals(output=output))["passed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", HOWS)
 def test_states_are_judged_without_the_axis_of_layers(how: str, keras: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """return_state gives h and c as (B, H); each is judged, by itself and beside the output."""

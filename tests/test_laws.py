@@ -235,6 +235,7 @@ def test_items_are_independent(problem: Problem) -> None:
             assert_close(together.final(state)[:, one], alone.final(state), spec)
 
 
+@pytest.mark.slow
 @given(problem=problems(packed=(True,)), filler=st.sampled_from([0.0, 1e6, np.nan, np.inf]), more=st.integers(1, 3))
 @examples(120)
 def test_padding_changes_nothing(problem: Problem, filler: float, more: int) -> None:
@@ -269,6 +270,7 @@ def test_full_lengths_are_no_lengths(problem: Problem) -> None:
 # --- stacks -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(problem=problems(kinds=("RNN", "LSTM", "GRU")))
 @examples(120)
 def test_a_stack_is_its_layers_one_after_the_other(problem: Problem) -> None:
@@ -293,6 +295,7 @@ def test_a_stack_is_its_layers_one_after_the_other(problem: Problem) -> None:
 # --- forced -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(problem=problems())
 @examples(120)
 def test_forced_with_its_own_states_is_free(problem: Problem) -> None:

@@ -189,6 +189,7 @@ def test_torchs_parameters_come_back_as_they_were(spec: ModuleSpec) -> None:
 # --- telling a module from its parameters -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(specs())
 @examples(200)
 def test_every_module_is_told_from_its_own_parameters(spec: ModuleSpec) -> None:

@@ -174,6 +174,7 @@ def test_any_document_is_valid_json(document: object) -> None:
 numbers = st.floats(-1e9, 1e9) | st.sampled_from([0.0, np.nan, np.inf, -np.inf, 1e300, 1e-300])
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.text("abc xyz", min_size=1, max_size=9), st.sampled_from("AB"), st.sampled_from("pq")),

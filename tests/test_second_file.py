@@ -114,6 +114,7 @@ def traced(path: str, capsys: pytest.CaptureFixture[str], *flags: str) -> str:
     return path
 
 
+@pytest.mark.slow
 def test_traces_that_keep_other_quantities(capsys: pytest.CaptureFixture[str]) -> None:
     """States alone beside all gates, with and without terms: FAIL by name, in either order."""
     states = traced("states.npz", capsys, "lstm", "--keep", "states")
@@ -167,6 +168,7 @@ def test_traces_with_another_activation_or_format(capsys: pytest.CaptureFixture[
     assert answer(capsys, first, changed(first, "off.npz", shift))[1]["verdict"] == "FAIL"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_no_trace_with_nan_passes(value: float, capsys: pytest.CaptureFixture[str]) -> None:
     """On either side or both, in values, in the input and in weights."""
