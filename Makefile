@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types imports docs docs-check site bench check clean
+.PHONY: help demo test test-fast test-kernels lint types imports docs docs-check site bench check clean
 
 help:  ## Show what there is to make
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ test: $(READY)  ## Run all tests, in as many processes as there are cores
 
 test-fast: $(READY)  ## Run the tests that are quick, for the inner loop
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
+
+test-kernels: $(READY)  ## Run all tests on the plainest kernels of numpy's BLAS and of torch, which have other last bits
+	OPENBLAS_CORETYPE=Prescott ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(READY)  ## Check style
 	$(BIN)/ruff check .
