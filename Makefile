@@ -56,7 +56,7 @@ site: $(READY)  ## Make docs/ a site in build/site
 bench: $(READY)  ## Measure speed, as ratios against torch
 	$(BIN)/python benchmarks/replay.py
 
-check: lint types imports docs-check test  ## Everything that CI checks
+check: lint types imports docs-check test  ## Style, types, imports, docs and all tests
 
 clean:  ## Remove .venv and caches
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
