@@ -34,7 +34,7 @@ def inspect(path: str | Path, *, names: Sequence[str] = (), ignore: Sequence[str
     Raises as `load` does, but not for a module of which it can tell what it is: that is listed.
     """
     contents = _read(path, names, ignore)
-    if not contents.modules and not any(refused.nature for refused in contents.refused.values()):
+    if contents.only_wrong:
         check_judged(str(path), contents)
     return Inspection(label(str(path)), contents.modules, contents.others, contents.refused)
 
@@ -68,7 +68,7 @@ def load_weights(source: str, spec: ModuleSpec) -> Weights:
 def check_judged(source: str, contents: Contents) -> None:
     """Raises WeightsError if a module is there that cannot be judged."""
     for refused in contents.refused.values():
-        raise WeightsError(f"{label(source)}, {refused.where}: {refused.reason}")
+        raise WeightsError(f"{label(source)}, {refused}")
 
 
 def read_modules(source: str, names: Sequence[str] = (), ignored: Ignored | None = None) -> Contents:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rnntrace.errors import FileError, MissingExtraError, UsageError, show
+from rnntrace.files.foreign import check_folder
 from rnntrace.files.sniff import recognise
 from rnntrace.files.tensors import Tensors
 from rnntrace.files.writing import Content
@@ -125,6 +126,8 @@ def _kind(path: Path, *, mapped: bool = False) -> str:
     except (FileNotFoundError, ValueError):
         # A ValueError means that no file can have this name.
         raise FileError("there is no such file") from None
+    if stat.S_ISDIR(found.st_mode):
+        check_folder(path)
     if not stat.S_ISREG(found.st_mode):
         raise FileError(f"expected a file, and found a {'directory' if stat.S_ISDIR(found.st_mode) else 'device or pipe'}")
     too_large = f"{found.st_size:,} bytes are {over('MAX_BYTES', MAX_BYTES)}" if found.st_size > MAX_BYTES else ""

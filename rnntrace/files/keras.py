@@ -18,7 +18,7 @@ from rnntrace.files.hdf5 import Hdf5
 from rnntrace.files.keras_layers import Config, Version
 from rnntrace.files.keras_masks import Masks
 from rnntrace.files.keras_store import Groups, Store
-from rnntrace.files.tensors import Tensors, check_distinct, reading
+from rnntrace.files.tensors import Tensors, check_distinct, of_model, reading
 from rnntrace.model.module import Contents, Layer, Mask, Refused, stacked
 
 PASSING = ("Dropout", "SpatialDropout1D", "GaussianNoise", "ActivityRegularization")
@@ -52,7 +52,7 @@ def read(path: Path, kind: str) -> Tensors:
             raise FileError(reason) from None
     if not layers and not model.refused:
         raise FileError("it has no SimpleRNN, LSTM or GRU layer: expected one, alone or inside Bidirectional")
-    return Tensors({}, {}, contents=Contents(stacked(layers), model.refused, store.unused))
+    return of_model(Contents(stacked(layers), model.refused, store.unused))
 
 
 def _has_layers(model: Any) -> TypeGuard[Config]:
@@ -110,8 +110,10 @@ class _Model:
     def undeclared(self) -> Iterator[Layer]:
         """Those of a file of weights alone."""
         for name, directions in self.store.all():
-            with self._refusing(name):
+            try:
                 yield Layer(name, keras_layers.undeclared(self.store.read(directions), self.version))
+            except (WeightsError, SpecError) as error:
+                raise FileError(f"layer {show(name)}: {error}") from None
 
     @contextmanager
     def _refusing(self, name: str) -> Iterator[None]:

@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from rnntrace.errors import FileError, SpecError, WeightsError, show
 from rnntrace.files.onnx_origin import Origin, Origins, elsewhere, spelled_out
 from rnntrace.files.onnx_stack import STANDARD, Stacking
-from rnntrace.files.tensors import Tensors, check_distinct, check_size, reading
+from rnntrace.files.tensors import Tensors, check_distinct, check_size, of_model, reading
 from rnntrace.model.conventions import BY_NAME, ONNX
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import from_convention
@@ -67,7 +67,7 @@ def read(path: Path, kind: str) -> Tensors:
         inside = dict(elsewhere(model))
         if not modules and not refused and not any(found.nature for found in inside.values()):
             raise FileError(_none_found(model, inside))
-    return Tensors({}, {}, contents=Contents(modules, {**inside, **refused}, others))
+    return of_model(Contents(modules, {**inside, **refused}, others))
 
 
 def _none_found(model: Any, inside: Mapping[str, Refused]) -> str:

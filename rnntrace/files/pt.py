@@ -1,17 +1,24 @@
 """torch's .pt and .pth: a state_dict, a tensor, or a mapping that holds one. Only weights are ever loaded, never code."""
 
 import pickle
+import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rnntrace.errors import FileError
+from rnntrace.errors import FileError, show
 from rnntrace.files.tensors import Tensors, check_size, reading
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_MEMBERS
 
+MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
+"""The number with which a file of torch before 1.6 begins, as a pickle has it."""
+FEW = 8
+"""Shapes that are listed."""
+MORE = "it holds more than weights ({}), and loading that would run its code: save module.state_dict()"
 DEEPEST = 8
 """Mappings inside mappings that are looked into."""
 MAX_ENTRIES = 10 * MAX_MEMBERS
@@ -21,15 +28,13 @@ MAX_ENTRIES = 10 * MAX_MEMBERS
 def read(path: Path, kind: str) -> Tensors:
     """Every dense tensor by name; names of nested mappings are joined by dots."""
     with reading(kind):
+        _check_torchs(path)
         try:
             # From an open file: given a name, torch.load goes by it.
             with path.open("rb") as file:
                 content = torch.load(file, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError:
-            raise FileError(
-                "it holds more than weights (a whole module?), and loading that would run its code: "
-                "save module.state_dict() instead"
-            ) from None
+        except pickle.UnpicklingError as error:
+            raise FileError(_refusal(path, str(error))) from None
         tensors = list(_tensors(content))
     arrays: dict[str, Array] = {}
     dtypes: dict[str, str] = {}
@@ -48,8 +53,45 @@ def read(path: Path, kind: str) -> Tensors:
         except NotImplementedError:
             refused[name] = f"a tensor of {dtype}"
     if not tensors:
-        raise FileError("expected tensors, as module.state_dict() has them, and found none")
+        raise FileError(f"expected tensors, as module.state_dict() has them, and found none{_without_names(content)}")
     return Tensors(arrays, dtypes, refused)
+
+
+def _check_torchs(path: Path) -> None:
+    """Raises FileError for a pickle that torch.save has not written."""
+    with path.open("rb") as file:
+        if MAGIC not in file.read(32) and not zipfile.is_zipfile(file):
+            raise FileError(f"{MORE.format('it is a pickle, and no file of torch.save')} instead, or arrays by numpy.savez")
+
+
+def _refusal(path: Path, reason: str) -> str:
+    """What to say of a file in which torch found more than weights; it names the first thing of the kind."""
+    found = re.search(r"GLOBAL ([^\s]{1,200})", reason)
+    culprit = show(found[1])[:60] if found else "a whole module?"
+    if culprit == "torch.ScriptObject" and _mentions(path, b"quantized"):
+        return (
+            "it holds torch.ScriptObject, the packed weights of a quantised module, which are not read: "
+            "give the state_dict of the module before it was quantised"
+        )
+    if culprit.startswith("numpy."):
+        return f"{MORE.format(f'{culprit}, of numpy')} instead, and numbers as Python's own or as tensors"
+    return f"{MORE.format(culprit)} instead"
+
+
+def _mentions(path: Path, word: bytes) -> bool:
+    """Whether the pickle in an archive has a word in it."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        return any(word in archive.read(name) for name in names)
+
+
+def _without_names(content: Any) -> str:
+    """What there is if tensors have no names: a list of them, as module.parameters() gives it."""
+    found = [entry for entry in content if isinstance(entry, torch.Tensor)] if isinstance(content, list | tuple) else []
+    if not found:
+        return ""
+    shapes = ", ".join(str(tuple(tensor.shape)) for tensor in found[:FEW]) + (", …" if len(found) > FEW else "")
+    return f" by name: a list of {len(found)} without names, of shapes {shapes}"
 
 
 def _tensors(content: Any) -> Iterator[tuple[str, torch.Tensor]]:

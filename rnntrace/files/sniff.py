@@ -5,6 +5,7 @@ from io import FileIO
 from pathlib import Path
 
 from rnntrace.errors import FileError
+from rnntrace.files import foreign
 from rnntrace.files.tensors import reading
 from rnntrace.model.limits import MAX_BYTES, MAX_MEMBERS, over
 
@@ -22,11 +23,12 @@ def recognise(path: Path, *, mapped: bool = False) -> str:
     Where the file is going to be `mapped`, what lies in an archive uncompressed does not count: it is not unpacked.
     """
     with path.open("rb") as file:
-        head = file.read(512)
+        head = file.read(1024)
     if not head:
         raise FileError("the file is empty")
     if head.startswith(b"version https://git-lfs"):
         raise FileError("this is a Git LFS pointer, not the file itself: run `git lfs pull`")
+    foreign.check_head(head)
     if head.startswith(b"PK\x03\x04"):
         return _recognise_zip(path, mapped)
     if head.startswith(b"\x93NUMPY"):
@@ -38,7 +40,9 @@ def recognise(path: Path, *, mapped: bool = False) -> str:
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return "h5"
     if head.startswith(b"\x08"):
-        # The first field of an ONNX model, its ir_version; protobuf has no magic bytes.
+        # The first field of an ONNX model, its ir_version.
+        with path.open("rb") as file:
+            foreign.check_protobuf(file)
         return "onnx"
     if b"\x00" in head:
         raise FileError(UNKNOWN)
@@ -71,6 +75,7 @@ def _recognise_zip(path: Path, mapped: bool) -> str:
     if unpacked > max(MAX_GROWTH * size, ANY_GROWTH):
         raise FileError(f"it unpacks to {unpacked:,} bytes, over {MAX_GROWTH} times its size of {size:,}, which is the limit")
     names = {member.filename for member in members}
+    foreign.check_members(names)
     if "model.weights.h5" in names:
         return "keras"
     return "npz" if names and all(name.endswith(".npy") for name in names) else "pt"

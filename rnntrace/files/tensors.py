@@ -51,6 +51,13 @@ class Tensors:
         return half_units(self.typed[name], self.arrays[name], fewest) if name in self.typed else None
 
 
+def of_model(contents: Contents) -> Tensors:
+    """What is in a model that declares its layers. Raises FileError if there is nothing but what is wrong with them."""
+    if (wrong := contents.only_wrong) is not None:
+        raise FileError(str(wrong))
+    return Tensors({}, {}, contents=contents)
+
+
 @contextmanager
 def reading(kind: str) -> Iterator[None]:
     """Around a library that reads foreign content: there is no end to what damage makes it raise or warn of."""

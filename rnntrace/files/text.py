@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnntrace.errors import FileError, show
+from rnntrace.files.foreign import check_document
 from rnntrace.files.sniff import UNKNOWN
 from rnntrace.files.tensors import Tensors, check_distinct, reading
 from rnntrace.model.dtypes import Array
@@ -39,6 +40,7 @@ def parse_json(text: str) -> Tensors:
         raise FileError(f"not valid JSON: {error}") from None
     if isinstance(content, _Entries):
         check_distinct(name for name, _ in content)
+        check_document(dict(content))
         return _named({name: _array(value, name) for name, value in content if value is not None})
     return _named({"": _array(content, "the array")})
 

@@ -73,6 +73,9 @@ class Refused:
     reason: str
     nature: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -81,6 +84,12 @@ class Contents:
     modules: Mapping[str, Module]
     refused: Mapping[str, Refused] = field(default_factory=dict)
     others: int = 0
+
+    @property
+    def only_wrong(self) -> Refused | None:
+        """The first module that is refused, if there is no other, and of none it can be told what it is."""
+        told = self.modules or any(found.nature for found in self.refused.values())
+        return None if told else next(iter(self.refused.values()), None)
 
     @property
     def prefixes(self) -> tuple[str, ...]:
