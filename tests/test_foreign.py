@@ -169,16 +169,16 @@ def test_a_format_that_is_not_read_is_named(name: str, capsys: pytest.CaptureFix
         assert all_in(fragments, refused(capsys, "compare", "w.npz", "--input", "file.bin", "--expected", "[[[1, 2]]]"))
 
 
-@pytest.mark.parametrize(("member", "folder", "says"), [
+@pytest.mark.parametrize(("member", "name", "says"), [
     ("saved_model.pb", "model", "TensorFlow SavedModel"),
     ("Manifest.json", "model.mlpackage", "Core ML package"),
     ("other.txt", "empty", "found a directory"),
 ])  # fmt: skip
-def test_a_folder_that_is_a_model_is_named(member: str, folder: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_a_model_is_named(member: str, name: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Frameworks save models as folders too."""
-    Path(folder).mkdir(exist_ok=True)
-    Path(folder, member).write_bytes(b"")
-    assert says in refused(capsys, "inspect", folder)
+    Path(name).mkdir()
+    Path(name, member).write_bytes(b"")
+    assert says in refused(capsys, "inspect", name)
 
 
 def test_onnx_is_still_onnx(capsys: pytest.CaptureFixture[str]) -> None:
