@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rnntrace.api.diagnose import diagnose as diagnose
     from rnntrace.api.load import inspect as inspect
     from rnntrace.api.load import load as load
+    from rnntrace.api.opened import open_trace as open_trace
     from rnntrace.api.plot import plot as plot
-    from rnntrace.api.saved import open_trace as open_trace
     from rnntrace.api.saved import save as save
     from rnntrace.api.trace import replay as replay
     from rnntrace.api.trace import trace as trace
@@ -40,7 +40,7 @@ _HOMES = {
     "diagnose": "rnntrace.api.diagnose",
     "plot": "rnntrace.api.plot",
     "save": "rnntrace.api.saved",
-    "open_trace": "rnntrace.api.saved",
+    "open_trace": "rnntrace.api.opened",
     "Result": "rnntrace.report.result",
     "Trace": "rnntrace.engine.trace",
     "Traces": "rnntrace.api.watch",

@@ -137,34 +137,25 @@ def test_every_trace_comes_back_from_its_file(case: Case, suffix: str, keep: str
     result = run(case.spec, Sources(case.request), Judging(keep=keep), seed=case.seed)
     rnntrace.save(result, f"t{suffix}")
     again = rnntrace.open_trace(f"t{suffix}")
-    assert (again.spec, again.verdict, again.comparison.differences) == (
-        result.spec,
-        result.verdict,
-        result.comparison.differences,
-    )
+    assert (again.spec, again.verdict, again.contradictions) == (result.spec, result.verdict, ())
+    # What a trace does not keep cannot be judged again.
+    kept = {name for *_, name in result.comparison.out_of_tolerance}
+    differences = tuple(difference for difference in result.comparison.differences if difference.name in kept)
+    assert again.comparison.differences == differences
     assert list(again.trace) == list(result.trace)
     pairs = [(again.trace.columns, result.trace.columns), (again.trace.terms, result.trace.terms)]
     pairs += [(again.framework_values, result.framework_values), (again.expected, result.expected)]
-    pairs += [(again.outputs, result.outputs), (again.comparison.out_of_tolerance, result.comparison.out_of_tolerance)]
+    pairs += [(again.outputs, result.outputs)]
     for mine, theirs in pairs:
         assert mine.keys() == theirs.keys()
         for key, values in theirs.items():
             np.testing.assert_array_equal(mine[key], values)
             assert isinstance(mine[key], np.memmap), key
             assert not mine[key].flags.writeable, key
-    assert {flags.dtype for flags in again.comparison.out_of_tolerance.values()} == {np.dtype(bool)}
+    assert again.comparison.out_of_tolerance.keys() == result.comparison.out_of_tolerance.keys()
+    for key, flags in again.comparison.out_of_tolerance.items():
+        np.testing.assert_array_equal(flags, result.comparison.out_of_tolerance[key])
     np.testing.assert_array_equal(again.inputs.x, result.inputs.x)
-
-
-def test_flags_are_0_and_1() -> None:
-    """numpy counts other bytes wrongly as truth values: a file that has them is no trace of ours."""
-    rnntrace.save(long_result(), "t.npz")
-    with np.load("t.npz") as archive:
-        arrays = dict(archive)
-    arrays["out_of_tolerance/0/forward/h"][-1] = 2
-    np.savez("t.npz", **arrays)
-    with pytest.raises(FileError, match="holds no trace"):
-        rnntrace.open_trace("t.npz")
 
 
 @pytest.mark.slow
@@ -269,11 +260,12 @@ GROWTH = """
 import sys, rnntrace
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
-import rnntrace.api.saved, rnntrace.files.npz, rnntrace.files.safetensors
+import rnntrace.api.saved, rnntrace.api.rejudged, rnntrace.files.npz, rnntrace.files.safetensors
 before = peak()
 found = rnntrace.open_trace(sys.argv[1])
 part = found.trace["h"][500_000:500_010]
 assert part.shape == (10, 1, 8) and (part == 0.5).all()
+assert found.passed, (found, found.contradictions)
 opened = peak()
 rnntrace.save(found, sys.argv[2])
 saved = peak()
@@ -286,9 +278,9 @@ print(opened - before, saved - before, peak() - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process its peak")
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_memory_does_not_grow_with_the_file(suffix: str) -> None:
-    """300 MB are opened, and saved again, in a tenth of that; that reading all of one array shows proves the measure."""
+    """300 MB are opened, judged and saved again in a tenth of that; that reading all of one array shows proves the measure."""
     spec, steps = ModuleSpec(kind="RNN", input_size=1, hidden_size=8, batch_first=True), 2_000_000
-    rnntrace.save(run(spec, read_sources(steps=2, batch_first=True), seed=1), "short.npz")
+    rnntrace.save(run(spec, read_sources(steps=2, batch_first=True), Judging(capture="off"), seed=1), "short.npz")
     source = read_tensors(Path("short.npz"))
     long: dict[str, Any] = {}
     for name, values in source.arrays.items():
@@ -297,6 +289,10 @@ def test_memory_does_not_grow_with_the_file(suffix: str) -> None:
         # Of what there is for each step there is more.
         shape = tuple(steps if size == 2 and values.ndim == 3 else size for size in values.shape)
         long[name] = np.broadcast_to(constant, shape) if shape != values.shape else values.astype(constant.dtype)
+    # Every step gives 1/2, whatever comes before it.
+    for name, value in {"W_ih": 0, "W_hh": 0, "b_ih": np.arctanh(0.5), "b_hh": 0}.items():
+        long[f"weights/0/forward/{name}"] = np.full_like(long[f"weights/0/forward/{name}"], value)
+    long |= {name: np.full_like(long[name], 0.5) for name in ("outputs/h_n", "expected/h_n")}
     write = dump_tensors(suffix, long, json.loads(source.metadata))
     assert callable(write)
     with Path(f"long{suffix}").open("wb") as file:
@@ -306,10 +302,11 @@ def test_memory_does_not_grow_with_the_file(suffix: str) -> None:
     done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     opened, saved, read = map(int, done.stdout.split())
-    assert opened < 10_000, done.stdout
+    assert opened < 30_000, done.stdout
     assert saved < 30_000, done.stdout
     assert read > 50_000, done.stdout
-    assert Path(f"again{suffix}").stat().st_size == Path(f"long{suffix}").stat().st_size
+    # What is said of the arrays is as long, but for a few digits.
+    assert abs(Path(f"again{suffix}").stat().st_size - Path(f"long{suffix}").stat().st_size) < 10_000
 
 
 # --- files that are not what they say ---------------------------------------------------------------------------------

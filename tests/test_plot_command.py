@@ -15,9 +15,9 @@ from commandline import ask, refused
 from PIL import Image
 
 from rnntrace.api.judging import Judging
+from rnntrace.api.opened import open_trace
 from rnntrace.api.plot import drawn
 from rnntrace.api.run import run
-from rnntrace.api.saved import open_trace
 from rnntrace.api.sources import read_sources
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.render.plot import sheet
@@ -210,7 +210,7 @@ def test_another_suffix_is_refused_before_anything_is_computed(
 ) -> None:
     """One line names the suffixes there are."""
     monkeypatch.setattr("rnntrace.api.run.run", pytest.fail)
-    monkeypatch.setattr("rnntrace.api.saved.open_trace", pytest.fail)
+    monkeypatch.setattr("rnntrace.api.opened.open_trace", pytest.fail)
     for command in ((*LSTM, "--plot", name), ("plot", trace, "-o", name)):
         assert ".png, .svg, .pdf" in refused(capsys, *command)
 

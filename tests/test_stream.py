@@ -133,14 +133,14 @@ def test_drift_is_told_from_a_mistake(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_free_replay_that_goes_wrong_by_itself_is_no_drift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One state of the free replay spoilt in a later window of a chaotic run: FAIL, at that very place."""
-    put = stream._Run._put
+    put = stream._Run.see
 
     def spoilt(self: Any, column: Any, window: Any) -> None:
         put(self, column, window)
         if column == (1, "forward") and window.steps.start == 150:
             self.stored.replay[1, "forward", "h"][151, 1, 5] += 0.5
 
-    monkeypatch.setattr(stream._Run, "_put", spoilt)
+    monkeypatch.setattr(stream._Run, "see", spoilt)
     parts, _ = chaotic(tmp_path, monkeypatch)
     place = parts.comparison.first_failure
     assert parts.verdict is Verdict.FAIL

@@ -7,8 +7,8 @@ import numpy as np
 
 from rnntrace.api.compare_one import Modules
 from rnntrace.api.judging import Judging, judged, not_finite
+from rnntrace.api.opened import read_trace
 from rnntrace.api.run import checked_seed
-from rnntrace.api.saved import open_trace
 from rnntrace.api.sources import Sources
 from rnntrace.api.trace import as_seen_by
 from rnntrace.engine.compare import Comparison, judge
@@ -43,7 +43,7 @@ def compare_traces(first: str, second: str, judging: Judging) -> dict[str, Resul
     FAIL whatever the values.
     Raises UsageError and FileError.
     """
-    mine, theirs = open_trace(first), open_trace(second)
+    mine, theirs = read_trace(first), read_trace(second)
     if _form(mine) != _form(theirs):
         raise UsageError(f"{label(first)} is a trace of {_shape(mine)}, and {label(second)} one of {_shape(theirs)}")
     spec, trace, other, names = mine.spec, mine.trace, theirs.trace, (label(first), label(second))

@@ -4,7 +4,7 @@ from rnntrace.api.compare import ReadSources
 from rnntrace.api.compare_one import Told, compare_with_expected, read_weights
 from rnntrace.api.compare_two import is_trace
 from rnntrace.api.judging import Judging
-from rnntrace.api.saved import open_trace
+from rnntrace.api.opened import open_trace
 from rnntrace.api.sources import read_sources
 from rnntrace.engine.compare import Verdict
 from rnntrace.engine.diagnose import Diagnosis

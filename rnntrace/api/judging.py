@@ -81,11 +81,13 @@ def judged(
     origin: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
     typed: Typed | None = None,
+    shown: Trace | None = None,
 ) -> DisplayedResult:
     """Replay free and, as far as the other side's states are known, forced; compare with what was observed.
 
     What rounding can explain costs as much as the replay, so it is worked out only where rtol and atol do not settle it.
-    `typed` says which digits of weights and inputs are missing; it counts where those of the outputs are too.
+    `typed` says which digits of weights and inputs are missing; it counts where those of the outputs are too. A replay that
+    there is already can be `shown`, and is what is judged.
     """
     check_mode(judging.replay)
     tolerance = judging.tolerance_for(spec)
@@ -107,7 +109,7 @@ def judged(
             spec, weights, inputs, known=known, dtype=dtype, keep_terms=terms, rounding=rounding, typed=typed, keep=keep
         )
 
-    free = replayed(None, held) if judging.replay == "free" else None
+    free = (shown or replayed(None, held)) if judging.replay == "free" else None
     unsound = not_finite(inputs, weights)
 
     def compared(known: Mapping[Key, Array] | None, rounding: Format | None) -> tuple[Comparison, Trace, Trace]:
@@ -119,7 +121,7 @@ def judged(
         carried = replayed(None, (), EXACT, typed).bounds if rounding and typed and half_units else None
         digits = half_units, carried
         quantities = [
-            *pair_up(free or forced, forced, own, *digits),
+            *pair_up(shown or free or forced, forced, own, *digits),
             *pair_outputs(free or forced_outputs, forced_outputs, observation.outputs, None, *digits),
         ]
         found = judge(quantities, tolerance, spec.precision, sound=not unsound, drift=judging.drift)
@@ -149,7 +151,7 @@ def judged(
         spec,
         weights,
         inputs,
-        free or forced,
+        shown or free or forced,
         (free or forced_outputs).outputs,
         observation,
         comparison,

@@ -59,8 +59,8 @@ def plot(
     """Draw the gates and states of a saved trace, without torch. The exit code is that of its verdict."""
     from dataclasses import replace
 
+    from rnntrace.api.opened import open_trace
     from rnntrace.api.plot import check_drawable, drawn
-    from rnntrace.api.saved import open_trace
     from rnntrace.cli.output import Look, emit
     from rnntrace.report.run import run_report
     from rnntrace.report.select import parse_view

@@ -27,7 +27,7 @@ def show(
     max_memory: options.MaxMemory = None,
 ) -> int:
     """Show a saved trace again, in any format and any view, without torch. The exit code is that of its verdict."""
-    from rnntrace.api.saved import open_trace
+    from rnntrace.api.opened import open_trace
     from rnntrace.cli.output import Look, emit
     from rnntrace.report.run import run_report
     from rnntrace.report.select import parse_view

@@ -15,6 +15,7 @@ from rnntrace.errors import SignalError
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.limits import MAX_VALUES, over
 from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.windows import pieces, release
 
 Draw = Callable[[tuple[int, ...]], Array]
 """Draws an array of a shape from the framework's seeded generator."""
@@ -59,8 +60,17 @@ class Inputs:
     @property
     def not_finite(self) -> tuple[str, ...]:
         """Names of the signals that hold NaN or infinity, at steps that exist."""
-        signals = {"x": self.x if self.valid is None else self.x[self.valid], "h0": self.h0, "c0": self.c0}
-        return tuple(name for name, array in signals.items() if array is not None and not np.isfinite(array).all())
+        signals = {"x": self.x, "h0": self.h0, "c0": self.c0}
+        return tuple(name for name, array in signals.items() if array is not None and not self._is_finite(name, array))
+
+    def _is_finite(self, name: str, array: Array) -> bool:
+        valid = self.valid if name == "x" else None
+        for rows in pieces(array.shape):
+            part = array[rows] if valid is None else array[rows][valid[rows]]
+            if not np.isfinite(part).all():
+                return False
+            release(array)
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
