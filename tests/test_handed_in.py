@@ -349,6 +349,47 @@ def test_a_key_of_json_twice(where: str, capsys: pytest.CaptureFixture[str]) -> 
     assert all_in((f"{name!r} twice",), line)
 
 
+@pytest.mark.parametrize("old", [False, True])
+def test_a_key_of_a_state_dict_twice(old: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pickle the last would win; names that come out alike are told too."""
+    state = {"weight_ih_l0": torch.ones(1, 1), "weight_hh_l0": torch.ones(1, 1), "weight_hh_l9": torch.zeros(1, 1)}
+    torch.save(state, "w.pt", _use_new_zipfile_serialization=not old)
+    content = Path("w.pt").read_bytes()
+    if old:
+        Path("w.pt").write_bytes(content.replace(b"weight_hh_l9", b"weight_hh_l0"))
+    else:
+        with zipfile.ZipFile("w.pt") as archive:
+            members = {name: archive.read(name).replace(b"weight_hh_l9", b"weight_hh_l0") for name in archive.namelist()}
+        with zipfile.ZipFile("w.pt", "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+    # torch itself sees no more than two.
+    assert len(torch.load("w.pt", weights_only=True)) == 2
+    for command in (("compare", "w.pt"), ("inspect", "w.pt"), ("compare", "w.pt", "--input", "w.pt")):
+        assert all_in(("w.pt", "'weight_hh_l0' twice"), refused(capsys, *command))
+    torch.save({"a.b": torch.ones(1), "a": {"b": torch.ones(1)}}, "w.pt")
+    assert all_in(("'a.b' twice",), refused(capsys, "compare", "w.pt"))
+
+
+def test_a_checkpoint_with_much_in_it_has_no_key_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    """Thousands of keys, which a pickle writes in parts, the same keys in several mappings, and Python 2's OrderedDict."""
+    state = nn.GRU(2, 3).state_dict()
+    more = {f"k{number}": torch.zeros(1) for number in range(2_500)}
+    content = {"model": state, "ema": state, "more": more, "numbers": [1, 2, (3, 4)], "steps": {0: {"a": 1}, 1: {"a": 1}}}
+    for old in (False, True):
+        torch.save(content, "w.pt", _use_new_zipfile_serialization=not old)
+        assert ask(capsys, "inspect", "w.pt").code == 0
+
+
+def test_a_tensor_of_safetensors_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two entries in its header."""
+    entry = '"x":{"dtype":"F32","shape":[1,1],"data_offsets":[%d,%d]}'
+    for header in (f"{{{entry % (0, 4)},{entry % (4, 8)}}}", f"{{{entry % (0, 4)},{entry % (0, 4)}}}"):
+        size = 8 if "[4,8]" in header else 4
+        Path("x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(size))
+        assert all_in(("x.safetensors",), refused(capsys, "run", "rnn", "-i", "1", "--input", "x.safetensors"))
+
+
 # --- what is required -------------------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """torch's .pt and .pth: a state_dict, a tensor, or a mapping that holds one. Only weights are ever loaded, never code."""
 
+import io
 import pickle
 import re
 import zipfile
@@ -10,7 +11,8 @@ from typing import Any
 import torch
 
 from rnntrace.errors import FileError, show
-from rnntrace.files.tensors import Tensors, check_size, reading
+from rnntrace.files.pickled import check_keys
+from rnntrace.files.tensors import Tensors, check_distinct, check_size, reading
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_MEMBERS
 
@@ -35,7 +37,9 @@ def read(path: Path, kind: str) -> Tensors:
                 content = torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise FileError(_refusal(path, str(error))) from None
+        _check_keys(path)
         tensors = list(_tensors(content))
+        check_distinct(name for name, _ in tensors)
     arrays: dict[str, Array] = {}
     dtypes: dict[str, str] = {}
     refused: dict[str, str] = {}
@@ -62,6 +66,22 @@ def _check_torchs(path: Path) -> None:
     with path.open("rb") as file:
         if MAGIC not in file.read(32) and not zipfile.is_zipfile(file):
             raise FileError(f"{MORE.format('it is a pickle, and no file of torch.save')} instead, or arrays by numpy.savez")
+
+
+def _check_keys(path: Path) -> None:
+    """Raises FileError if a mapping has a key twice, or an archive a member."""
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            file.seek(0)
+            # A number, a version, facts of the machine, and then what was saved.
+            for _ in range(4):
+                check_keys(file)
+            return
+    with zipfile.ZipFile(path) as archive:
+        check_distinct(archive.namelist())
+        for name in archive.namelist():
+            if name.endswith("/data.pkl"):
+                check_keys(io.BytesIO(archive.read(name)))
 
 
 def _refusal(path: Path, reason: str) -> str:

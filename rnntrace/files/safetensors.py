@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import deserialize, safe_open
 
-from rnntrace.files.tensors import SHORT, Tensors, check_metadata, check_size, mapping, reading, stays_in_file
+from rnntrace.files.tensors import SHORT, Tensors, check_distinct, check_metadata, check_size, mapping, reading, stays_in_file
 from rnntrace.files.writing import pieces_of
 from rnntrace.model.dtypes import Array
 
@@ -56,7 +56,10 @@ def metadata(path: Path, kind: str) -> str:
             check_metadata(int.from_bytes(file.read(8), "little"))
         with safe_open(path, framework="numpy") as opened:
             text: str = (opened.metadata() or {}).get(METADATA, "")
-            return text
+        with path.open("rb") as file:
+            # The library takes the last of two entries of one name.
+            json.loads(file.read(int.from_bytes(file.read(8), "little")), object_pairs_hook=_distinct)
+        return text
 
 
 def write(file: BinaryIO, arrays: Mapping[str, Array], metadata: str) -> None:
@@ -82,6 +85,12 @@ def write(file: BinaryIO, arrays: Mapping[str, Array], metadata: str) -> None:
     for name in order:
         for piece in pieces_of(arrays[name]):
             file.write(piece)
+
+
+def _distinct(entries: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Raises FileError if a name stands in it twice."""
+    check_distinct(name for name, _ in entries)
+    return dict(entries)
 
 
 def _placed(file: BinaryIO) -> Iterator[Entry]:
