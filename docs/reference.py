@@ -68,7 +68,8 @@ def cells_page() -> str:
         "These are the declarations in `rnntrace/equations/cells.py`, which the replay computes. At step t a cell reads the",
         "input xₜ and the states of the step before. W_ig is the block of `weight_ih` that belongs to gate g, W_hg that of",
         "`weight_hh`, b_ig and b_hg their biases; blocks stand in the order of the gates, from top to bottom. ⊙ multiplies",
-        "element by element, σ is the sigmoid. Below each table stands the same for LaTeX.",
+        "element by element, σ is the sigmoid, and clip cuts off below 0 and above 1. Below each table stands the same for",
+        "LaTeX.",
         "",
     ]
     for cell in CELLS:

@@ -13,7 +13,7 @@ from formats import NAMED
 import rnntrace
 from rnntrace.model.dtypes import Array
 
-pytestmark = pytest.mark.usefixtures("folder")
+pytestmark = [pytest.mark.usefixtures("folder"), pytest.mark.slow]
 
 H, I = 4, 3
 

@@ -21,7 +21,7 @@ import torch
 from commandline import all_in, ask, refused
 from onnx import TensorProto, helper
 
-pytestmark = pytest.mark.usefixtures("folder")
+pytestmark = [pytest.mark.usefixtures("folder"), pytest.mark.slow]
 
 
 def varint(number: int) -> bytes:

@@ -17,6 +17,7 @@ from rnntrace.model.dtypes import Array
 
 pytestmark = [
     pytest.mark.usefixtures("folder"),
+    pytest.mark.slow,
     # Keras has numpy make arrays of torch's tensors in a way that numpy means to drop.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]

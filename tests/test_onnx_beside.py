@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rnntrace.model.dtypes import Array
 
-pytestmark = pytest.mark.usefixtures("folder")
+pytestmark = [pytest.mark.usefixtures("folder"), pytest.mark.slow]
 
 STEPS, BATCH, SIZE, HIDDEN = 4, 2, 3, 2
 FLOAT = TensorProto.FLOAT

@@ -69,6 +69,9 @@ class Notation:
         if abs(value) < LARGEST_FIXED:
             if value == int(value):
                 return str(int(value))
+            if self.unit is None and abs(value) >= 10**-self.digits:
+                # A number of the equation itself, and not one that was put in.
+                return f"{value:.{self.digits}f}".rstrip("0")
             if abs(value) >= 0.5 * 10**-self.digits:
                 return f"{value:.{self.digits}f}"
         mantissa, _, exponent = f"{value:.{max(self.digits - 1, 0)}e}".partition("e")
