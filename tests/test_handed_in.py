@@ -412,6 +412,19 @@ def test_what_is_required_must_be_there(capsys: pytest.CaptureFixture[str]) -> N
     assert all_in(("does not hold i,",), refused(capsys, *asked("--require", "i")))
 
 
+def test_the_output_of_the_last_step_is_no_output(capsys: pytest.CaptureFixture[str]) -> None:
+    """What Keras' return_sequences=False gives is h_n, for any model, and is called so; beside another h_n both are judged."""
+    _, outputs, _ = made(bidirectional=True)
+    last = np.concatenate(list(outputs["h_n"]), axis=1)
+    found = document(capsys, output=last)
+    assert (found["passed"], found["judged"], found["missing"]) == (True, ["h_n"], ["output", "c_n"])
+    assert all_in(("does not hold output",), refused(capsys, *asked("--require", "output")))
+    assert not document(capsys, output=off(last))["passed"]
+    assert document(capsys, output=last, h_n=outputs["h_n"])["passed"]
+    for wrong in ({"output": off(last), "h_n": outputs["h_n"]}, {"output": last, "h_n": off(outputs["h_n"])}):
+        assert not document(capsys, **wrong)["passed"]
+
+
 def test_what_cannot_be_required(capsys: pytest.CaptureFixture[str]) -> None:
     """A name without meaning here, an empty one, and anything without --expected."""
     _, outputs, _ = made("GRU")

@@ -1,6 +1,6 @@
 """What a user gives to judge a replay by: outputs, gates and states, as frameworks write them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from rnntrace.api.naming import found_in, listed, unused_in
@@ -71,15 +71,17 @@ def read_expected(
         wanted = ", ".join(name for name in words.canonical if isinstance(name, str))
         holds = listed([*tensors.arrays, *tensors.refused]) or "nothing"
         raise FileError(f"{label(source)} should hold one array, or some of {wanted}, and holds {holds}")
-    _check_required(module.spec, found, require, source)
     in_onnx_words = any(own.lower().startswith("y") for own in found.values())
     values: dict[Name, Array] = {}
     half_units: dict[Name, Array] = {}
     notes = []
-    last_output = None
+    names, last_output = set(found), None
     for name, own in found.items():
         array, half = tensors.arrays[own], tensors.half_units(own, digits.OUTPUTS)
         is_last, bring = _form(module, inputs, words.canonical[name], name, array, source, in_onnx_words)
+        if is_last and not module.last_output:
+            # A module that gives every step has not been given its output.
+            names = names - {"output"} | {"h_n"}
         if is_last and "h_n" in found:
             last_output = bring(array)
             continue
@@ -91,8 +93,9 @@ def read_expected(
             notes.append(f"{label(source)} holds the output of the final step alone: it is judged as h_n")
         elif isinstance(name, str) and name != "output" and len(values[name]) < len(module.spec.columns):
             notes.append(f"{name} in {label(source)} is that of the last layer alone: the layers below it are not judged")
+    _check_required(module.spec, names, require, source)
     unused, aside = unused_in(tensors, words, source, [*found.values()])
-    return Expected(values, half_units, frozenset(found), last_output, unused, (*notes, *aside))
+    return Expected(values, half_units, frozenset(names), last_output, unused, (*notes, *aside))
 
 
 def _form(
@@ -112,14 +115,14 @@ def _form(
     )
 
 
-def _check_required(spec: ModuleSpec, found: Mapping[Name, str], require: Sequence[str], source: str) -> None:
+def _check_required(spec: ModuleSpec, found: Set[Name], require: Sequence[str], source: str) -> None:
     """Raises UsageError and FileError, see `read_expected`."""
     try:
         wanted = required(spec, require)
     except KeyError as error:
         known = ", ".join(of_results(spec).canonical.values())
         raise UsageError(f"--require {show(error.args[0])!r} means nothing here: choose from {known}") from None
-    if missing := [word for word, names in wanted.items() if not found.keys() >= {*names}]:
+    if missing := [word for word, names in wanted.items() if not found >= {*names}]:
         raise FileError(f"{label(source)} does not hold {', '.join(missing)}, which --require asks for")
 
 
