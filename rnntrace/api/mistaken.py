@@ -27,7 +27,7 @@ def with_mistakes(result: AnyResult, ids: Sequence[str], tolerance: Tolerance) -
     case: Case | None = Case.of(result.spec, result.weights, result.inputs)
     assert case is not None
     found = made(case, mistakes)
-    if found is None:
+    if found is None or any(mistake.reshapes for mistake in mistakes):
         _refuse(case, mistakes)
     assert found is not None
     quantities = [
@@ -75,5 +75,5 @@ def _refuse(case: Case, mistakes: Sequence[Mistake]) -> None:
     so_far: Case | None = case
     for mistake in mistakes:
         so_far = mistake.change(so_far) if so_far is not None else None
-        if so_far is None:
+        if so_far is None or mistake.reshapes:
             raise UsageError(f"{mistake.id} cannot be made in this run: it needs {mistake.needs or 'other inputs'}")

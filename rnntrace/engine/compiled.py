@@ -23,6 +23,7 @@ Gates of one form stand side by side and are computed together. What does not wa
 Every array is a matrix with a row for each step and item; in the loop, for each item.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -89,8 +90,8 @@ class _Writer:
         computed = [step.symbol for groups in self.groups.values() for group in groups for step in group]
         self.gates = tuple(sorted(cell.gates, key=computed.index))
         parts = [part for step in cell.steps for part in step.expression.walk()]
-        self.recurrent = [part for part in parts if part.op is Op.RECURRENT_TERM]
-        self.sums = [part for part in parts if part.op is Op.ADD]
+        self.recurrent = Counter(part for part in parts if part.op is Op.RECURRENT_TERM)
+        self.sums = Counter(part for part in parts if part.op is Op.ADD and part.args[1].op is Op.RECURRENT_TERM)
         self.part = "ahead"
         self.lines: dict[str, list[str]] = {part: [] for part in self.groups}
         # Arrays by name: those that lines use, those that the loop takes row by row, and those that stay as they are in it.
@@ -231,9 +232,12 @@ class _Writer:
         """Whether this adds a gate's two terms, as does every gate that multiplies the same."""
         if expr.op is not Op.ADD or expr.args[1].op is not Op.RECURRENT_TERM:
             return False
-        terms = [term for term in self.recurrent if term.args == expr.args[1].args]
-        sums = [Expr(Op.ADD, (Expr(Op.INPUT_TERM, name=term.name), term)) for term in terms]
-        return expr in sums and all(self.sums.count(each) >= sums.count(each) for each in sums)
+        sums = {
+            Expr(Op.ADD, (Expr(Op.INPUT_TERM, name=term.name), term)): count
+            for term, count in self.recurrent.items()
+            if term.args == expr.args[1].args
+        }
+        return expr in sums and all(self.sums[each] >= count for each, count in sums.items())
 
     def _affine(self, value: str, suffix: str, gates: tuple[str, ...], out: str) -> None:
         """The product of a value with a matrix, and its bias."""

@@ -1,29 +1,37 @@
-"""Which known mistake explains the outputs that somebody else computed.
+"""Which known mistake explains the values that somebody else computed.
 
-Every mistake of the catalogue is made on purpose and its outputs are compared with the given ones; if no single one explains
-them, pairs of different families are tried. A cheap trial on the first steps of one item sorts out nearly all of them.
+Every mistake of the catalogue is made on purpose and its values are compared with the given ones; if no single one explains
+them, pairs of different families are tried. A cheap trial on the first steps of one item sorts out nearly all of them. What
+explains a difference agrees, in as many digits as were given, and leaves clearly less than there was. Too few digits are an
+answer of their own, where nothing else is.
 """
 
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from itertools import combinations
+from math import log2
 
 import numpy as np
 
-from rnntrace.engine.blindness import told_apart_by
+from rnntrace.engine.apart import Apart, told_apart
 from rnntrace.engine.compare import judge
-from rnntrace.engine.fit import Fit
-from rnntrace.engine.mistakes import Case, Mistake, Outputs, catalogue, made, outputs_of
-from rnntrace.engine.mistakes.precision import printed
-from rnntrace.engine.quantities import Place, pair_outputs
-from rnntrace.engine.tolerance import Tolerance
+from rnntrace.engine.digits import Digits, digits_of
+from rnntrace.engine.fit import Fit, Off, Values
+from rnntrace.engine.likeness import OPEN, likenesses
+from rnntrace.engine.mistakes import Case, Made, Mistake, catalogue, made
+from rnntrace.engine.mistakes.precision import coarse
+from rnntrace.engine.quantities import Place, pair_outputs, pair_up
+from rnntrace.engine.tolerance import Tolerance, make_tolerance
 from rnntrace.engine.trial import Trial
 
 NEAREST = 8
 """So many of those that came nearest in the trial are tried in full where nothing explains it."""
-AS_GOOD = 64
-"""An answer that leaves so many times more than the best one, and more than rounding, is not as good."""
+AS_GOOD, AS_GOOD_COARSE = 64, 1.5
+"""An answer that leaves so many times more than the best one, and more than rounding, is not as good; of coarse values, in the
+root mean square."""
+MARGIN = 5.0
+"""Agreement must tell so many bits more than it takes to choose one of all hypotheses."""
 
 Hypothesis = tuple[Mistake, ...]
 
@@ -35,6 +43,7 @@ class Answer:
     mistakes: Hypothesis
     after: float
     unexplained: Place | None = None
+    rms: float = 0.0
 
     @property
     def id(self) -> str:
@@ -46,61 +55,95 @@ class Answer:
 class Diagnosis:
     """What was found.
 
-    `before` is the largest difference without any mistake, `answers` explain it equally well, the commoner first, and
-    `told_apart_by` is a change of the input under which they would differ. `nearest` is the single mistake that comes nearest
-    where none explains it, None if all lead further away. `tried` counts hypotheses, and `exhausted` is False if the time was
-    over before every pair was tried. `coarse` is the format of the given outputs where it is coarser than the module's.
+    `before` is the largest difference without any mistake, infinite where shapes differ. `answers` explain it equally well, the
+    commoner first, and `apart` is a change of the input under which some of them would differ. `nearest` is the single mistake
+    that comes nearest where none explains it, if it explains more than half of the difference; `may_be` says what else it looks
+    like, and `first` is the first place that differs. `tried` counts hypotheses, and `exhausted` is False if the time was over
+    before every pair was tried. `coarse` says what digits the given values have where these are fewer than the module's.
     """
 
     before: float
-    answers: tuple[Answer, ...]
-    told_apart_by: str
-    nearest: Answer | None
-    tried: int
-    exhausted: bool
-    coarse: str
+    answers: tuple[Answer, ...] = ()
+    apart: Apart | None = None
+    nearest: Answer | None = None
+    tried: int = 0
+    exhausted: bool = True
+    coarse: str = ""
+    may_be: tuple[str, ...] = ()
+    first: Place | None = None
 
     @classmethod
     def of_nothing(cls) -> "Diagnosis":
         """Nothing was tried: there is nothing to explain."""
-        return cls(0.0, (), "", None, 0, True, "")
+        return cls(0.0)
+
+    @property
+    def told_apart_by(self) -> str:
+        """The change of the input in words; empty if none of ours tells answers apart."""
+        return self.apart.change.says if self.apart else ""
 
 
-def diagnose(case: Case, expected: Outputs, tolerance: Tolerance, *, seconds: float = 10.0) -> Diagnosis:
+def diagnose(
+    case: Case, expected: Values, tolerance: Tolerance, *, seconds: float = 10.0, half_units: Values | None = None
+) -> Diagnosis:
     """The mistakes that explain `expected`, single ones first, and pairs if there are none; all within some seconds.
 
-    `expected` holds output, h_n or c_n, time-major, as far as they are known.
+    `expected` holds output, h_n or c_n, time-major, and gates and states by key, as far as they are known; `half_units` are
+    half a unit of the last digit of values that were typed, in their shape.
     """
-    search = _Search(case, Fit.of(expected, tolerance, case.spec.precision), time.monotonic() + seconds)
-    right = outputs_of(case)
-    before, coarse = search.fit.difference(right), search.fit.coarse
-    if search.fit.agrees(right):
-        found = (Answer((_coarse_mistake(case, coarse),), before),) if coarse else ()
-        return Diagnosis(before, found, "", None, 1, True, coarse)
+    end = time.monotonic() + seconds
+    plain = Fit.of(case, expected, tolerance, half_units=half_units)
+    right = plain.played(case) or {}
+    digits = None if half_units else _digits(case, expected, right)
+    fit = Fit.of(case, expected, tolerance, digits) if digits else plain
+    before = fit.off(right)
+    search = _Search(case, fit, before, lambda: time.monotonic() > end)
     possible = [mistake for mistake in catalogue(case.cell) if mistake.change(case)]
     # A commoner mistake is one that some framework's convention invites.
-    mistakes = sorted(possible, key=lambda mistake: not mistake.frameworks)
+    mistakes = sorted(possible, key=lambda mistake: (mistake.rare, not mistake.frameworks))
     search.try_all((mistake,) for mistake in mistakes)
-    nearest = None
-    if not search.answers:
-        nearest = search.nearest(before)
-        place = {mistake.id: number for number, mistake in enumerate(possible)}
-        pairs = (
-            sorted(pair, key=lambda mistake: place[mistake.id])
-            for pair in combinations(mistakes, 2)
-            if pair[0].family != pair[1].family
+    place = {mistake.id: number for number, mistake in enumerate(possible)}
+    for pairs in () if before.agrees else _pairs(mistakes):
+        if search.answers:
+            break
+        search.try_all(tuple(sorted(pair, key=lambda mistake: place[mistake.id])) for pair in pairs)
+    answers = search.answers_of(plain)
+    found = Diagnosis(before.largest, tried=search.tried, exhausted=not search.late, coarse=digits.name if digits else "")
+    if not answers and before.agrees and digits:
+        answers = (Answer((coarse(case.cell.kind.lower(), digits),), before.largest),)
+    if answers:
+        hypotheses = [answer.mistakes for answer in answers]
+        return replace(
+            found, answers=answers, apart=told_apart(case, hypotheses, tolerance, digits) if len(answers) > 1 else None
         )
-        search.try_all(map(tuple, pairs))
-    answers = _as_good(search.answers, search.fit)
-    apart = told_apart_by(case, [answer.mistakes for answer in answers], tolerance) if len(answers) > 1 else ""
-    return Diagnosis(before, answers, apart, None if answers else nearest, search.tried, not search.late, coarse)
+    nearest, may_be = search.nearest(), likenesses(case, right, fit, before)
+    if nearest:
+        may_be = tuple(kind for kind in may_be if kind != OPEN)
+    return replace(found, nearest=nearest, may_be=may_be, first=_first(made(case), fit))
+
+
+def _digits(case: Case, expected: Values, right: Values) -> Digits | None:
+    def joined(values: Values) -> np.ndarray:
+        return np.concatenate([np.ravel(array) for array in values.values()]) if values else np.zeros(0)
+
+    return digits_of(joined(expected), joined({name: right[name] for name in expected if name in right}), case.spec.precision)
+
+
+def _pairs(mistakes: list[Mistake]) -> tuple[Iterable[Hypothesis], Iterable[Hypothesis]]:
+    """Pairs of two families: those of common mistakes, and those with a rare one."""
+    both = [pair for pair in combinations(mistakes, 2) if pair[0].family != pair[1].family]
+    rare = [any(mistake.rare for mistake in pair) for pair in both]
+    return (
+        [pair for pair, is_rare in zip(both, rare, strict=True) if not is_rare],
+        [pair for pair, is_rare in zip(both, rare, strict=True) if is_rare],
+    )
 
 
 class _Search:
     """Hypotheses that are tried on a case until the time is over, and what came of them."""
 
-    def __init__(self, case: Case, fit: Fit, end: float) -> None:
-        self.case, self.fit, self.end = case, fit, end
+    def __init__(self, case: Case, fit: Fit, before: Off, is_over: Callable[[], bool]) -> None:
+        self.case, self.fit, self.before, self.is_over = case, fit, before, is_over
         self.answers: list[Answer] = []
         self.hopes: list[tuple[float, Hypothesis]] = []
         self.tried, self.late = 0, False
@@ -109,43 +152,61 @@ class _Search:
     def try_all(self, hypotheses: Iterable[Hypothesis]) -> None:
         """Try them one after the other."""
         for hypothesis in hypotheses:
-            if time.monotonic() > self.end:
+            if self.is_over():
                 self.late = True
                 return
             self.tried += 1
-            hope = self.trial.off(hypothesis)
-            if hope is None:
-                outputs = outputs_of(self.case, hypothesis)
-                hope = self.fit.difference(outputs)
-                if self.fit.agrees(outputs):
-                    self.answers.append(Answer(hypothesis, hope))
+            off = self.trial.off(hypothesis)
+            if off is None:
+                off = self.fit.off(self.fit.played(self.case, hypothesis))
+                if off.explains(self.before):
+                    self.answers.append(Answer(hypothesis, off.largest, rms=off.rms))
             if len(hypothesis) == 1:
-                self.hopes.append((hope, hypothesis))
+                self.hopes.append((off.largest, hypothesis))
 
-    def nearest(self, before: float) -> Answer | None:
-        """The single mistake that leaves least, if it leaves less than there was before."""
+    def answers_of(self, plain: Fit) -> tuple[Answer, ...]:
+        """Those that leave about as little as the best one, in the order in which they came, unless chance would give them.
+
+        `plain` knows of no digits that are missing: what agrees by that is sure to be no chance.
+        """
+        answers, choice = self.answers, log2(max(self.tried, 1)) + MARGIN
+        if self.fit.bits < choice:
+            agree = [plain.off(plain.played(self.case, found.mistakes)).agrees for found in answers]
+            answers = [found for found, sure in zip(answers, agree, strict=True) if sure and plain.bits >= choice]
+        if self.fit is not plain:
+            enough = AS_GOOD_COARSE * min((answer.rms for answer in answers), default=0.0)
+            return tuple(answer for answer in answers if answer.rms <= max(enough, _rounding(self.fit)))
+        enough = max(AS_GOOD * min((answer.after for answer in answers), default=0.0), _rounding(self.fit))
+        return tuple(answer for answer in answers if answer.after <= enough)
+
+    def nearest(self) -> Answer | None:
+        """The single mistake that leaves least, if that is less than half of what there was before."""
         best: Answer | None = None
         for _, hypothesis in sorted(self.hopes, key=lambda found: found[0])[:NEAREST]:
-            found = made(self.case, hypothesis)
-            if found is None:
-                continue
-            after = self.fit.difference(found.outputs)
-            if after < (best.after if best else before):
-                pairs = pair_outputs(found.trace, found.trace, self.fit.expected, found.outputs)
-                place = judge(pairs, self.fit.tolerance, self.case.spec.precision).first_failure
-                best = Answer(hypothesis, after, place)
-        return best
+            off = self.fit.off(self.fit.played(self.case, hypothesis))
+            half = off.is_clearly_less(self.before) and off.largest < self.before.largest / 2
+            if half and (best is None or off.largest < best.after):
+                best = Answer(hypothesis, off.largest, rms=off.rms)
+        return best and replace(best, unexplained=_first(made(self.case, best.mistakes), self.fit))
 
 
-def _as_good(answers: list[Answer], fit: Fit) -> tuple[Answer, ...]:
-    """Those that leave about as little as the best one, and no more mistakes than needed, in the order in which they came."""
+def _rounding(fit: Fit) -> float:
+    """What float32 does to the largest value."""
     largest = max(float(np.abs(values).max(initial=0.0, where=np.isfinite(values))) for values in fit.expected.values())
-    digits = fit.tolerance.atol if fit.coarse else float(np.finfo(np.float32).eps) * largest
-    enough = max(AS_GOOD * min((answer.after for answer in answers), default=0.0), digits)
-    return tuple(answer for answer in answers if answer.after <= enough)
+    return float(np.finfo(np.float32).eps) * largest
 
 
-def _coarse_mistake(case: Case, coarse: str) -> Mistake:
-    """What explains outputs that are right but for their digits."""
-    known: Mapping[str, Mistake] = {mistake.id.rpartition(".")[2]: mistake for mistake in catalogue(case.cell)}
-    return known[coarse] if coarse in known else printed(case.cell.kind.lower(), int(coarse.split()[0]))
+def _first(found: Made | None, fit: Fit) -> Place | None:
+    """The first place where what somebody computes is not what was given."""
+    if found is None:
+        return None
+    names = {name: fit.expected[name] for name in fit.expected if isinstance(name, str)}
+    columns = {name: fit.expected[name] for name in fit.expected if not isinstance(name, str)}
+
+    def paired(outputs: Mapping, gates: Mapping) -> list:  # type: ignore[type-arg]
+        fitting = {name: values for name, values in outputs.items() if values.shape[1:] == found.outputs[name].shape[1:]}
+        return [*pair_up(found.trace, found.trace, gates), *pair_outputs(found.trace, found.trace, fitting, found.outputs)]
+
+    allowed = paired({name: fit.allowed[name] for name in names}, {name: fit.allowed[name] for name in columns})
+    pairs = [replace(pair, bound=bound.framework) for pair, bound in zip(paired(names, columns), allowed, strict=True)]
+    return judge(pairs, make_tolerance("rounding", found.trace.spec.dtype), found.trace.spec.precision).first_failure

@@ -1,92 +1,142 @@
-"""How well outputs agree with those that somebody else gave, in as many digits as these have."""
+"""How well values agree with those that somebody else gave, in as many digits as these have."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntrace.engine.mistakes import Outputs
+from rnntrace.engine.digits import Digits
+from rnntrace.engine.mistakes import Case, Mistake, outputs_of, values_of
+from rnntrace.engine.sensitivity import moved
 from rnntrace.engine.tolerance import Tolerance
-from rnntrace.model.dtypes import DTYPES, Array, Dtype, rounded
+from rnntrace.engine.trace import Key
+from rnntrace.model.dtypes import Array
 
-TELLING = 8
-"""From this many different values on, values that a coarse format holds exactly were computed in it."""
-ERROR_IN_EPS = {"float16": 2, "bfloat16": 2, "float32": 16}
-"""How many eps outputs of a format may be off. Two honest ones in a half format, where sums are taken in float32, differ by up
-to 1.7, and in float32 by up to 14 (H ≤ 256, T ≤ 200)."""
-DECIMALS = (3, 4, 5, 6)
-"""How many decimals print shows."""
+HALF = 2.0**-10
+"""From this eps on a module's own format has so few digits that rounding inside it shows."""
+CLEARLY = 0.5
+"""What explains a difference leaves at most this part of it, in the root mean square."""
+
+Name = str | Key
+"""output, h_n and c_n, or the key of a gate or state."""
+Values = Mapping[Any, Array]
+"""Arrays by such a name."""
+
+
+@dataclass(frozen=True)
+class Off:
+    """How far values are from those that were given: the largest difference, the root mean square, and whether they agree.
+
+    Both are infinite where one side alone is not finite, or a shape is another one.
+    """
+
+    largest: float
+    rms: float
+    agrees: bool = False
+
+    def explains(self, before: "Off") -> bool:
+        """Whether this agrees, and leaves clearly less than there was."""
+        return self.agrees and self.is_clearly_less(before)
+
+    def is_clearly_less(self, before: "Off") -> bool:
+        """Whether at most half of a difference is left."""
+        return self.rms <= CLEARLY * before.rms and self.rms < np.inf
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Outputs that were given, as float64, and how far others may be from them.
+    """Values that were given, as float64, and how far others may be from each of them."""
 
-    `coarse` is the format that they have if it is coarser than the module's: float32, float16, bfloat16, or decimals as print
-    shows them, such as "4 decimals".
-    """
-
-    expected: Mapping[str, NDArray[np.float64]]
-    allowed: Mapping[str, NDArray[np.float64]]
-    tolerance: Tolerance
-    coarse: str = ""
+    expected: Mapping[Name, NDArray[np.float64]]
+    allowed: Mapping[Name, NDArray[np.float64]]
 
     @classmethod
-    def of(cls, expected: Outputs, tolerance: Tolerance, dtype: Dtype) -> "Fit":
-        """What the outputs of a module of this format are judged by."""
+    def of(
+        cls,
+        case: Case,
+        expected: Values,
+        tolerance: Tolerance,
+        digits: Digits | None = None,
+        half_units: Values | None = None,
+    ) -> "Fit":
+        """What values that somebody has computed from a case are judged by, who may have made a mistake.
+
+        They may be off by the tolerance, and by their digits: half a unit of the last one, given by `half_units` or found, or
+        what computing in a format does to values of this size in this network.
+        """
         given = {name: values.astype(np.float64) for name, values in expected.items()}
-        coarse, error = _coarseness(expected.values(), dtype)
-        tolerance = replace(tolerance, atol=max(tolerance.atol, error))
         # What is infinite is not within tolerance of everything.
         allowed = {name: np.nan_to_num(tolerance.allowed(values)) for name, values in given.items()}
-        return cls(given, allowed, tolerance, coarse)
+        for name, half_unit in (half_units or {}).items():
+            allowed[name] = allowed[name] + half_unit
+        fit = cls(given, allowed)
+        own = case.spec.precision
+        format = digits.format if digits and digits.format else own if own.eps >= HALF else None
+        if digits and digits.unit:
+            allowed = {name: values + digits.half_unit for name, values in allowed.items()}
+        if format:
+            sizes = moved(case, format, lambda case: fit.played(case) or {})
+            for name, values in given.items():
+                size = sizes.get(name, np.zeros(()))
+                if name != "output" and isinstance(name, str) and size.ndim:
+                    size = size[len(size) - len(values) :]
+                # Of another shape: somebody has stacked or summed them otherwise.
+                size = size if size.shape[:1] == values.shape[:1] else size.max(initial=0.0)
+                allowed[name] = allowed[name] + np.nan_to_num(format.eps * np.abs(values)) + size
+        return cls(given, allowed)
 
-    def part(self, names: Collection[str], steps: int, items: int) -> "Fit":
-        """The first steps of the output, if it is among the names, and the first items of all of them."""
+    def played(self, case: Case, hypothesis: Sequence[Mistake] = ()) -> Values | None:
+        """What somebody with these mistakes computes, as far as it was given; None if they cannot be made."""
+        gates = any(not isinstance(name, str) for name in self.expected)
+        return values_of(case, hypothesis) if gates else outputs_of(case, hypothesis)
 
-        def first(arrays: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-            return {name: arrays[name][: steps if name == "output" else None, :items] for name in names}
+    def part(self, names: Collection[Name], steps: int, items: int) -> "Fit":
+        """The first steps of sequences, and the first items of everything that is named."""
+
+        def first(arrays: Mapping[Name, NDArray[np.float64]]) -> dict[Name, NDArray[np.float64]]:
+            return {name: arrays[name][: None if is_final(name) else steps, :items] for name in names}
 
         return replace(self, expected=first(self.expected), allowed=first(self.allowed))
 
-    def difference(self, outputs: Outputs | None) -> float:
-        """The largest difference; infinite where one side alone is not finite, or a shape is another one."""
-        return max((self._apart(outputs, name)[0] for name in self.expected), default=np.inf)
+    def off(self, values: Values | None) -> Off:
+        """How far these are from what was given; they never agree if nothing of that is finite."""
+        largest, square, count, agrees, finite = 0.0, 0.0, 0, bool(self.expected), False
+        for name, expected in self.expected.items():
+            found = None if values is None else values.get(name)
+            if found is not None and is_final(name):
+                # Of a stack, the states of the last layers may have been given alone.
+                found = found[max(len(found) - len(expected), 0) :]
+            if found is None or found.shape != expected.shape:
+                return Off(np.inf, np.inf)
+            with np.errstate(invalid="ignore"):
+                delta = np.abs(found - expected)
+            if not np.isfinite(delta).all():
+                # The same infinity, or NaN, on both sides is no difference.
+                delta = np.where((found == expected) | (np.isnan(found) & np.isnan(expected)), 0.0, delta)
+                delta = np.where(np.isnan(delta), np.inf, delta)
+            worst = float(delta.max(initial=0.0))
+            with np.errstate(over="ignore"):
+                square += float(np.square(delta).sum())
+            largest, count = max(largest, worst), count + delta.size
+            agrees = agrees and worst < np.inf and bool((delta <= self.allowed[name]).all())
+            finite = finite or bool(np.isfinite(expected).any())
+        return Off(largest, float(np.sqrt(square / count)) if count else np.inf, agrees and finite)
 
-    def agrees(self, outputs: Outputs | None) -> bool:
-        """Whether everything that was given is within tolerance; never if nothing of it is finite."""
-        some = any(np.isfinite(values).any() for values in self.expected.values())
-        return some and all(self._apart(outputs, name)[1] for name in self.expected)
-
-    def _apart(self, outputs: Outputs | None, name: str) -> tuple[float, bool]:
-        expected = self.expected[name]
-        found = None if outputs is None else outputs.get(name)
-        if found is not None and name != "output":
-            # Of a stack, the states of the last layers may have been given alone.
-            found = found[len(found) - len(expected) :]
-        if found is None or found.shape != expected.shape:
-            return np.inf, False
-        with np.errstate(invalid="ignore"):
-            delta = np.abs(found - expected)
-        # The same infinity, or NaN, on both sides is no difference.
-        delta = np.where((found == expected) | (np.isnan(found) & np.isnan(expected)), 0.0, delta)
-        worst = float(np.where(np.isnan(delta), np.inf, delta).max(initial=0.0))
-        return worst, worst < np.inf and bool((delta <= self.allowed[name]).all())
+    @property
+    def bits(self) -> float:
+        """What an agreement says: how many bits of the values, of those that their size leaves open, are told by it."""
+        found = 0.0
+        for name, expected in self.expected.items():
+            finite = expected[np.isfinite(expected)]
+            size = float(np.sqrt(np.square(finite).mean())) if finite.size else 0.0
+            with np.errstate(divide="ignore"):
+                bits = np.log2(size / self.allowed[name][np.isfinite(expected)]) if size else np.zeros(())
+            found += float(np.minimum(np.maximum(bits, 0.0), 64.0).sum())
+        return found
 
 
-def _coarseness(arrays: Collection[Array], dtype: Dtype) -> tuple[str, float]:
-    """The coarser format that holds all values, and the error that it explains; nothing where there are too few to tell."""
-    values = np.concatenate([array.ravel() for array in arrays]) if arrays else np.zeros(0)
-    values = values[np.isfinite(values)].astype(np.float64)
-    own = ERROR_IN_EPS.get(dtype.name, 0) * dtype.eps
-    if len(np.unique(values[values != 0])) < TELLING:
-        return "", own
-    for name in ("bfloat16", "float16", "float32"):
-        if DTYPES[name].eps > dtype.eps and np.array_equal(rounded(values, DTYPES[name]), values):
-            return name, ERROR_IN_EPS[name] * DTYPES[name].eps
-    for decimals in DECIMALS:
-        # A float32 holds a decimal to within half an eps.
-        if np.allclose(np.round(values, decimals), values, rtol=DTYPES["float32"].eps, atol=0):
-            return f"{decimals} decimals", 0.51 * 10.0**-decimals
-    return "", own
+def is_final(name: Name) -> bool:
+    """Whether this is a final state, and not a sequence."""
+    return isinstance(name, str) and name != "output"

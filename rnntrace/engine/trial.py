@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from rnntrace.engine.fit import Fit
-from rnntrace.engine.mistakes import Case, Mistake, outputs_of
+from rnntrace.engine.fit import Fit, Off, is_final
+from rnntrace.engine.mistakes import Case, Mistake
 
 STEPS = 3
 """Steps of a trial."""
@@ -15,13 +15,16 @@ class Trial:
     def __init__(self, case: Case, fit: Fit) -> None:
         self._parts = {causal: _part(case, fit, causal=causal) for causal in (True, False)}
 
-    def off(self, hypothesis: Sequence[Mistake]) -> float | None:
+    def off(self, hypothesis: Sequence[Mistake]) -> Off | None:
         """How far off the hypothesis is in that part; None if it agrees there, or cannot be tried there."""
         if not all(mistake.itemwise for mistake in hypothesis):
             return None
         small, part = self._parts[all(mistake.causal for mistake in hypothesis)]
-        outputs = outputs_of(small, hypothesis)
-        return None if outputs is None or part.agrees(outputs) else part.difference(outputs)
+        values = part.played(small, hypothesis)
+        if values is None:
+            return None
+        off = part.off(values)
+        return None if off.agrees else off
 
 
 def _part(case: Case, fit: Fit, *, causal: bool) -> tuple[Case, Fit]:
@@ -29,8 +32,9 @@ def _part(case: Case, fit: Fit, *, causal: bool) -> tuple[Case, Fit]:
     if inputs.lengths is not None:
         return case, fit
     one_way = case.spec.directions == ("forward",)
-    steps = STEPS if causal and one_way and "output" in fit.expected else inputs.steps
+    sequences = [name for name in fit.expected if not is_final(name)]
+    steps = STEPS if causal and one_way and sequences else inputs.steps
     c0 = None if inputs.c0 is None else inputs.c0[:, :1]
     small = case.with_inputs(x=inputs.x[:steps, :1], h0=inputs.h0[:, :1], c0=c0)
     # Final states belong to the last step.
-    return small, fit.part(("output",) if steps < inputs.steps else tuple(fit.expected), steps, 1)
+    return small, fit.part(sequences if steps < inputs.steps else tuple(fit.expected), steps, 1)

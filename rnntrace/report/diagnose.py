@@ -7,6 +7,7 @@ import numpy as np
 
 from rnntrace.engine.compare import Verdict
 from rnntrace.engine.diagnose import Answer, Diagnosis
+from rnntrace.engine.quantities import Place
 from rnntrace.report.mistakes import told
 from rnntrace.report.result import Result
 from rnntrace.report.run import headline
@@ -45,6 +46,11 @@ def _tables(diagnosis: Diagnosis) -> list[Table]:
         tables.append(_pairs("these fit equally well", "mistake", "what went wrong", others))
     if diagnosis.nearest:
         tables.append(_in_full("nearest, but no explanation", diagnosis.nearest, diagnosis.before))
+    rows = {f"it may be{' also' * bool(number)}{' ' * number}": words for number, words in enumerate(diagnosis.may_be)}
+    if diagnosis.first:
+        rows["first that differs"] = _place(diagnosis.first, "replay")
+    if rows:
+        tables.append(_pairs("not explained", "", "", rows))
     return tables
 
 
@@ -57,13 +63,19 @@ def _in_full(title: str, answer: Answer, before: float) -> Table:
         rows[f"how to mend it{which}"] = mistake.fix
         if mistake.frameworks:
             rows[f"where it comes from{which}"] = ", ".join(mistake.frameworks)
-    rows["largest difference"] = f"{before:.1e} without it, {answer.after:.1e} with it"
+    rows["largest difference"] = f"{_size(before)} without it, {answer.after:.1e} with it"
     if place := answer.unexplained:
-        rows["first not explained"] = (
-            f"{place.symbol}, layer {place.layer}, {place.direction}, t={place.t}, item {place.item}, unit {place.unit}: "
-            f"{place.replay:.6g} with it, {place.framework:.6g} expected"
-        )
+        rows["first not explained"] = _place(place, "with it")
     return _pairs(title, "", "", rows)
+
+
+def _place(place: Place, ours: str) -> str:
+    where = f"{place.symbol}, layer {place.layer}, {place.direction}, t={place.t}, item {place.item}, unit {place.unit}"
+    return f"{where}: {place.replay:.6g} {ours}, {place.framework:.6g} expected"
+
+
+def _size(before: float) -> str:
+    return f"{before:.1e}" if np.isfinite(before) else "another shape, or not finite,"
 
 
 def _pairs(title: str, left: str, right: str, rows: dict[str, str]) -> Table:
@@ -78,19 +90,30 @@ def _conclusion(result: Result, diagnosis: Diagnosis) -> tuple[str, ...]:
     if result.verdict is Verdict.UNDECIDED:
         return (f"{result.verdict}  {result.comparison.doubt or 'nothing could be judged'}: no mistake would show",)
     answers, tried = diagnosis.answers, f"{diagnosis.tried} tried"
-    digits = (f"the values that were given have the digits of {diagnosis.coarse}",) if diagnosis.coarse else ()
+    verb = "lie on" if "grid" in diagnosis.coarse else "have the digits of"
+    digits = (f"the values that were given {verb} {diagnosis.coarse}",) if diagnosis.coarse else ()
     if not answers:
         late = () if diagnosis.exhausted else ("the time was over before all pairs were tried: see --time-limit",)
         nearest = diagnosis.nearest
-        near = (f"nearest {nearest.id}, which leaves {nearest.after:.1e} of {diagnosis.before:.1e}",) if nearest else ()
+        near = [f"it may be {kind}" for kind in diagnosis.may_be[:1]]
+        if nearest:
+            near.insert(0, f"nearest {nearest.id}, which leaves {nearest.after:.1e} of {_size(diagnosis.before)}")
         return (f"NOT EXPLAINED  none of {diagnosis.tried} hypotheses explains it", *near, *digits, *late)
     parts = [f"EXPLAINED  {answers[0].id}"]
     if len(answers) > 1:
         others = f"{len(answers) - 1} other" + ("s" if len(answers) > 2 else "")
-        apart = diagnosis.told_apart_by
         parts.append(f"{others} fit{'s' if len(answers) == 2 else ''} equally well")
-        parts.append(f"told apart by {apart}" if apart else "they give the same on every input that was tried")
+        parts.append(_told_apart(diagnosis))
     return (*parts, tried, *digits)
+
+
+def _told_apart(diagnosis: Diagnosis) -> str:
+    """Which other input separates answers that fit equally, as far as one does."""
+    apart = diagnosis.apart
+    if apart is None:
+        return "they give the same on every input that was tried"
+    rest = f"; {apart.alike} of them would stay alike" if apart.alike > 1 else ""
+    return f"told apart by {apart.change.says}{rest}"
 
 
 def _document(result: Result, diagnosis: Diagnosis) -> dict[str, Any]:
@@ -102,13 +125,23 @@ def _document(result: Result, diagnosis: Diagnosis) -> dict[str, Any]:
         "explained": bool(diagnosis.answers),
         "tried": diagnosis.tried,
         "exhausted": diagnosis.exhausted,
-        "before": before,
+        "before": before if np.isfinite(before) else None,
         "coarse": diagnosis.coarse or None,
         "answers": [_answer(answer, before) for answer in diagnosis.answers],
         "told_apart_by": diagnosis.told_apart_by or None,
+        "told_apart": _groups(diagnosis),
         "nearest": None if diagnosis.nearest is None else _answer(diagnosis.nearest, before),
+        "may_be": list(diagnosis.may_be),
+        "first": None if diagnosis.first is None else asdict(diagnosis.first),
         "warnings": list(result.warnings),
     }
+
+
+def _groups(diagnosis: Diagnosis) -> list[list[str]]:
+    """The ids of the answers that would still give the same, together."""
+    apart = diagnosis.apart
+    groups = (*apart.groups, *((number,) for number in apart.impossible)) if apart else ()
+    return [[diagnosis.answers[number].id for number in group] for group in groups]
 
 
 def _answer(answer: Answer, before: float) -> dict[str, Any]:
@@ -120,7 +153,7 @@ def _answer(answer: Answer, before: float) -> dict[str, Any]:
         "says": "; ".join(mistake["says"] for mistake in mistakes),
         "fix": "; ".join(mistake["fix"] for mistake in mistakes),
         "frameworks": list(dict.fromkeys(name for mistake in mistakes for name in mistake["frameworks"])),
-        "before": before,
+        "before": before if np.isfinite(before) else None,
         "after": answer.after,
         "unexplained": None if answer.unexplained is None else asdict(answer.unexplained),
     }

@@ -4,16 +4,18 @@ They were collected from public questions and from the conventions of frameworks
 difference, a run can make one on purpose, and a pass can be asked which of them it could not have seen.
 """
 
+from rnntrace.engine.mistakes.directions import direction_mistakes
 from rnntrace.engine.mistakes.equations import equation_mistakes
-from rnntrace.engine.mistakes.mistake import Case, Made, Mistake, Outputs, made, outputs_of
-from rnntrace.engine.mistakes.outputs import output_mistakes
+from rnntrace.engine.mistakes.layers import layer_mistakes
+from rnntrace.engine.mistakes.mistake import Case, Made, Mistake, Outputs, made, outputs_of, values_of
+from rnntrace.engine.mistakes.outputs import merge_mistakes, output_mistakes
 from rnntrace.engine.mistakes.precision import precision_mistakes
 from rnntrace.engine.mistakes.sequences import sequence_mistakes
 from rnntrace.engine.mistakes.states import state_mistakes
 from rnntrace.engine.mistakes.weights import weight_mistakes
 from rnntrace.equations.cells import Cell
 
-__all__ = ["Case", "Made", "Mistake", "Outputs", "catalogue", "made", "outputs_of"]
+__all__ = ["Case", "Made", "Mistake", "Outputs", "catalogue", "made", "outputs_of", "values_of"]
 
 
 def catalogue(cell: Cell) -> tuple[Mistake, ...]:
@@ -24,6 +26,9 @@ def catalogue(cell: Cell) -> tuple[Mistake, ...]:
         *equation_mistakes(cell, kind),
         *state_mistakes(kind, cell.states),
         *sequence_mistakes(kind),
+        *direction_mistakes(kind),
+        *layer_mistakes(kind),
         *output_mistakes(kind, cell.states),
+        *merge_mistakes(kind),
         *precision_mistakes(kind),
     )

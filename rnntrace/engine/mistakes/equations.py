@@ -1,12 +1,12 @@
-"""Mistakes in the equations: another activation, a forgotten one, another variant of the cell."""
+"""Mistakes in the equations: something left out or exchanged, another variant of the cell."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
-from rnntrace.engine.mistakes.mistake import Case, Change, Mistake
+from rnntrace.engine.mistakes.activations import activation_mistakes, clipped, with_steps
+from rnntrace.engine.mistakes.mistake import Mistake
 from rnntrace.equations import cells
-from rnntrace.equations.cells import Cell, Step
-from rnntrace.equations.expression import Expr, Op, constant, hard_sigmoid, input_term, recurrent_term, relu, sigmoid, tanh
+from rnntrace.equations.cells import Cell
+from rnntrace.equations.expression import Expr, constant, input_term, recurrent_term, sigmoid, tanh
 from rnntrace.equations.notation import UNICODE, formula
 
 CLIPS = (1.0, 3.0, 5.0, 10.0)
@@ -15,54 +15,11 @@ CLIPS = (1.0, 3.0, 5.0, 10.0)
 
 def equation_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
     """All of a cell."""
-    yield from _activations(cell, kind)
+    yield from activation_mistakes(cell, kind)
     if cell.kind == "LSTM":
         yield from _of_lstm(cell, kind)
     if cell.kind == "GRU":
         yield from _of_gru(cell, kind)
-
-
-def clipped(argument: Expr, limit: float) -> Expr:
-    """The argument kept between -limit and limit."""
-    return relu(argument + constant(limit)) - relu(argument - constant(limit)) - constant(limit)
-
-
-def _activations(cell: Cell, kind: str) -> Iterator[Mistake]:
-    gates = cell.sigmoids
-    hard = {
-        "hard-sigmoid-5": (0.2, "0.2·a + 0.5", ("Keras 2", "ONNX HardSigmoid")),
-        "hard-sigmoid-6": (1 / 6, "a/6 + 0.5", ("Keras 3",)),
-    }
-    for name, (slope, line, frameworks) in hard.items() if gates else ():
-        yield Mistake(
-            id=f"{kind}.activation.{name}",
-            says=f"the gates were computed with the hard sigmoid, {line} cut off at 0 and 1",
-            fix="use the sigmoid 1 / (1 + exp(-a)); in Keras, recurrent_activation='sigmoid'",
-            change=_with(
-                cell,
-                **{step.symbol: hard_sigmoid(step.expression.args[0], slope) for step in cell.steps if step.symbol in gates},
-            ),
-            frameworks=frameworks,
-        )
-    names = {Op.SIGMOID: "sigmoid", Op.TANH: "tanh", Op.RELU: "relu"}
-    for step in cell.steps:
-        right = step.expression.op
-        if right not in names:
-            continue
-        argument = step.expression.args[0]
-        for wrong in (op for op in names if op is not right):
-            yield Mistake(
-                id=f"{kind}.activation.{step.symbol}-{names[wrong]}",
-                says=f"{names[wrong]} was used where the {step.role} {step.symbol} has {names[right]}",
-                fix=f"use {names[right]} in the {step.role}",
-                change=_with(cell, **{step.symbol: Expr(wrong, (argument,))}),
-            )
-        yield Mistake(
-            id=f"{kind}.activation.{step.symbol}-none",
-            says=f"{names[right]} was forgotten in the {step.role} {step.symbol}",
-            fix=f"use {names[right]} in the {step.role}",
-            change=_with(cell, **{step.symbol: argument}),
-        )
 
 
 def _of_lstm(cell: Cell, kind: str) -> Iterator[Mistake]:
@@ -74,6 +31,8 @@ def _of_lstm(cell: Cell, kind: str) -> Iterator[Mistake]:
         "coupled-i": ({"c": f * c_before + (one - f) * g}, "1 - f was used for the input gate",
                       ("TFLite", "ONNX input_forget")),
         "coupled-f": ({"c": (one - i) * c_before + i * g}, "1 - i was used for the forget gate", ()),
+        "c-before-left-out": ({"c": i * g}, "the cell state before was left out: c = i ⊙ g", ()),
+        "tanh-of-old-c": ({"h": o * tanh(c_before)}, "h was made of the cell state before its update: h = o ⊙ tanh(cₜ₋₁)", ()),
         "gates-of-c-swapped": ({"c": i * c_before + f * g}, "i and f were exchanged: c = i ⊙ c + f ⊙ g", ()),
         "forget-left-out": ({"c": c_before + i * g}, "the forget gate was left out: c = c + i ⊙ g", ()),
         "output-left-out": ({"h": tanh(c)}, "the output gate was left out: h = tanh(c)", ()),
@@ -85,7 +44,7 @@ def _of_lstm(cell: Cell, kind: str) -> Iterator[Mistake]:
             id=f"{kind}.equation.clip-{limit:g}",
             says=f"the cell state was clipped to the range from -{limit:g} to {limit:g}",
             fix="do not clip: torch does not",
-            change=_with(cell, c=clipped(f * c_before + i * g, limit)),
+            change=with_steps(cell, c=clipped(f * c_before + i * g, limit)),
             frameworks=("TFLite cell_clip", "TF1 LSTMCell"),
         )
 
@@ -105,13 +64,14 @@ def _of_gru(cell: Cell, kind: str) -> Iterator[Mistake]:
             says=f"the reset gate acted {does}",
             fix=f"let it act {should}; the switch is reset_after in Keras, linear_before_reset in ONNX",
             # What a cell does already is no mistake.
-            change=_with(cell, n=expression),
+            change=with_steps(cell, n=expression),
             frameworks=frameworks,
             needs=needs,
         )
     variants = {
         "z-inverted": ({"h": (1 - z) * h_before + z * n}, "z and 1 - z were exchanged: h = z ⊙ n + (1 - z) ⊙ h",
                        ("haiku", "MPSGraph")),
+        "r-for-z": ({"h": (1 - r) * n + r * h_before}, "r was used where z belongs: h = (1 - r) ⊙ n + r ⊙ h", ()),
         "reset-left-out": ({"n": tanh(input_term("n") + recurrent_term("n", h_before))}, "the reset gate was left out", ()),
         "reset-of-all": ({"n": tanh(r * (input_term("n") + recurrent_term("n", h_before)))},
                          "the reset gate acted on the input term of the candidate too", ()),
@@ -123,23 +83,4 @@ def _of_gru(cell: Cell, kind: str) -> Iterator[Mistake]:
 def _variant(cell: Cell, id: str, steps: Mapping[str, Expr], says: str, frameworks: tuple[str, ...]) -> Mistake:
     """Other expressions for some steps; mended by the cell's own."""
     right = ", ".join(formula(step, UNICODE) for step in cell.steps if step.symbol in steps)
-    return Mistake(id, says, f"compute {right}", _with(cell, **steps), frameworks=frameworks)
-
-
-def _with(cell: Cell, **steps: Expr) -> Change:
-    """The case's own cell with these steps replaced; None where they are what the cell does already."""
-
-    def change(case: Case) -> Case | None:
-        if any(step.symbol not in case.cell.symbols for step in cell.steps):
-            return None
-        new = {symbol: _projected(case.cell, symbol, expression) for symbol, expression in steps.items()}
-        written = tuple(Step(step.symbol, step.role, new.get(step.symbol, step.expression)) for step in case.cell.steps)
-        return None if written == case.cell.steps else replace(case, cell=replace(case.cell, steps=written))
-
-    return change
-
-
-def _projected(cell: Cell, symbol: str, expression: Expr) -> Expr:
-    """The expression, projected where the cell projects this step."""
-    own = next(step.expression for step in cell.steps if step.symbol == symbol)
-    return Expr(Op.PROJECTION, (expression,)) if own.op is Op.PROJECTION else expression
+    return Mistake(id, says, f"compute {right}", with_steps(cell, **steps), frameworks=frameworks)

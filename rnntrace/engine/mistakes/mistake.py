@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,8 @@ class Mistake:
     do, `frameworks` where it comes from, `needs` what a run must have for it to be made, with the flag that gives it.
     `sequence` brings an array (T, B, ·) of the changed case to the axes of the right one. `causal` says that the first steps
     of an output depend on the first steps of x alone, `itemwise` that an item's output depends on that item alone, both as
-    they should.
+    they should. `rare` ones are tried in pairs after all others; one that `reshapes` gives outputs of another shape, and
+    is looked for but not made on purpose.
     """
 
     id: str
@@ -89,6 +91,8 @@ class Mistake:
     needs: str = ""
     causal: bool = True
     itemwise: bool = True
+    rare: bool = False
+    reshapes: bool = False
 
     @property
     def family(self) -> str:
@@ -150,3 +154,13 @@ def outputs_of(case: Case, mistakes: Sequence[Mistake] = ()) -> Outputs | None:
     """The outputs alone."""
     found = made(case, mistakes)
     return None if found is None else found.outputs
+
+
+def values_of(case: Case, mistakes: Sequence[Mistake] = ()) -> Mapping[Any, Array] | None:
+    """The outputs by name, and every gate and state by key."""
+    found = made(case, mistakes)
+    values: dict[Any, Array] = {}
+    if found is not None:
+        values |= found.outputs
+        values |= found.trace.columns
+    return values or None

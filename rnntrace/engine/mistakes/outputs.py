@@ -11,6 +11,14 @@ _ROWS = "take row 0 for layer 0 forward, row 1 for layer 0 reverse, then layer 1
 _BOTH_WAYS = "two directions (--bidirectional)"
 
 
+_STACKED = (
+    ("stacked-first", 0, "a new first axis", " and more than one step or item"),
+    ("stacked-second", 1, "a new second axis", " and more than one item (--batch 2), or step with --batch-first"),
+    ("stacked-last", -1, "a new last axis", " and a hidden size above 1"),
+)
+"""Names, the axis on which halves (T, B, H) are stacked, words, and what it needs."""
+
+
 def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
     """All of a kind with these states."""
 
@@ -35,6 +43,27 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
         both_ways,
         lambda case, outputs: {**outputs, "output": np.roll(outputs["output"], case.spec.output_size, axis=2)},
         needs=_BOTH_WAYS,
+    )
+    for name, axis, says, needs in _STACKED:
+        yield Mistake(
+            f"{kind}.reading.{name}",
+            f"the two halves of the output were stacked on {says} and reshaped, where they belong side by side",
+            "join them on the last axis: torch.cat([forward, reverse], dim=-1)",
+            where(lambda case, axis=axis: case.spec.bidirectional and _is_another(case, axis)),  # type: ignore[misc]
+            lambda case, outputs, axis=axis: {**outputs, "output": _stacked(case, outputs["output"], axis)},  # type: ignore[misc]
+            needs=f"{_BOTH_WAYS}{needs}",
+            causal=False,
+            itemwise=False,
+        )
+    yield Mistake(
+        f"{kind}.reading.axes-swapped",
+        "the axes of batch and time were exchanged in the output alone",
+        "leave the output as it is, or give x in the same order of axes: see batch_first",
+        where(lambda case: case.inputs.batch == case.inputs.steps > 1),
+        lambda case, outputs: {**outputs, "output": outputs["output"].swapaxes(0, 1)},
+        needs="as many items as steps (--batch 4)",
+        causal=False,
+        itemwise=False,
     )
     yield Mistake(
         f"{kind}.reading.last-output-as-h_n",
@@ -79,6 +108,39 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
             frameworks=("flax linen", "TF1 BasicLSTMCell"),
             needs="an LSTM without a projection",
         )
+
+
+def merge_mistakes(kind: str) -> Iterator[Mistake]:
+    """What else than side by side the halves of two directions can be; they come last, since it changes the shape."""
+    for name, merge, did in (
+        ("summed", np.add, "added to"),
+        ("averaged", lambda forward, reverse: (forward + reverse) / 2, "averaged with"),
+        ("multiplied", np.multiply, "multiplied by"),
+    ):
+        yield Mistake(
+            f"{kind}.merge.{name}",
+            f"the forward half of the output was {did} the reverse half, where both belong side by side",
+            "join them on the last axis; in Keras, merge_mode='concat'",
+            lambda case: case if case.spec.bidirectional else None,
+            lambda case, outputs, merge=merge: {**outputs, "output": merge(*np.split(outputs["output"], 2, axis=2))},  # type: ignore[misc]
+            frameworks=("Keras merge_mode",),
+            needs=f"{_BOTH_WAYS} and given outputs as wide as one of them: it is looked for, and not made on purpose",
+            reshapes=True,
+        )
+
+
+def _is_another(case: Case, axis: int) -> bool:
+    """Whether stacking on this axis of (T, B, H), or of (B, T, H) with batch_first, puts values in other places."""
+    steps, batch = case.inputs.steps, case.inputs.batch
+    first, second = (batch, steps) if case.spec.batch_first else (steps, batch)
+    return case.spec.output_size > 1 if axis == -1 else first * second > 1 if axis == 0 else second > 1
+
+
+def _stacked(case: Case, output: Array, axis: int) -> Array:
+    """The halves stacked on an axis of the user's own layout, and reshaped to that of the output."""
+    own = output.swapaxes(0, 1) if case.spec.batch_first else output
+    stacked = np.stack(np.split(own, 2, axis=2), axis=axis).reshape(own.shape)
+    return stacked.swapaxes(0, 1) if case.spec.batch_first else stacked
 
 
 def _states(order: Callable[[Array], Array]) -> Read:

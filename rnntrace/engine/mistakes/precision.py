@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from rnntrace.engine.digits import Digits
 from rnntrace.engine.mistakes.mistake import Case, Change, Mistake
 from rnntrace.model.dtypes import DTYPES, rounded
 from rnntrace.model.weights import LayerWeights
@@ -23,12 +24,22 @@ def precision_mistakes(kind: str) -> Iterator[Mistake]:
         )
 
 
-def printed(kind: str, decimals: int) -> Mistake:
-    """Outputs that were copied from print, which shows them rounded. Not in the catalogue: no replay is needed to see it."""
+def coarse(kind: str, digits: Digits) -> Mistake:
+    """Right values of too few digits. Of the catalogue only where they have a format: no replay is needed to see the others."""
+    id = f"{kind}.precision.{digits.id}"
+    if digits.format:
+        return next(mistake for mistake in precision_mistakes(kind) if mistake.id == id)
+    if digits.is_printed:
+        return Mistake(
+            id,
+            f"the values that were given are rounded to {digits.name}, as print shows them",
+            "save the values as .npy or .npz instead of copying what print shows",
+        )
     return Mistake(
-        f"{kind}.precision.printed-{decimals}",
-        f"the values that were given are rounded to {decimals} decimals, as print shows them",
-        "save the values as .npy or .npz instead of copying what print shows",
+        id,
+        f"the values that were given lie on {digits.name}, as outputs of whole numbers do, and are right to half a step",
+        f"have the values in a floating-point format, or allow for half a step: --rtol 0 --atol {digits.half_unit:.2g}",
+        frameworks=("int8", "TFLite", "CMSIS-NN (Q7, Q15)"),
     )
 
 

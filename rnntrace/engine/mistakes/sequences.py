@@ -1,18 +1,12 @@
-"""Mistakes with sequences: time, batch, lengths, and the two directions."""
+"""Mistakes with sequences: time, batch and lengths."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
-from rnntrace.engine.mistakes.mistake import Case, Change, Mistake, Outputs, by_layer
-from rnntrace.engine.mistakes.weights import directions_swapped
-from rnntrace.engine.replay import replay
-from rnntrace.engine.trace import Key, Trace
+from rnntrace.engine.mistakes.mistake import Case, Change, Mistake, Outputs
 from rnntrace.model.dtypes import Array
-from rnntrace.model.weights import Weights
 
-_BOTH_WAYS = "two directions (--bidirectional)"
 _STEPS = "more than one step"
 _PADDED = "sequences of unequal lengths (--batch 2 --lengths 4,2)"
 
@@ -21,7 +15,6 @@ def sequence_mistakes(kind: str) -> Iterator[Mistake]:
     """All of a kind."""
     yield from _time(kind)
     yield from _lengths(kind)
-    yield from _directions(kind)
 
 
 def _time(kind: str) -> Iterator[Mistake]:
@@ -49,6 +42,13 @@ def _time(kind: str) -> Iterator[Mistake]:
         frameworks=("Keras go_backwards",),
         needs=_STEPS,
         causal=False,
+    )
+    yield Mistake(
+        f"{kind}.time.features-flipped",
+        "the inputs of a step were read from the last to the first: x was flipped along its features, not in time",
+        "flip axis 0 of x, time, where x is to be reversed, or axis 1 with batch_first=True",
+        x_as(lambda x: x[..., ::-1]),
+        needs="more than one input (-i 2)",
     )
     yield Mistake(
         f"{kind}.time.batch-swapped",
@@ -147,38 +147,3 @@ def _last_repeated(case: Case, output: Array) -> Array:
     assert case.inputs.lengths is not None
     last = np.minimum(np.arange(len(output))[:, None], np.asarray(case.inputs.lengths) - 1)
     return np.take_along_axis(output, last[..., None], axis=0)
-
-
-def _directions(kind: str) -> Iterator[Mistake]:
-    def one_way(case: Case) -> Case | None:
-        """Both directions computed forward."""
-        if not case.spec.bidirectional:
-            return None
-        return replace(case, run=lambda case: by_layer(case, _both_forward))
-
-    def same_weights(case: Case) -> Case | None:
-        if not case.spec.bidirectional:
-            return None
-        columns = {column: case.weights[column[0], "forward"] for column in case.spec.columns}
-        return replace(case, weights=Weights(columns))
-
-    own = "give each direction its own weights: in torch those of the reverse one end in _reverse"
-    back = "run the reverse direction from the last step to the first, and flip its output back"
-    for name, says, fix, change in (
-        ("weights-swapped", "the weights of the two directions were exchanged", own, directions_swapped),
-        ("same-weights", "the reverse direction used the weights of the forward one", own, same_weights),
-        ("both-forward", "the reverse direction ran forward like the other", back, one_way),
-    ):
-        yield Mistake(f"{kind}.direction.{name}", says, fix, change, needs=_BOTH_WAYS, causal=False)
-
-
-def _both_forward(case: Case) -> Trace:
-    forward = replace(case.spec, bidirectional=False)
-    columns: dict[Key, Array] = {}
-    for row, (layer, direction) in enumerate(case.spec.columns):
-        initial = {f"{state}0": case.inputs.initial(state)[row : row + 1] for state in case.cell.states}
-        inputs = case.with_inputs(**initial).inputs
-        weights = Weights({(0, "forward"): case.weights[layer, direction]})
-        trace = replay(forward, weights, inputs, cell=case.cell)
-        columns |= {(layer, direction, symbol): trace.columns[0, "forward", symbol] for symbol in case.cell.symbols}
-    return Trace(case.spec, case.inputs, columns)

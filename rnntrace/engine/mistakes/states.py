@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from rnntrace.engine.mistakes.in_place import in_place
 from rnntrace.engine.mistakes.mistake import Case, Change, Mistake, by_layer
 from rnntrace.engine.replay import replay
 from rnntrace.engine.trace import Trace
@@ -135,6 +136,21 @@ def _recurrence(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
             frozen("h"),
             needs=_STEPS,
         )
+        yield Mistake(
+            f"{kind}.recurrence.c-alone-not-updated",
+            "every step started from c0, while h was handed on: c was not",
+            "hand the new c on to the next step: f ⊙ cₜ₋₁ needs it",
+            frozen("c"),
+            needs=_STEPS,
+        )
+    yield Mistake(
+        f"{kind}.recurrence.in-place",
+        "h was overwritten unit by unit while later units still read it: they saw this step's h of the units before them",
+        "keep h of the step before until every unit is computed: write into a new array",
+        in_place,
+        needs="a hidden size above 1, no projection, and a reset after the matrix product",
+        rare=True,
+    )
     yield Mistake(
         f"{kind}.recurrence.layer-to-layer",
         "every layer started from the final states of the layer below it",

@@ -1,4 +1,4 @@
-"""Mistakes with weights: the order of the gates, transposes, biases."""
+"""Mistakes with weights: the order of the gates, and biases."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -6,24 +6,24 @@ from itertools import permutations
 
 import numpy as np
 
-from rnntrace.engine.mistakes.mistake import Case, Change, Mistake
+from rnntrace.engine.mistakes.mistake import Change, Mistake
+from rnntrace.engine.mistakes.rows import rearranged, row_mistakes
+from rnntrace.engine.mistakes.transposes import transpose_mistakes
 from rnntrace.equations.cells import Cell
 from rnntrace.model.conventions import CONVENTIONS
 from rnntrace.model.dtypes import Array
-from rnntrace.model.weights import LayerWeights, Weights
+from rnntrace.model.weights import LayerWeights
 
 FORGET_BIAS = 1.0
 """What frameworks add to the forget gate's bias: Jozefowicz et al. 2015."""
 _BIASES = "biases (leave --no-bias out)"
-_SQUARE = "an input as large as the hidden state, in every layer (-i 2 -H 2)"
 
 
 def weight_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
     """All of a cell."""
     yield from _gate_orders(cell, kind)
-    if len(cell.gates) > 1:
-        yield from _interleaved(cell, kind)
-    yield from _transposes(kind)
+    yield from row_mistakes(cell, kind)
+    yield from transpose_mistakes(kind)
     yield from _biases(cell, kind)
 
 
@@ -40,92 +40,13 @@ def _gate_orders(cell: Cell, kind: str) -> Iterator[Mistake]:
             id=f"{kind}.gate-order.{name}",
             says=f"the blocks of gates were read in the order {spaced} instead of {right}",
             fix=f"read them as {right}; or, if the weights do lie as {spaced}, make {right} of it by taking blocks {blocks}",
-            change=_rearranged(lambda array, order=order: array[[order.index(gate) for gate in cell.gates]]),  # type: ignore[misc]
+            change=rearranged(lambda array, order=order: array[[order.index(gate) for gate in cell.gates]]),  # type: ignore[misc]
             frameworks=known[order],
         )
 
 
 def _frameworks(cell: Cell, order: str) -> tuple[str, ...]:
     return tuple(found.framework for found in CONVENTIONS if cell.kind != "RNN" and found.order(cell.kind) == order)
-
-
-def _interleaved(cell: Cell, kind: str) -> Iterator[Mistake]:
-    gates, spaced = len(cell.gates), " ".join(cell.gates)
-
-    def apart(array: Array) -> Array:
-        """Rows that lie unit by unit taken for rows that lie gate by gate."""
-        return array.reshape(-1, gates, *array.shape[2:]).swapaxes(0, 1)
-
-    def together(array: Array) -> Array:
-        """The other way round."""
-        return array.swapaxes(0, 1).reshape(array.shape)
-
-    by_unit = f"unit by unit ({spaced} of unit 0, then of unit 1)"
-    fix = f"take a block of H rows for each gate; or, if rows do lie unit by unit, one row in {gates}"
-    for name, change, says in (
-        ("read", apart, f"rows were read {by_unit} instead of gate by gate"),
-        ("stored", together, f"rows were put {by_unit}, and then read gate by gate"),
-    ):
-        yield Mistake(
-            id=f"{kind}.interleaved.{name}",
-            says=says,
-            fix=fix,
-            change=_rearranged(change),
-            frameworks=("Chainer",),
-        )
-
-
-def _transposes(kind: str) -> Iterator[Mistake]:
-    def transposed(name: str) -> Change:
-        def change(case: Case) -> Case | None:
-            arrays = [getattr(weights, name) for weights in case.weights.columns.values()]
-            if any(array.shape[1] != array.shape[2] or array.shape[2] == 1 for array in arrays):
-                return None
-            return case.with_weights(lambda weights: replace(weights, **{name: getattr(weights, name).swapaxes(1, 2)}))
-
-        return change
-
-    def reshaped(weights: LayerWeights) -> LayerWeights:
-        """(G·H, N) read as (N, G·H) without moving a value, then transposed."""
-        return replace(
-            weights,
-            **{
-                name: array.reshape(-1, array.shape[0] * array.shape[1]).T.reshape(array.shape)
-                for name, array in weights.arrays.items()
-                if name in ("W_ih", "W_hh")
-            },
-        )
-
-    yield Mistake(
-        id=f"{kind}.transpose.W_hh",
-        says="W_hh of every gate was transposed: h @ W_hh instead of W_hh @ h",
-        fix="compute W_hh @ h, which for rows of a batch is h @ W_hh.T",
-        change=transposed("W_hh"),
-        frameworks=("Keras 3", "TF1 BasicLSTMCell", "flax linen"),
-        needs="a hidden size above 1 and no projection",
-    )
-    yield Mistake(
-        id=f"{kind}.transpose.W_ih",
-        says="W_ih of every gate was transposed: x @ W_ih instead of W_ih @ x",
-        fix="compute W_ih @ x, which for rows of a batch is x @ W_ih.T",
-        change=transposed("W_ih"),
-        frameworks=("Keras 3", "TF1 BasicLSTMCell", "flax linen"),
-        needs=_SQUARE,
-    )
-    yield Mistake(
-        id=f"{kind}.transpose.both",
-        says="W_ih and W_hh of every gate were both transposed",
-        fix="compute W_ih @ x and W_hh @ h, which for rows of a batch are x @ W_ih.T and h @ W_hh.T",
-        change=lambda case: (first := transposed("W_ih")(case)) and transposed("W_hh")(first),
-        frameworks=("Keras 3",),
-        needs=_SQUARE,
-    )
-    yield Mistake(
-        id=f"{kind}.transpose.reshaped",
-        says="the weights were brought to another shape with reshape where they should have been transposed",
-        fix="use .T: reshape keeps the values in their order in memory, so rows do not become columns",
-        change=lambda case: case.with_weights(reshaped),
-    )
 
 
 def _biases(cell: Cell, kind: str) -> Iterator[Mistake]:
@@ -197,23 +118,3 @@ def _with_forget_bias(added: Array) -> Change:
         return replace(weights, b_ih=b_ih.astype(dtype), b_hh=b_hh)
 
     return lambda case: case.with_weights(changed)
-
-
-def _rearranged(change: Callable[[Array], Array]) -> Change:
-    """Gate blocks (G, H, …) of both matrices and both biases, all in the same way."""
-
-    def changed(weights: LayerWeights) -> LayerWeights:
-        return replace(
-            weights, **{name: np.ascontiguousarray(change(array)) for name, array in weights.arrays.items() if name != "W_hr"}
-        )
-
-    return lambda case: case.with_weights(changed)
-
-
-def directions_swapped(case: Case) -> Case | None:
-    """The weights of the two directions in each other's place."""
-    if not case.spec.bidirectional:
-        return None
-    other = {"forward": "reverse", "reverse": "forward"}
-    columns = {(layer, direction): case.weights[layer, other[direction]] for layer, direction in case.spec.columns}
-    return replace(case, weights=Weights(columns))
