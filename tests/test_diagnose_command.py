@@ -106,16 +106,33 @@ def test_what_could_not_be_judged_is_not_explained(capsys: pytest.CaptureFixture
 
 
 def test_no_explanation_is_exit_code_one(x: Array, capsys: pytest.CaptureFixture[str]) -> None:
-    """Outputs of other weights: how many were tried, what came nearest, and where that fails."""
-    module_of("RNN", 5)
-    np.save("y.npy", output_of(torch.nn.RNN(SIZE, SIZE), x))
+    """A mistake and a value that is off: how many were tried, what came nearest, and where that fails."""
+    y = output_of(module_of("RNN"), x[::-1].copy())
+    y[1, 0, 2] += 0.05
+    np.save("y.npy", y)
     answer = ask(capsys, "diagnose", "w.pt", *INPUT, "--expected", "y.npy")
     assert answer.code == 1
     assert all_in(("NOT EXPLAINED  none of ", "nearest", "first not explained", "layer 0, forward, t="), answer.out)
     found = diagnosed(capsys, "w.pt", *INPUT, "--expected", "y.npy")
     assert (found["explained"], found["answers"]) == (False, [])
-    assert found["nearest"]["after"] < found["before"] == found["nearest"]["before"]
-    assert found["nearest"]["unexplained"]["t"] == 1
+    assert found["nearest"]["id"] == "rnn.time.reversed"
+    assert found["nearest"]["after"] == pytest.approx(0.05, abs=1e-6)
+    assert found["nearest"]["before"] == found["before"] > 0.1
+    assert (found["nearest"]["unexplained"]["t"], found["nearest"]["unexplained"]["unit"]) == (2, 2)
+
+
+def test_what_explains_less_than_half_is_not_named(x: Array, capsys: pytest.CaptureFixture[str]) -> None:
+    """Outputs of other weights: no mistake is nearest, but what it may be is said, and the first place that differs."""
+    module_of("RNN", 5)
+    np.save("y.npy", output_of(torch.nn.RNN(SIZE, SIZE), x))
+    answer = ask(capsys, "diagnose", "w.pt", *INPUT, "--expected", "y.npy")
+    assert answer.code == 1
+    assert all_in(("NOT EXPLAINED  none of ", "it may be ", "other weights", "first that differs"), answer.out)
+    assert not any(word in answer.out for word in ("nearest", "how to mend it", "rnn."))
+    found = diagnosed(capsys, "w.pt", *INPUT, "--expected", "y.npy")
+    assert (found["explained"], found["answers"], found["nearest"]) == (False, [], None)
+    assert any("other weights" in kind for kind in found["may_be"])
+    assert (found["first"]["symbol"], found["first"]["t"]) == ("output", 1)
 
 
 def test_the_time_limit_is_kept_and_said(x: Array, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 """`diagnose`: which known mistake explains outputs that do not agree."""
 
+from collections.abc import Mapping
+
 from rnntrace.api.compare import ReadSources
 from rnntrace.api.compare_one import Told, compare_with_expected, read_weights
 from rnntrace.api.compare_two import is_trace
@@ -12,8 +14,10 @@ from rnntrace.engine.diagnose import diagnose as search
 from rnntrace.engine.mistakes import Case
 from rnntrace.engine.tolerance import make_tolerance
 from rnntrace.errors import UsageError, show
+from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_VALUES, over
 from rnntrace.model.signals import trace_size
+from rnntrace.model.vocabulary import Name
 from rnntrace.report.result import Result
 
 SECONDS = 10.0
@@ -65,6 +69,21 @@ def diagnose(result: Result, *, seconds: float = SECONDS, judging: Judging | Non
         limit = over("MAX_VALUES", MAX_VALUES)
         raise UsageError(f"a trace of {values:,} values is {limit}: what is tried is held in memory, so diagnose a shorter run")
     judging = judging or Judging()
-    tolerance = make_tolerance("torch", result.spec.dtype, judging.rtol, judging.atol)
-    outputs = result.replayed_outputs if result.mistakes else result.observation.outputs
-    return search(Case.of(result.spec, result.weights, result.inputs), outputs, tolerance, seconds=seconds)
+    own = judging.tolerance_for(result.spec)
+    tolerance = own if own.of_trajectory else make_tolerance("torch", result.spec.dtype)
+    given = result.replayed_outputs if result.mistakes else _given(result)
+    half_units = {name: values for name, values in result.observation.half_units.items() if name in given}
+    case = Case.of(result.spec, result.weights, result.inputs)
+    return search(case, given, tolerance, seconds=seconds, half_units=half_units)
+
+
+def _given(result: Result) -> Mapping[Name, Array]:
+    """The outputs of the other side and, if a user gave them, gates and states.
+
+    The last layer's h is in the output already, which may have been read wrongly where h was not.
+    """
+    observation, last = result.observation, result.spec.num_layers - 1
+    gates = observation.captured if observation.framework == "expected" else {}
+    in_output = "output" in observation.outputs
+    states = {key: values for key, values in gates.items() if not in_output or (key[0], key[2]) != (last, "h")}
+    return dict([*observation.outputs.items(), *states.items()])

@@ -94,8 +94,9 @@ def diagnose(
     end = time.monotonic() + seconds
     plain = Fit.of(case, expected, tolerance, half_units=half_units)
     right = plain.played(case) or {}
-    digits = None if half_units else _digits(case, expected, right)
-    fit = Fit.of(case, expected, tolerance, digits) if digits else plain
+    digits = _digits(case, expected, right)
+    # Of values that were typed, each one's last digit is known.
+    fit = Fit.of(case, expected, tolerance, digits) if digits and not half_units else plain
     before = fit.off(right)
     search = _Search(case, fit, before, lambda: time.monotonic() > end)
     possible = [mistake for mistake in catalogue(case.cell) if mistake.change(case)]

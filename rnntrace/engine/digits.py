@@ -18,6 +18,8 @@ DECIMALS = (2, 3, 4, 5, 6)
 ENOUGH = 24.0
 """Bits that must be missing from the different values together; by chance that happens once in 2²⁴. Half of it tells a grid
 from a format that holds the values as well."""
+FEWEST = 8
+"""Of fewer values nothing is said: whole halves and quarters are common among them."""
 LEVELS, PARTS = 2**15, 4
 """A grid of any step has at most so many levels, and the smallest gap between values is at most so many steps."""
 FLOAT32 = DTYPES["float32"].eps
@@ -55,7 +57,7 @@ def digits_of(given: Array, right: Array, dtype: Dtype) -> Digits | None:
     """
     eps = dtype.eps
     values, rights = _distinct(given), _distinct(right)
-    if len(values) < 2:
+    if len(values) < 2 or given.size < FEWEST:
         return None
     format = next((found for found in map(DTYPES.get, FORMATS) if found and found.eps > eps and _held(values, found)), None)
     if format and (_held(rights, format) or len(values) * np.log2(format.eps / eps) < ENOUGH):

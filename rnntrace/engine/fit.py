@@ -11,16 +11,14 @@ from rnntrace.engine.digits import Digits
 from rnntrace.engine.mistakes import Case, Mistake, outputs_of, values_of
 from rnntrace.engine.sensitivity import moved
 from rnntrace.engine.tolerance import Tolerance
-from rnntrace.engine.trace import Key
 from rnntrace.model.dtypes import Array
+from rnntrace.model.vocabulary import Name
 
 HALF = 2.0**-10
 """From this eps on a module's own format has so few digits that rounding inside it shows."""
 CLEARLY = 0.5
 """What explains a difference leaves at most this part of it, in the root mean square."""
 
-Name = str | Key
-"""output, h_n and c_n, or the key of a gate or state."""
 Values = Mapping[Any, Array]
 """Arrays by such a name."""
 

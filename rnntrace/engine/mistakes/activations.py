@@ -8,7 +8,7 @@ import numpy as np
 
 from rnntrace.engine.mistakes.mistake import Case, Change, Mistake
 from rnntrace.equations.cells import Cell, Step
-from rnntrace.equations.expression import Expr, Op, constant, hard_sigmoid, relu
+from rnntrace.equations.expression import Expr, Op, constant, hard_sigmoid, relu, sigmoid
 
 NAMES = {Op.SIGMOID: "sigmoid", Op.TANH: "tanh", Op.RELU: "relu"}
 PLAN = ((0.0, 0.5), (1.0, 0.75), (7 / 3, 11 / 12), (5.0, 1.0))
@@ -37,6 +37,17 @@ def activation_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
                 **{step.symbol: hard_sigmoid(step.expression.args[0], slope) for step in cell.steps if step.symbol in gates},
             ),
             frameworks=frameworks,
+        )
+    if gates:
+        yield Mistake(
+            id=f"{kind}.activation.smooth-sigmoid",
+            says="the gates were computed with the sigmoid, where this module has a hard one",
+            fix="cut a line off at 0 and 1, as the module does; or set recurrent_activation='sigmoid' in Keras",
+            change=with_steps(
+                cell, **{step.symbol: sigmoid(step.expression.args[0]) for step in cell.steps if step.symbol in gates}
+            ),
+            frameworks=("PyTorch", "Keras 3"),
+            needs="gates with a hard sigmoid: weights of Keras or ONNX that have one, or --recurrent-activation",
         )
     for step in cell.steps:
         right = step.expression.op
