@@ -118,7 +118,10 @@ def same(first: Outputs | None, second: Outputs | None, atol: float) -> bool:
     """Whether two sets of outputs agree; NaN, where a mistake leaves a state unknown, with NaN."""
     assert first is not None
     assert second is not None
-    return all(np.allclose(first[name], second[name], rtol=0, atol=atol, equal_nan=True) for name in second)
+    return all(
+        first[name].shape == second[name].shape and np.allclose(first[name], second[name], rtol=0, atol=atol, equal_nan=True)
+        for name in second
+    )
 
 
 if __name__ == "__main__":

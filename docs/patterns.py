@@ -18,7 +18,12 @@ SHOWS = 1e-9
 TURNS: tuple[dict[str, Any], ...] = (
     {},
     {"states": True},
+    {"num_layers": 2},
     {"num_layers": 2, "bidirectional": True, "states": True},
+    {"num_layers": 3},
+    {"inputs": 4},
+    {"batch": STEPS},
+    {"recurrent_activation": "hard_sigmoid"},
     {"lengths": (6, 3, 4)},
     {"reset_after": False},
     {"scale": 20.0, "states": True},
@@ -48,8 +53,13 @@ def mistakes_page() -> str:
         "## What is not among them",
         "",
         "- Dropout left in training mode: two runs differ from each other. Call `module.eval()`.",
-        "- Other weights than those in the file (another seed, a copy that was not made): nothing explains it.",
-        "- Values copied from what `print` shows: `diagnose` sees that they are rounded, and says so.",
+        "- Other weights than those in the file (another seed, a copy that was not made): nothing explains it, and `diagnose`",
+        "  says so where no unit goes along with the module's.",
+        "- Initial states that are not at hand, such as those in which another sequence had ended: `diagnose` looks whether there",
+        "  are any that give the outputs.",
+        "- Values copied from what `print` shows, or on a grid as int8 leaves them: `diagnose` sees that, and looks for a mistake",
+        "  beside it.",
+        "- Peepholes that were dropped: weights with peepholes are not read.",
     ]
     return GENERATED + "\n".join(lines) + "\n"
 
@@ -63,13 +73,15 @@ def _row(mistake: Mistake, kind: str) -> str:
 def _measured(mistake: Mistake, kind: str) -> tuple[str, str]:
     """The first step that differs, and by how much it and the last one do."""
     for turn in TURNS:
-        if "reset_after" in turn and kind != "GRU":
+        if ("reset_after" in turn and kind != "GRU") or ("recurrent_activation" in turn and kind == "RNN"):
             continue
         case = _case(kind, **turn)
         right, wrong = outputs_of(case), outputs_of(case, (mistake,))
         assert right is not None
         if wrong is None:
             continue
+        if wrong["output"].shape != right["output"].shape:
+            return "–", f"{wrong['output'].shape[2]} values for {right['output'].shape[2]}"
         by_step = np.abs(wrong["output"] - right["output"]).max(axis=(1, 2))
         if (late := np.flatnonzero(by_step > SHOWS)).size:
             return f"t={late[0] + 1}", f"{by_step[late[0]]:.2g} … {by_step[-1]:.2g}"
@@ -80,10 +92,17 @@ def _measured(mistake: Mistake, kind: str) -> tuple[str, str]:
 
 
 def _case(
-    kind: str, *, states: bool = False, lengths: tuple[int, ...] | None = None, scale: float = 1.0, **options: Any
+    kind: str,
+    *,
+    states: bool = False,
+    lengths: tuple[int, ...] | None = None,
+    scale: float = 1.0,
+    inputs: int = SIZE,
+    batch: int = BATCH,
+    **options: Any,
 ) -> Case:
     """A module and its signals, always the same; `scale` multiplies the initial cell state."""
-    spec = ModuleSpec(kind=kind, input_size=SIZE, hidden_size=SIZE, dtype="float64", **options)
+    spec = ModuleSpec(kind=kind, input_size=inputs, hidden_size=SIZE, dtype="float64", **options)
     generator = np.random.default_rng(0)
 
     def block(*shape: int) -> Array:
@@ -95,7 +114,7 @@ def _case(
             for layer, direction in spec.columns
         }
     )
-    x = generator.standard_normal((STEPS, BATCH, SIZE))
-    drawn = [generator.standard_normal((len(spec.columns), BATCH, SIZE)) * states for _ in spec.cell.states]
-    inputs = Inputs(x, drawn[0], drawn[1] * scale if len(drawn) > 1 else None)
-    return Case.of(spec, weights, replace(inputs, lengths=lengths))
+    x = generator.standard_normal((STEPS, batch, inputs))
+    drawn = [generator.standard_normal((len(spec.columns), batch, SIZE)) * states for _ in spec.cell.states]
+    signals = Inputs(x, drawn[0], drawn[1] * scale if len(drawn) > 1 else None)
+    return Case.of(spec, weights, replace(signals, lengths=lengths))

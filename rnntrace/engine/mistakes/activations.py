@@ -94,9 +94,8 @@ def _approximated(cell: Cell, kind: str) -> Iterator[Mistake]:
                 yield Mistake(
                     id=f"{kind}.activation.{name}-{'both' if len(ops) > 1 else NAMES[ops[0]]}",
                     says=f"{called} {'were' if len(ops) > 1 else 'was'} computed {how}",
-                    fix=f"use {called} itself, or allow for the difference with --rtol and --atol",
+                    fix=f"use the exact {called}, or allow for the difference with --rtol and --atol",
                     change=with_steps(cell, **changed),
-                    frameworks=("CMSIS-NN", "NNoM") if name == "table" else (),
                     rare=True,
                 )
 

@@ -39,7 +39,7 @@ def coarse(kind: str, digits: Digits) -> Mistake:
         id,
         f"the values that were given lie on {digits.name}, as outputs of whole numbers do, and are right to half a step",
         f"have the values in a floating-point format, or allow for half a step: --rtol 0 --atol {digits.half_unit:.2g}",
-        frameworks=("int8", "TFLite", "CMSIS-NN (Q7, Q15)"),
+        frameworks=("TFLite int8", "CMSIS-NN"),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from rnntrace.engine.mistakes.mistake import Case, Change, Mistake
+from rnntrace.equations.cells import Cell
 from rnntrace.model.dtypes import Array
 
 _SQUARE = "an input as large as the hidden state, in every layer (-i 2 -H 2)"
@@ -17,10 +18,10 @@ Turn = Callable[[Array], Array]
 """A matrix (G, H, N), the blocks of all gates, with its values in other places."""
 
 
-def transpose_mistakes(kind: str) -> Iterator[Mistake]:
-    """All of a kind."""
+def transpose_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
+    """All of a cell."""
     yield from _transposed(kind)
-    yield from _reshaped(kind)
+    yield from _reshaped(kind, one_block=len(cell.gates) == 1)
 
 
 def _transposed(kind: str) -> Iterator[Mistake]:
@@ -59,8 +60,11 @@ def _transposed(kind: str) -> Iterator[Mistake]:
     )
 
 
-def _reshaped(kind: str) -> Iterator[Mistake]:
-    """A shape that fits is no transpose: values keep their order in memory, so rows do not become columns."""
+def _reshaped(kind: str, *, one_block: bool) -> Iterator[Mistake]:
+    """A shape that fits is no transpose: values keep their order in memory, so rows do not become columns.
+
+    Of `one_block` the whole is that, and of W_hh, which is square then, there is nothing but the transpose.
+    """
     yield _reshape(
         f"{kind}.transpose.reshaped",
         "the weights were brought to another shape with reshape where they should have been transposed",
@@ -73,6 +77,8 @@ def _reshaped(kind: str) -> Iterator[Mistake]:
         _whole(stored),
         _MATRICES,
     )
+    if one_block:
+        return
     yield _reshape(
         f"{kind}.transpose.reshaped-blocks",
         "the block of each gate was brought to another shape with reshape where it should have been transposed",

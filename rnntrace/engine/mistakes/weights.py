@@ -23,7 +23,7 @@ def weight_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
     """All of a cell."""
     yield from _gate_orders(cell, kind)
     yield from row_mistakes(cell, kind)
-    yield from transpose_mistakes(kind)
+    yield from transpose_mistakes(cell, kind)
     yield from _biases(cell, kind)
 
 
