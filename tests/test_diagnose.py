@@ -23,10 +23,11 @@ PATIENCE = 120.0
 STEPS, BATCH, SIZE = 5, 3, 4
 
 
-def drawn(kind: str, seed: int = 0, lengths: tuple[int, ...] | None = None, **options: object) -> Case:
+def drawn(kind: str, seed: int = 0, lengths: tuple[int, ...] | None = None, batch: int = BATCH, **options: object) -> Case:
     """A module with weights, inputs and initial states from a seed; as many inputs as units, so that W_ih can be transposed."""
-    spec = ModuleSpec(kind=kind, input_size=SIZE, hidden_size=SIZE, **{"dtype": "float64", **options})  # type: ignore[arg-type]
-    made = problem(spec, STEPS, BATCH, lengths, seed)
+    sizes = {"input_size": SIZE, "hidden_size": SIZE, "dtype": "float64"}
+    spec = ModuleSpec(kind=kind, **{**sizes, **options})  # type: ignore[arg-type]
+    made = problem(spec, STEPS, batch, lengths, seed)
     return Case.of(made.spec, made.weights, made.inputs)
 
 

@@ -7,7 +7,7 @@ answer of their own, where nothing else is.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import log2
@@ -104,10 +104,9 @@ def diagnose(
     mistakes = sorted(possible, key=lambda mistake: (mistake.rare, not mistake.frameworks))
     search.try_all((mistake,) for mistake in mistakes)
     place = {mistake.id: number for number, mistake in enumerate(possible)}
-    for pairs in () if before.agrees else _pairs(mistakes):
-        if search.answers:
-            break
-        search.try_all(tuple(sorted(pair, key=lambda mistake: place[mistake.id])) for pair in pairs)
+    for rare in (False, True):
+        if not (before.agrees or search.answers):
+            search.try_all(_pairs(mistakes, place, rare=rare))
     answers = search.answers_of(plain)
     found = Diagnosis(before.largest, tried=search.tried, exhausted=not search.late, coarse=digits.name if digits else "")
     if not answers and before.agrees and digits:
@@ -130,14 +129,12 @@ def _digits(case: Case, expected: Values, right: Values) -> Digits | None:
     return digits_of(joined(expected), joined({name: right[name] for name in expected if name in right}), case.spec.precision)
 
 
-def _pairs(mistakes: list[Mistake]) -> tuple[Iterable[Hypothesis], Iterable[Hypothesis]]:
-    """Pairs of two families: those of common mistakes, and those with a rare one."""
-    both = [pair for pair in combinations(mistakes, 2) if pair[0].family != pair[1].family]
-    rare = [any(mistake.rare for mistake in pair) for pair in both]
-    return (
-        [pair for pair, is_rare in zip(both, rare, strict=True) if not is_rare],
-        [pair for pair, is_rare in zip(both, rare, strict=True) if is_rare],
-    )
+def _pairs(mistakes: Sequence[Mistake], place: Mapping[str, int], *, rare: bool) -> Iterator[Hypothesis]:
+    """Pairs of two families, each in the order in which the two act: of common mistakes, or of a common and a rare one."""
+    for first, second in combinations([(mistake, mistake.family) for mistake in mistakes], 2):
+        if first[1] != second[1] and first[0].rare + second[0].rare == rare:
+            both = first[0], second[0]
+            yield both if place[both[0].id] < place[both[1].id] else both[::-1]
 
 
 class _Search:

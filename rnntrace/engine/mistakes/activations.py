@@ -13,7 +13,7 @@ from rnntrace.equations.expression import Expr, Op, constant, hard_sigmoid, relu
 NAMES = {Op.SIGMOID: "sigmoid", Op.TANH: "tanh", Op.RELU: "relu"}
 PLAN = ((0.0, 0.5), (1.0, 0.75), (7 / 3, 11 / 12), (5.0, 1.0))
 """Corners of the piecewise linear sigmoid of Amin, Curtis and Hayes-Gill 1997, for positive arguments."""
-TABLE = np.arange(-8, 8.5, 0.5)
+TABLE = np.arange(-8, 9)
 """Arguments of a table's entries."""
 
 Point = tuple[float, float]
@@ -78,7 +78,7 @@ def _approximated(cell: Cell, kind: str) -> Iterator[Mistake]:
         "piecewise": (_in_pieces(plan), "in straight pieces with corners at 1, 2.33 and 5 (PLAN)"),
         "table": (
             _in_pieces([(float(a), float(1 / (1 + np.exp(-a)))) for a in TABLE], by_table=True),
-            "from a table of 33 entries from -8 to 8, in a straight line between two of them",
+            "from a table of 17 entries from -8 to 8, in a straight line between two of them",
         ),
     }
     used = {part.op for step in cell.steps for part in step.expression.walk()}
