@@ -55,10 +55,10 @@ def mistakes_page() -> str:
         "- Dropout left in training mode: two runs differ from each other. Call `module.eval()`.",
         "- Other weights than those in the file (another seed, a copy that was not made): nothing explains it, and `diagnose`",
         "  says so where no unit goes along with the module's.",
-        "- Initial states that are not at hand, such as those in which another sequence had ended: `diagnose` looks whether there",
-        "  are any that give the outputs.",
-        "- Values copied from what `print` shows, or on a grid as int8 leaves them: `diagnose` sees that, and looks for a mistake",
-        "  beside it.",
+        "- Initial states that are not at hand, such as those in which another sequence had ended: `diagnose` looks whether",
+        "  there are any that give the outputs.",
+        "- Values copied from what `print` shows, or on a grid as int8 leaves them: `diagnose` sees that, and looks for a",
+        "  mistake beside it.",
         "- Peepholes that were dropped: weights with peepholes are not read.",
     ]
     return GENERATED + "\n".join(lines) + "\n"
