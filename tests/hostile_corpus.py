@@ -13,11 +13,12 @@ from pathlib import Path
 
 from hostile import Entry
 from hostile_arrays import ARRAYS
+from hostile_bombs import BOMBS
 from hostile_hdf5 import HDF5
 from hostile_onnx import ONNX_FILES
 from hostile_torch import TORCH
 
-FILES: dict[str, Entry] = {**ARRAYS, **TORCH, **HDF5, **ONNX_FILES}
+FILES: dict[str, Entry] = {**ARRAYS, **TORCH, **HDF5, **ONNX_FILES, **BOMBS}
 """Name of the file → its content and what is said of it."""
 
 
@@ -37,6 +38,12 @@ PLACES: dict[str, tuple[Callable[[Path], object], str]] = {
     "pipe.npz": (os.mkfifo, "expected a file, and found a device or pipe"),
     "loop.npy": (lambda path: path.symlink_to(path.name), "levels of symbolic links"),
     "link to a device": (lambda path: path.symlink_to("/dev/zero"), "expected a file, and found a device or pipe"),
+    "link to a pipe": (
+        lambda path: (os.mkfifo(path.with_name("a pipe")), path.symlink_to("a pipe")),
+        "expected a file, and found a device or pipe",
+    ),
+    "link to a terminal": (lambda path: path.symlink_to("/dev/ptmx"), "expected a file, and found a device or pipe"),
+    "link to what waits": (lambda path: path.symlink_to("/proc/kmsg"), "the file is empty|denied"),
     "link to nowhere": (lambda path: path.symlink_to("nowhere"), "there is no such file"),
     "text over the limit.json": (
         lambda path: path.write_bytes(b"[" + b" " * 2**24),

@@ -30,7 +30,19 @@ INSTALLED = tuple(
     | {"/usr/lib", "/lib", "/usr/share/locale", "/dev/null", "/proc/self", "/proc/cpuinfo", "/sys/devices/system"}
 )
 """Where Python, its packages and the system's libraries lie: opened at any time, to import what was not needed before."""
-HARMLESS = ("object.", "sys.", "import", "compile", "marshal.", "builtins.id", "code.", "cpython.", "os.putenv", "os.unsetenv")
+HARMLESS = (
+    "object.",
+    "sys.",
+    "import",
+    "compile",
+    "marshal.",
+    "builtins.id",
+    "code.",
+    "cpython.",
+    "array.",
+    "os.putenv",
+    "os.unsetenv",
+)
 """Events of an interpreter at work. That something was compiled does no harm, that it was executed might."""
 IN_OPEN, IN_NONBLOCK = 0x20, 0o4000
 

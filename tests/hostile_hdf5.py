@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 from commandline import EVIL
-from hostile import Entry, flipped, loads, unreadable, zipped
+from hostile import Entry, flipped, loads, unfit, unreadable, zipped
 
 KERNELS = {
     "0": np.linspace(-1, 1, 24, dtype=np.float32).reshape(3, 8),
@@ -67,6 +67,12 @@ def deep(file: h5py.File) -> None:
     group = file
     for _ in range(500):
         group = group.create_group("g")
+
+
+def evil(file: h5py.File) -> None:
+    """A layer of a name that is no good, with too little in it."""
+    del file["layers"]
+    file.create_dataset(f"{EVIL}/cell/vars/0", (3, 8), "f4")
 
 
 def cycle(file: h5py.File) -> None:
@@ -158,10 +164,10 @@ HDF5: dict[str, Entry] = {
     "h5 of no rows": unreadable(
         "dimensions above 0", lambda: instead("0", lambda group, name: group.create_dataset(name, (0, 8), "f4"))
     ),
-    "h5 of a wrong shape": unreadable(
+    "h5 of a wrong shape": unfit(
         "should have shape", lambda: instead("0", lambda group, name: group.create_dataset(name, (3, 9), "f4"))
     ),
-    "h5 without a recurrent kernel": unreadable(
+    "h5 without a recurrent kernel": unfit(
         "should have kernel, recurrent_kernel", lambda: h5(lambda file: [file.__delitem__(f"{VARS}/{n}") for n in "12"])
     ),
     "h5 with deep groups": unreadable("groups inside one another", lambda: h5(deep)),
@@ -171,10 +177,7 @@ HDF5: dict[str, Entry] = {
     ),
     "h5 that lists one layer very often": loads(lambda: h5(listed)),
     "h5 with a committed type": loads(lambda: h5(lambda file: file.__setitem__("type", np.dtype("f4")))),
-    "h5 with an evil name": unreadable(
-        "should have kernel, recurrent_kernel",
-        lambda: h5(lambda file: file.create_dataset(f"{EVIL}/cell/vars/0", (3, 8), "f4")),
-    ),
+    "h5 with an evil name": unfit("should have kernel, recurrent_kernel", lambda: h5(evil)),
     "h5 with a user block": loads(lambda: h5(userblock_size=0)),
     "h5 with bad JSON": unreadable(H5, lambda: model("{")),
     "h5 with a configuration of bytes": unreadable(".", lambda: model(b"\xff\xfe")),
@@ -207,8 +210,8 @@ HDF5: dict[str, Entry] = {
         ),
     ),
     "keras with a module to import": loads(lambda: keras({"module": "os", "registered_name": "system", **sequential()})),
-    "keras with another activation": unreadable("activation .*is not supported", lambda: keras(sequential(activation=EVIL))),
-    "keras with an activation that is an object": unreadable(
+    "keras with another activation": unfit("activation .*is not supported", lambda: keras(sequential(activation=EVIL))),
+    "keras with an activation that is an object": unfit(
         "activation .*is not supported", lambda: keras(sequential(activation={"module": "os"}))
     ),
     "keras with a traversal name": loads(lambda: keras(sequential(name="../../../etc/passwd"))),

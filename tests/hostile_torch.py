@@ -217,9 +217,6 @@ TORCH: dict[str, Entry] = {
     "pt with a bias that is learned": loads(with_bias(torch.nn.Parameter)),
     "pt with a giant without values beside": loads(beside(lambda _: torch.empty(2**40, device="meta"))),
     "pt with bits beside": loads(beside(lambda _: torch.empty(8, dtype=torch.bits8))),
-    "pt with names that are no text": loads(
-        lambda: pt_bytes({**lstm().state_dict(), (1, 2): torch.zeros(1), None: torch.zeros(1)})
-    ),
     "pt with an evil prefix": loads(
         lambda: pt_bytes({f"{EVIL}.{name}": tensor for name, tensor in lstm().state_dict().items()})
     ),

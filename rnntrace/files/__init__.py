@@ -130,6 +130,9 @@ def _kind(path: Path, *, mapped: bool = False) -> str:
         check_folder(path)
     if not stat.S_ISREG(found.st_mode):
         raise FileError(f"expected a file, and found a {'directory' if stat.S_ISDIR(found.st_mode) else 'device or pipe'}")
+    if not found.st_size:
+        # Files of the system's own have no size, and some of them never end, or wait for something to happen.
+        raise FileError("the file is empty")
     too_large = f"{found.st_size:,} bytes are {over('MAX_BYTES', MAX_BYTES)}" if found.st_size > MAX_BYTES else ""
     if too_large and not mapped:
         raise FileError(too_large)

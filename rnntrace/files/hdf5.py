@@ -9,12 +9,14 @@ import h5py
 import numpy as np
 
 from rnntrace.errors import FileError, show
-from rnntrace.files.tensors import check_size
+from rnntrace.files.tensors import Total, check_text
 from rnntrace.model.dtypes import Array
-from rnntrace.model.limits import MAX_MEMBERS, over
+from rnntrace.model.limits import MAX_BYTES, MAX_MEMBERS, over
 
 DEEPEST = 32
 """Groups inside groups that are looked into."""
+MAX_ENTRIES = 10 * MAX_MEMBERS
+"""Most entries of all lists together that are read as attributes."""
 FILTERS = {"gzip", "lzf", None}
 """Compressions that come with h5py; any other would load a plug-in."""
 
@@ -28,7 +30,9 @@ class Hdf5:
     def __init__(self, content: bytes) -> None:
         # From memory, the library has no folder in which it could look for another file.
         self._file = h5py.File(io.BytesIO(content), "r")
-        self._values = 0
+        self._size = len(content)
+        self._values = Total()
+        self._entries = 0
         self._datasets = dict(self._walk(self._file, 0))
 
     @property
@@ -41,14 +45,13 @@ class Hdf5:
         dataset = self._datasets[name]
         dtype = dataset.dtype
         # HDF5 has no bfloat16; Keras writes two bytes a number and says what they are.
-        is_bfloat16 = dtype.kind == "V" and dtype.itemsize == 2 and _text(dataset.attrs.get("dtype", "")) == "bfloat16"
+        is_bfloat16 = dtype.kind == "V" and dtype.itemsize == 2 and self._attribute(dataset, "dtype") == "bfloat16"
         if not is_bfloat16 and (dtype.kind != "f" or dtype.itemsize not in (2, 4, 8)):
             raise FileError(f"{show(name)} should hold floats of 16, 32 or 64 bits, and holds {show(str(dtype))[:60]}")
         if dataset.ndim > 2 or 0 in dataset.shape:
             raise FileError(f"{show(name)} should have one or two dimensions above 0, and has shape {dataset.shape}")
-        self._values += math.prod(dataset.shape)
         # Chunks that were never written take no space in the file.
-        check_size(self._values, "everything together")
+        self._values.add(math.prod(dataset.shape), name)
         if is_bfloat16:
             return (dataset[()].view(np.uint16).astype(np.uint32) << 16).view(np.float32), "bfloat16"
         return np.asarray(dataset[()]).astype(np.float64 if dtype.itemsize == 8 else np.float32), dtype.name
@@ -57,12 +60,25 @@ class Hdf5:
         """An attribute of a group, None if there is none; text as str, an array as a list."""
         if path and path not in self._groups:
             return None
-        attributes = self._groups.get(path, self._file).attrs
-        if name not in attributes:
+        return self._attribute(self._groups.get(path, self._file), name)
+
+    def _attribute(self, owner: Any, name: str) -> Any:
+        if name not in owner.attrs:
             return None
-        if math.prod(attributes.get_id(name).shape) > MAX_MEMBERS:
-            raise FileError(f"the entries of the attribute {show(name)} are {over('MAX_MEMBERS', MAX_MEMBERS)}")
-        value = attributes[name]
+        found = owner.attrs.get_id(name)
+        entries = math.prod(found.shape)
+        # A group may stand in many places, and with it the list that it has.
+        self._entries += entries
+        if entries > MAX_MEMBERS or self._entries > MAX_ENTRIES:
+            raise FileError(f"the entries of the attribute {show(name)[:60]} are {over('MAX_MEMBERS', MAX_MEMBERS)}")
+        if not found.dtype.hasobject:
+            check_text(entries * found.dtype.itemsize, f"its attribute {show(name)[:60]}")
+        elif entries > 1 and entries * self._size > MAX_BYTES:
+            # Each may be as long as the file, and all of them the same bytes of it.
+            raise FileError(f"the attribute {show(name)[:60]} is a list of texts of any length: expected texts of one length")
+        value = owner.attrs[name]
+        if isinstance(value, str | bytes):
+            check_text(len(value), f"its attribute {show(name)[:60]}")
         return [_text(entry) for entry in value] if isinstance(value, np.ndarray) else _text(value)
 
     def _walk(self, group: Any, depth: int) -> Iterator[tuple[str, Any]]:

@@ -18,7 +18,7 @@ from rnntrace.files.hdf5 import Hdf5
 from rnntrace.files.keras_layers import Config, Version
 from rnntrace.files.keras_masks import Masks
 from rnntrace.files.keras_store import Groups, Store
-from rnntrace.files.tensors import Tensors, check_distinct, of_model, reading
+from rnntrace.files.tensors import Tensors, check_distinct, check_text, of_model, reading
 from rnntrace.model.module import Contents, Layer, Mask, Refused, stacked
 
 PASSING = ("Dropout", "SpatialDropout1D", "GaussianNoise", "ActivityRegularization")
@@ -34,7 +34,7 @@ def read(path: Path, kind: str) -> Tensors:
             with zipfile.ZipFile(path) as archive:
                 check_distinct(archive.namelist())
                 config, metadata = (
-                    json.loads(archive.read(name)) if name in archive.namelist() else None
+                    _read_json(archive, name) if name in archive.namelist() else None
                     for name in ("config.json", "metadata.json")
                 )
                 content = Hdf5(archive.read("model.weights.h5"))
@@ -53,6 +53,11 @@ def read(path: Path, kind: str) -> Tensors:
     if not layers and not model.refused:
         raise FileError("it has no SimpleRNN, LSTM or GRU layer: expected one, alone or inside Bidirectional")
     return of_model(Contents(stacked(layers), model.refused, store.unused))
+
+
+def _read_json(archive: zipfile.ZipFile, name: str) -> Any:
+    check_text(archive.getinfo(name).file_size, f"its {name}")
+    return json.loads(archive.read(name))
 
 
 def _has_layers(model: Any) -> TypeGuard[Config]:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from rnntrace.errors import FileError, show
 from rnntrace.files.sniff import is_stored
-from rnntrace.files.tensors import SHORT, Tensors, check_distinct, check_metadata, check_size, mapping, reading, stays_in_file
+from rnntrace.files.tensors import SHORT, Tensors, Total, check_distinct, check_text, mapping, reading, stays_in_file
 from rnntrace.files.writing import pieces_of
 from rnntrace.model.dtypes import Array
+from rnntrace.model.limits import MAX_MEMBERS
 
 METADATA = "metadata.json"
 """Key under which an .npz that we write holds its metadata, as the bytes of a JSON text."""
@@ -25,6 +26,8 @@ VERSIONS = ((1, 0), (2, 0), (3, 0))
 """Those of the .npy format that there are."""
 LONGEST_HEADER = 2**16
 """Bytes in which the header of an .npy ends: numpy takes no more than 10,000 letters."""
+MOST_HEADERS = 256 * MAX_MEMBERS
+"""Bytes of all headers together; each is parsed as Python, which takes long, and is 128 bytes as a rule."""
 BOUNDARY = 64
 """Arrays that we write start at a multiple of as many bytes; so long, or a multiple, is what numpy puts before the numbers."""
 PADDING = 0xD935
@@ -54,7 +57,7 @@ def metadata(path: Path, kind: str) -> str:
     with reading(kind), zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if _key(member) == METADATA]
         check_distinct(map(_key, members))
-        check_metadata(sum(member.file_size for member in members))
+        check_text(sum(member.file_size for member in members), "its metadata")
         return _gathered((METADATA, _unpacked(archive, member)) for member in members).metadata
 
 
@@ -105,15 +108,19 @@ def _gathered(members: Iterable[tuple[str, Bytes]]) -> Tensors:
     dtypes: dict[str, str] = {}
     refused: dict[str, str] = {}
     metadata = ""
-    total = 0
+    total = Total()
+    headers = 0
     names: list[str] = []
     for name, content in members:
         names.append(name)
         shape, fortran_order, dtype, start = _header(content)
+        headers += start
+        if headers > MOST_HEADERS:
+            raise FileError(f"its headers have {headers:,} bytes or more, over the limit of {MOST_HEADERS:,}")
         count = math.prod(shape)
         stays = stays_in_file(content, dtype.str) and name != METADATA
         if not stays:
-            check_size(count)
+            total.add(count)
         if dtype.kind not in NUMBERS:
             refused[name] = f"an array of {dtype}"[:60]
             continue
@@ -121,14 +128,11 @@ def _gathered(members: Iterable[tuple[str, Bytes]]) -> Tensors:
             raise FileError(f"an array of {count:,} values is announced, and {len(content) - start:,} bytes are there")
         data = content[start : start + count * dtype.itemsize]
         if name == METADATA:
-            check_metadata(len(data))
+            check_text(len(data), "its metadata")
             metadata = data.tobytes().decode()
             continue
         array = data.view(dtype).reshape(shape, order="F" if fortran_order else "C")
         if not stays:
-            # Small integers become eight times as large.
-            total += count
-            check_size(total, "everything together")
             array = _as_float(array)
         arrays[name], dtypes[name] = array, dtype.name
     check_distinct(names)

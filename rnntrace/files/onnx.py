@@ -5,8 +5,9 @@ that lie outside the model are refused.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from onnx import numpy_helper
 from rnntrace.errors import FileError, SpecError, WeightsError, show
 from rnntrace.files.onnx_origin import Origin, Origins, elsewhere, spelled_out
 from rnntrace.files.onnx_stack import STANDARD, Stacking
-from rnntrace.files.tensors import Tensors, check_distinct, check_size, of_model, reading
+from rnntrace.files.protobuf import fields
+from rnntrace.files.tensors import Tensors, Total, check_distinct, of_model, reading
 from rnntrace.model.conventions import BY_NAME, ONNX
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import from_convention
@@ -31,6 +33,10 @@ ACTIVATIONS = {"RNN": ("tanh",), "LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("s
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 UNDERSTOOD = {"hidden_size", "direction", "activations", "linear_before_reset", "layout", "input_forget", "output_sequence"}
 """Attributes that are read; output_sequence, of the first version, says only whether Y is returned."""
+GRAPH, NODE, INITIALIZER = 7, 1, 5
+"""Numbers of fields in ONNX' protobuf: the graph in a model, and these in a graph."""
+MOST_FIELDS = 10 * MAX_MEMBERS
+"""Things of any other sort in a model, or in its graph."""
 FORMATS = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.DOUBLE: "float64",
@@ -42,10 +48,10 @@ FORMATS = {
 def read(path: Path, kind: str) -> Tensors:
     """The recurrent nodes of a model by name; nodes that feed one another are layers of one module."""
     with reading(kind):
-        model = onnx.load_model_from_string(path.read_bytes())
+        content = path.read_bytes()
+        _check_counts(content)
+        model = onnx.load_model_from_string(content)
         graph = model.graph
-        if len(graph.node) > MAX_MEMBERS or len(graph.initializer) > MAX_MEMBERS:
-            raise FileError(f"its nodes or initializers are {over('MAX_MEMBERS', MAX_MEMBERS)}")
         constants = _constants(graph)
         nodes = [node for node in graph.node if node.op_type in ACTIVATIONS and node.domain in STANDARD]
         names = _names(nodes)
@@ -81,10 +87,27 @@ def _none_found(model: Any, inside: Mapping[str, Refused]) -> str:
     )
 
 
-def _constants(graph: Any) -> dict[str, Any]:
-    """What the graph holds as constants: name → TensorProto."""
+def _check_counts(content: bytes) -> None:
+    """Raises FileError for too many nodes or initializers, before they are made: a node may take two bytes of a file."""
+    counts = Counter[int]()
+    for field, start, end in islice(fields(content, 0, len(content)), MOST_FIELDS):
+        for inner, _, _ in fields(content, start, end) if field == GRAPH else ():
+            counts[inner] += 1
+            if counts[inner] > (MAX_MEMBERS if inner in (NODE, INITIALIZER) else MOST_FIELDS):
+                raise FileError(f"its nodes or initializers are {over('MAX_MEMBERS', MAX_MEMBERS)}")
+
+
+class _Constants(dict[str, Any]):
+    """What a graph holds as constants: name → TensorProto; and how many values of them were read in all."""
+
+    def __init__(self, tensors: Mapping[str, Any]) -> None:
+        super().__init__(tensors)
+        self.total = Total()
+
+
+def _constants(graph: Any) -> _Constants:
     check_distinct(tensor.name for tensor in graph.initializer)
-    found = {tensor.name: tensor for tensor in graph.initializer}
+    found = _Constants({tensor.name: tensor for tensor in graph.initializer})
     for node in graph.node:
         if node.op_type == "Constant" and node.output:
             found.update((node.output[0], attribute.t) for attribute in node.attribute if attribute.name == "value")
@@ -101,7 +124,7 @@ def _names(nodes: list[Any]) -> list[str]:
     return list(names)
 
 
-def _module(node: Any, constants: Mapping[str, Any], origins: Origins) -> Module:
+def _module(node: Any, constants: _Constants, origins: Origins) -> Module:
     """One node. Raises WeightsError for what is missing, of the wrong shape or not supported."""
     attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     inputs = dict(zip(("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"), node.input, strict=False))
@@ -153,7 +176,7 @@ def _module(node: Any, constants: Mapping[str, Any], origins: Origins) -> Module
 
 
 def _refuse(
-    operator: str, attributes: Mapping[str, Any], inputs: Mapping[str, str], constants: Mapping[str, Any], origins: Origins
+    operator: str, attributes: Mapping[str, Any], inputs: Mapping[str, str], constants: _Constants, origins: Origins
 ) -> None:
     """Raises WeightsError, by name, for what would change the result and is not supported."""
     for name, value in attributes.items():
@@ -188,7 +211,7 @@ def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _array(name: str, tensor_name: str, constants: Mapping[str, Any]) -> tuple[Array, str]:
+def _array(name: str, tensor_name: str, constants: _Constants) -> tuple[Array, str]:
     """A constant as float32 or float64, and its own format. Raises WeightsError."""
     tensor = constants.get(tensor_name)
     if tensor is None:
@@ -202,7 +225,7 @@ def _array(name: str, tensor_name: str, constants: Mapping[str, Any]) -> tuple[A
         raise WeightsError(f"{name} should hold floats of 16, 32 or 64 bits, and holds another type")
     if len(tensor.dims) not in (2, 3) or any(size < 1 for size in tensor.dims):
         raise WeightsError(f"{name} should have two or three dimensions above 0, and has shape {tuple(tensor.dims)}")
-    check_size(math.prod(tensor.dims), name)
+    constants.total.add(math.prod(tensor.dims), name)
     _check_content(name, tensor)
     found = FORMATS[tensor.data_type]
     return np.asarray(numpy_helper.to_array(tensor)).astype(np.float64 if found == "float64" else np.float32), found

@@ -1,6 +1,5 @@
 """torch's .pt and .pth: a state_dict, a tensor, or a mapping that holds one. Only weights are ever loaded, never code."""
 
-import io
 import pickle
 import re
 import zipfile
@@ -11,10 +10,10 @@ from typing import Any
 import torch
 
 from rnntrace.errors import FileError, show
-from rnntrace.files.pickled import check_keys
-from rnntrace.files.tensors import Tensors, check_distinct, check_size, reading
+from rnntrace.files.pickled import check_old, check_pickle
+from rnntrace.files.tensors import Tensors, Total, check_distinct, reading
 from rnntrace.model.dtypes import Array
-from rnntrace.model.limits import MAX_MEMBERS
+from rnntrace.model.limits import MAX_MEMBERS, over
 
 MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 """The number with which a file of torch before 1.6 begins, as a pickle has it."""
@@ -31,26 +30,25 @@ def read(path: Path, kind: str) -> Tensors:
     """Every dense tensor by name; names of nested mappings are joined by dots."""
     with reading(kind):
         _check_torchs(path)
+        _check_pickles(path)
         try:
             # From an open file: given a name, torch.load goes by it.
             with path.open("rb") as file:
                 content = torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise FileError(_refusal(path, str(error))) from None
-        _check_keys(path)
         tensors = list(_tensors(content))
         check_distinct(name for name, _ in tensors)
     arrays: dict[str, Array] = {}
     dtypes: dict[str, str] = {}
     refused: dict[str, str] = {}
-    total = 0
+    total = Total()
     for name, tensor in tensors:
         if strange := _strange(tensor):
             refused[name] = strange
             continue
         # A tensor of stride 0 is tiny on disk and huge as an array.
-        total += tensor.numel()
-        check_size(total, "everything together")
+        total.add(tensor.numel(), name)
         dtype = str(tensor.dtype).removeprefix("torch.")
         try:
             arrays[name], dtypes[name] = _array(tensor), dtype
@@ -68,20 +66,17 @@ def _check_torchs(path: Path) -> None:
             raise FileError(f"{MORE.format('it is a pickle, and no file of torch.save')} instead, or arrays by numpy.savez")
 
 
-def _check_keys(path: Path) -> None:
-    """Raises FileError if a mapping has a key twice, or an archive a member."""
-    with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            file.seek(0)
-            # A number, a version, facts of the machine, and then what was saved.
-            for _ in range(4):
-                check_keys(file)
-            return
+def _check_pickles(path: Path) -> None:
+    """Raises FileError for instructions that no weights need, and for a key or a member that is there twice."""
+    if not zipfile.is_zipfile(path):
+        check_old(path.read_bytes())
+        return
     with zipfile.ZipFile(path) as archive:
         check_distinct(archive.namelist())
         for name in archive.namelist():
-            if name.endswith("/data.pkl"):
-                check_keys(io.BytesIO(archive.read(name)))
+            # torch looks for it whatever its folder is, and in capitals too.
+            if name.lower().endswith("data.pkl"):
+                check_pickle(archive.read(name))
 
 
 def _refusal(path: Path, reason: str) -> str:
@@ -117,10 +112,13 @@ def _without_names(content: Any) -> str:
 def _tensors(content: Any) -> Iterator[tuple[str, torch.Tensor]]:
     """Every tensor with its name, in order."""
     pending = [("", content, 0)]
-    entries = 0
+    entries = count = 0
     while pending:
         prefix, found, depth = pending.pop()
         if isinstance(found, torch.Tensor):
+            count += 1
+            if count > MAX_MEMBERS:
+                raise FileError(f"its tensors are {over('MAX_MEMBERS', MAX_MEMBERS)}")
             yield prefix, found
         elif isinstance(found, Mapping) and depth < DEEPEST:
             entries += len(found)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import deserialize, safe_open
 
-from rnntrace.files.tensors import SHORT, Tensors, check_distinct, check_metadata, check_size, mapping, reading, stays_in_file
+from rnntrace.files.tensors import SHORT, Tensors, Total, check_distinct, check_text, mapping, reading, stays_in_file
 from rnntrace.files.writing import pieces_of
 from rnntrace.model.dtypes import Array
 
@@ -36,10 +36,11 @@ Entry = tuple[str, Mapping[str, Any]]
 
 def read(path: Path, kind: str) -> Tensors:
     """Every tensor by name; float16 and bfloat16 become float32, integers float64."""
+    text = metadata(path, kind)
     with reading(kind):
         entries: list[Entry] = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
         # The library gives them in another order each time.
-        return _gathered(sorted(entries, key=itemgetter(0)), metadata(path, kind))
+        return _gathered(sorted(entries, key=itemgetter(0)), text)
 
 
 def mapped(path: Path, kind: str) -> Tensors:
@@ -53,7 +54,7 @@ def metadata(path: Path, kind: str) -> str:
     """The metadata, empty where there are none. The library refuses a header that does not describe the file to its end."""
     with reading(kind):
         with path.open("rb") as file:
-            check_metadata(int.from_bytes(file.read(8), "little"))
+            check_text(int.from_bytes(file.read(8), "little"), "its header")
         with safe_open(path, framework="numpy") as opened:
             text: str = (opened.metadata() or {}).get(METADATA, "")
         with path.open("rb") as file:
@@ -108,7 +109,7 @@ def _gathered(entries: Iterable[Entry], metadata: str) -> Tensors:
     arrays: dict[str, Array] = {}
     dtypes: dict[str, str] = {}
     refused: dict[str, str] = {}
-    total = 0
+    total = Total()
     for name, entry in entries:
         dtype, shape, data = entry["dtype"], entry["shape"], entry["data"]
         if dtype not in _FORMATS:
@@ -119,8 +120,7 @@ def _gathered(entries: Iterable[Entry], metadata: str) -> Tensors:
             arrays[name] = data.view(code).reshape(shape)
         else:
             # Small integers become eight times as large.
-            total += math.prod(shape)
-            check_size(total, "everything together")
+            total.add(math.prod(shape), name)
             arrays[name] = _as_float(np.frombuffer(data, code).reshape(shape), dtype)
     return Tensors(arrays, dtypes, refused, metadata)
 

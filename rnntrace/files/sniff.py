@@ -1,5 +1,7 @@
 """Which format a file has, from its first bytes and not from its name."""
 
+import io
+import struct
 import zipfile
 from io import FileIO
 from pathlib import Path
@@ -66,6 +68,7 @@ class _Directory(FileIO):
 def _recognise_zip(path: Path, mapped: bool) -> str:
     with reading("zip archive"), _Directory(path) as file, zipfile.ZipFile(file) as archive:
         members = archive.infolist()
+        _check_directory(file, archive.start_dir, len(members))
     if len(members) > MAX_MEMBERS:
         raise FileError(f"it has {len(members):,} members, {over('MAX_MEMBERS', MAX_MEMBERS)}")
     unpacked = sum(member.file_size for member in members if not (mapped and is_stored(member)))
@@ -79,3 +82,26 @@ def _recognise_zip(path: Path, mapped: bool) -> str:
     if "model.weights.h5" in names:
         return "keras"
     return "npz" if names and all(name.endswith(".npy") for name in names) else "pt"
+
+
+def _check_directory(file: FileIO, start: int, count: int) -> None:
+    """Raises ValueError unless the directory of an archive is the one that any reader finds, and ends where the file does.
+
+    Of two directories torch's own reader may take the other one: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT,
+    4.3.14 to 4.3.16.
+    """
+    end = file.seek(0, io.SEEK_END) - 22
+    signature, _, _, _, entries, size, offset, comment = struct.unpack("<4s4H2LH", _at(file, end, 22))
+    locator, _, place, _ = struct.unpack("<4sLQL", _at(file, end - 20, 20))
+    if locator == b"PK\x06\x07":
+        end -= 20 + 56
+        again, _, _, _, _, _, _, entries, size, offset = struct.unpack("<4sQ2H2L4Q", _at(file, end, 56))
+        if again != b"PK\x06\x06" or place != end:
+            raise ValueError("it has two directories, or one that is not where it says")
+    if signature != b"PK\x05\x06" or comment or (offset, offset + size, entries) != (start, end, count):
+        raise ValueError("its directory does not end where the file ends")
+
+
+def _at(file: FileIO, place: int, size: int) -> bytes:
+    file.seek(max(place, 0))
+    return file.read(size)

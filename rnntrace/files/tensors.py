@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from rnntrace.errors import FileError, show
 from rnntrace.files.digits import half_units
 from rnntrace.model.dtypes import Array
-from rnntrace.model.limits import MAX_BYTES, over
+from rnntrace.model.limits import MAX_BYTES, MAX_TEXT
 from rnntrace.model.module import Contents
 
 LONGEST = 200
 """Letters of a library's message that are repeated."""
+NO_MEMORY = ("can't allocate memory", "bad_alloc", "Out of memory", "out of memory", "memory allocation")
+"""What libraries say in words of their own where Python has a MemoryError."""
 MAPPED = ("<f4", "<f8", "|u1")
 """Formats of numbers, as numpy spells them, in which long arrays may stay in their file."""
 SHORT = 2**16
@@ -65,10 +67,12 @@ def reading(kind: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except FileError:
+    except (FileError, MemoryError):
         raise
     except Exception as error:
-        reason = show(str(error).strip().partition("\n")[0])[:LONGEST] or type(error).__name__
+        if any(words in str(error)[:LONGEST] for words in NO_MEMORY):
+            raise MemoryError from None
+        reason = show(str(error)[: 4 * LONGEST].strip().partition("\n")[0])[:LONGEST] or type(error).__name__
         raise FileError(f"not a readable .{kind}: {reason}") from None
 
 
@@ -82,10 +86,10 @@ def mapping(file: BinaryIO) -> NDArray[np.uint8]:
     return np.memmap(file, np.uint8, "r")
 
 
-def check_metadata(size: int) -> None:
-    """Raises FileError if metadata of so many bytes are more than is read of a file."""
-    if size > MAX_BYTES:
-        raise FileError(f"its metadata of {size:,} bytes are {over('MAX_BYTES', MAX_BYTES)}")
+def check_text(size: int, what: str) -> None:
+    """Raises FileError if a text of so many bytes inside a file is more than is read as text."""
+    if size > MAX_TEXT:
+        raise FileError(f"{what} of {size:,} bytes is text over the limit of {MAX_TEXT:,}, a part of RNNTRACE_MAX_BYTES")
 
 
 def check_distinct(names: Iterable[str]) -> None:
@@ -95,9 +99,16 @@ def check_distinct(names: Iterable[str]) -> None:
         raise FileError(f"it holds {show(twice)[:60]!r} twice, and only one of them could be judged: leave the other out")
 
 
-def check_size(count: int, name: str = "") -> None:
-    """Raises FileError if this many values are more than MAX_BYTES hold in float64."""
-    if count > MAX_BYTES // 8:
-        raise FileError(
-            f"{show(name) or 'it'} has {count:,} values, over the limit of {MAX_BYTES // 8:,}, an eighth of RNNTRACE_MAX_BYTES"
-        )
+class Total:
+    """The values that are read of a file, all together: what stands in it once and is used many times counts each time."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self, count: int, name: str = "") -> None:
+        """Raises FileError if this many more are more than MAX_BYTES hold in float64, alone or with those before."""
+        self._count += count
+        for values, what in ((count, show(name) or "it"), (self._count, "everything together")):
+            if values > MAX_BYTES // 8:
+                limit = f"over the limit of {MAX_BYTES // 8:,}, an eighth of RNNTRACE_MAX_BYTES"
+                raise FileError(f"{what} has {values:,} values, {limit}")

@@ -1,7 +1,9 @@
 """Numbers as text: JSON arrays (or objects of them) and CSV."""
 
 import csv
+import io
 import json
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,24 +49,32 @@ def parse_json(text: str) -> Tensors:
 
 def parse_csv(text: str) -> _Numbers:
     """A row a time step, a column a feature; a first row without any number is taken for headings. Raises FileError."""
+    texts: list[str] = []
+    values = array("d")
+    first = width = 0
+    may_be_headings = True
     try:
-        lines = list(enumerate(csv.reader(text.splitlines()), 1))
+        for number, row in enumerate(csv.reader(io.StringIO(text, newline=None)), 1):
+            if not "".join(row).strip():
+                continue
+            if may_be_headings and not any(map(_is_number, row)):
+                may_be_headings = False
+                continue
+            may_be_headings = False
+            first, width = first or number, width or len(row)
+            if len(row) != width:
+                raise FileError(f"row {number} has {len(row)} values, and row {first} has {width}: every row needs as many")
+            try:
+                values.extend(map(float, row))
+            except ValueError:
+                bad = next(cell for cell in row if not _is_number(cell))
+                raise FileError(f"read as .csv, row {number} has {bad[:40]!r}, and a number was expected") from None
+            texts += row
     except csv.Error as error:
         raise FileError(f"not a readable .csv: {error}") from None
-    rows = [(number, row) for number, row in lines if any(cell.strip() for cell in row)]
-    if rows and not any(_is_number(cell) for cell in rows[0][1]):
-        rows = rows[1:]
-    if not rows:
+    if not width:
         raise FileError("expected rows of numbers, and found none")
-    width = len(rows[0][1])
-    for number, row in rows:
-        if len(row) != width:
-            raise FileError(f"row {number} has {len(row)} values, and row {rows[0][0]} has {width}: every row needs as many")
-        for cell in row:
-            if not _is_number(cell):
-                raise FileError(f"read as .csv, row {number} has {cell[:40]!r}, and a number was expected")
-    texts = [cell for _, row in rows for cell in row]
-    return np.array([float(cell) for cell in texts]).reshape(-1, width), texts
+    return np.frombuffer(values).reshape(-1, width), texts
 
 
 class _Typed(str):
