@@ -91,6 +91,8 @@ STRANGERS: dict[str, tuple[dict[str, Array], str, str]] = {
     "a vector of any name": ({"tau": VECTOR}, "a cell of its own", "tau"),
     "a vector with an axis of one": ({"tau": GATES[:, None]}, "a cell of its own", "tau"),
     "a matrix of any name": ({"skip": MATRIX.T}, "a cell of its own", "skip"),
+    "layer norm in capitals": ({"LayerNorm_i.weight": GATES}, "layer norm", "LayerNorm_i.weight"),
+    "a norm of another name": ({"c_norm.weight": VECTOR}, "layer norm", "c_norm.weight"),
     "integers": ({"bias_q": np.arange(4 * H)}, "a cell of its own", "bias_q"),
 }
 """By what they are a sign of: tensors beside an LSTM's parameters, and the pattern that leaves them out."""
@@ -186,7 +188,12 @@ def test_other_layers_and_signals_do_no_harm(prefix: str, capsys: pytest.Capture
         "lengths": VECTOR,
     }
     path = saved(**{prefix + name: array for name, array in {**state(), **others, **signals, "loss": np.ones(7)}.items()})
-    assert ask(capsys, "compare", path, "--seed", "1").code == 0
+    answer = ask(capsys, "compare", path, "--seed", "1", "-f", "json")
+    assert answer.code == 0
+    # Outputs that nobody is told to judge are named; what may be read as an input is not.
+    outputs = [] if prefix else ["h_n", "output", "i", "f_l0"]
+    assert json.loads(answer.out)["unused"] == outputs
+    assert ("h_n, output, i, f_l0 beside the weights, which is not read" in answer.err) == (not prefix)
 
 
 def test_what_stands_in_a_module_with_a_prefix_belongs_to_it(capsys: pytest.CaptureFixture[str]) -> None:

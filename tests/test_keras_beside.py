@@ -338,6 +338,7 @@ def test_a_file_that_says_its_gates_is_not_contradicted(capsys: pytest.CaptureFi
     line = refused(capsys, "compare", path, "--recurrent-activation", "sigmoid", "--input", "x.npy", "--expected", "y.npy")
     assert all_in(("--recurrent-activation sigmoid contradicts", "says hard_sigmoid"), line)
     assert all_in(("gates are hard_sigmoid", "torch lacks", "--expected"), refused(capsys, "compare", path))
+    assert "gates are hard_sigmoid" in refused(capsys, "run", "lstm", "-i", "3", "-H", "4", "--weights", path)
 
 
 @needs_keras

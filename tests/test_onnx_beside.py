@@ -134,6 +134,22 @@ def test_states_that_come_from_the_inputs_are_named(capsys: pytest.CaptureFixtur
         assert "zeros are taken" not in ask(capsys, "compare", path, *signals, "-q", "--h0", given).err
 
 
+def test_a_state_that_is_made_of_one_tensor_twice_is_followed_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """In whichever order its parts are met, and however long the way is."""
+    twice = [
+        computed("Identity", "row", output="a"),
+        computed("Identity", "a", output="b"),
+        computed("Concat", "a", "b", axis=0),
+    ]
+    chain = [
+        computed("Identity", "row", output="n0"),
+        *(computed("Identity", f"n{k}", output=f"n{k + 1}") for k in range(3000)),
+    ]
+    for nodes in (twice, [*chain, computed("Identity", "n3000")]):
+        assert "initial_h" in refused(capsys, "compare", saved([*nodes, lstm("h")], [*weights(), ROW]))
+        assert ask(capsys, "compare", saved([*nodes, lstm("h")], [*weights(), ZEROS]), "--seed", "1", "-q").code == 0
+
+
 def test_a_graph_that_reads_itself_ends(capsys: pytest.CaptureFixture[str]) -> None:
     """Such a model is none, and nothing hangs on it."""
     loop = [computed("Identity", "b", output="a"), computed("Identity", "a", output="b"), computed("Concat", "a", "b", axis=0)]

@@ -1,12 +1,13 @@
 """`compare`: which of its forms a request means."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from rnntrace.api.compare_one import Modules, Told, compare_with_expected, compare_with_torch, read_files
 from rnntrace.api.compare_two import compare_traces, compare_weights, is_trace
 from rnntrace.api.judging import Judging
+from rnntrace.api.naming import listed
 from rnntrace.api.sources import Sources, read_sources
 from rnntrace.errors import UsageError
 from rnntrace.files import label
@@ -77,11 +78,24 @@ def compare(
         if framework is not None:
             beside = compare_with_torch(modules, signals, judging, device=device)
             told.ignored.check()
-            return _both(modules, results, beside)
+            return _both(modules, _named(file, expected, modules, results), beside)
     else:
         results = compare_with_torch(modules, signals, judging, distribution=distribution, seed=seed, device=device)
     told.ignored.check()
+    results = _named(file, expected, modules, results)
     return Compared(results, {prefix: modules[prefix].assumed for prefix in results})
+
+
+def _named(file: str, expected: str | None, modules: Modules, results: dict[str, Result]) -> dict[str, Result]:
+    """The results with the outputs named that were saved beside the weights, and that nobody was told to judge."""
+    found = dict.fromkeys(signal for module in modules.values() for signal in module.signals)
+    if not found or file == expected:
+        return results
+    remark = f"{label(file)} holds {listed([*found])} beside the weights, which is not read: see --expected"
+    return {
+        prefix: replace(result, unused=(*result.unused, *found), warnings=(*result.warnings, remark))
+        for prefix, result in results.items()
+    }
 
 
 def _both(modules: Modules, expected: Mapping[str, Result], torch: Mapping[str, Result]) -> Compared:

@@ -89,5 +89,5 @@ def read_modules(source: str, names: Sequence[str] = (), ignored: Ignored | None
 
 
 def _fits(found: ModuleSpec, wanted: ModuleSpec) -> bool:
-    shape = ("kind", "input_size", "hidden_size", "num_layers", "bidirectional", "bias", "proj_size", "reset_after", "reverse")
-    return all(getattr(found, name) == getattr(wanted, name) for name in shape)
+    shape = ("kind", "input_size", "hidden_size", "num_layers", "bidirectional", "bias", "proj_size", "recurrent_activation")
+    return all(getattr(found, name) == getattr(wanted, name) for name in (*shape, "reset_after", "reverse"))

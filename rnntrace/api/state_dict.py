@@ -1,6 +1,7 @@
 """The recurrent modules of a state_dict, told from names and shapes alone."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,6 +31,7 @@ def told_by_names(source: str, tensors: Tensors, renaming: Renaming) -> Contents
     parameters = {prefix + name for prefix, names in groups.items() for name in names}
     forms = beside.owners([name for name in theirs if name not in parameters], groups)
     shapes = {name: tensors.arrays[own].shape if own in tensors.arrays else None for name, own in theirs.items()}
+    saved = beside.signals([own for name, own in theirs.items() if name not in parameters])
     modules: dict[str, Module] = {}
     refused: dict[str, Refused] = {}
     for prefix in dict.fromkeys((*groups, *forms)):
@@ -37,7 +39,7 @@ def told_by_names(source: str, tensors: Tensors, renaming: Renaming) -> Contents
         strange = beside.strangers(prefix, shapes, {prefix + name for name in own}, parameters)
         found = _judged(tensors, prefix, own, [theirs[name] for name in dict.fromkeys((*strange, *forms.get(prefix, ())))])
         if isinstance(found, Module):
-            modules[prefix.removesuffix(".")] = found
+            modules[prefix.removesuffix(".")] = replace(found, signals=saved)
         else:
             refused[prefix.removesuffix(".")] = found
     return Contents(modules, refused, len(theirs) - len(parameters))

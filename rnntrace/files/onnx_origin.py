@@ -48,17 +48,19 @@ class Origins:
 
     def of(self, name: str) -> Origin:
         """Where the values come from; shapes alone, such as the size of the batch, are not followed."""
-        pending = [name]
+        pending, entered = [name], set[str]()
         while pending:
             current = pending[-1]
-            sources = self._sources(current)
-            unknown = [source for source in sources if source not in self._known]
-            # A graph that reads itself is none, and its values are nowhere stored.
-            if unknown and len(pending) <= MAX_MEMBERS and not set(unknown) & set(pending):
-                pending += unknown
+            if current in self._known:
+                pending.pop()
                 continue
-            pending.pop()
-            self._known[current] = self._origin(current, [self._known.get(source, Origin.GIVEN) for source in sources])
+            sources = self._sources(current)
+            if current not in entered:
+                entered.add(current)
+                pending += [source for source in sources if source not in entered]
+                continue
+            # What is still unknown waits for this: a graph that reads itself is none, and nothing is given to it.
+            self._known[current] = self._origin(current, [self._known.get(source, Origin.STORED) for source in sources])
         return self._known[name]
 
     def _sources(self, name: str) -> list[str]:

@@ -16,6 +16,10 @@ Shape = tuple[int, ...]
 
 WRAPPERS = {"state_dict", "model_state_dict", "model", "net", "network", "module", "_orig_mod", "params"}
 """What stands around a whole model in a checkpoint, and is no part of it."""
+INPUTS = ("x", "h0", "c0", "lengths", "mask")
+"""Signals that may be read from the same file as the weights."""
+LONGEST = 200
+"""Letters of a name, its last ones, that are looked at."""
 FEW = 3
 """Names and patterns that are listed."""
 
@@ -25,8 +29,8 @@ _FORM = re.compile(
 )
 """A form of one of torch's parameters: weight_hh_l0_raw, parametrizations.weight_hh_l0.original0."""
 _LIKE_A_CELLS = re.compile(
-    r"(?:(?:weight|bias|kernel|recurrent_kernel|recurrent|parametrizations|gamma|beta|peep\w*?|ln|layer_?norm|norm|batch_?norm|bn)"
-    r"s?|[WURVPB]_?[a-z]{0,2}|[wurvpb]_[a-z]{1,2}|[wuvb])(?=[._\d]|$).*",
+    r"(?:(?i:(?:weight|bias|kernel|recurrent_kernel|recurrent|parametrizations|gamma|beta|peep\w*?|ln|bn|\w*norm)s?)"
+    r"|[WURVPB]_?[a-z]{0,2}|[wurvpb]_[a-z]{1,2}|[wuvb])(?=[._\d]|$).*",
     re.DOTALL,
 )
 """Names that a cell gives its own parameters, whichever cell it is."""
@@ -41,8 +45,8 @@ _NATURES = {
     r".*(?:_orig|_mask)": "pruning or normalisation by torch.nn.utils",
     r"(?:.*\.)?parametrizations\..*": "a parametrization that computes the weight",
     r".*(?:_packed_params|zero_point|_?scale)(?:\..*)?": "quantisation",
-    r"(?:.*\.)?(?:ln|layer_?norm|norm)(?:s?[._\d].*)?": "layer norm",
-    r"(?:.*\.)?(?:batch_?norm|bn)(?:s?[._\d].*)?": "batch norm",
+    r"(?:.*[._])?(?:batch_?norm|bn)(?:s?[._\d].*)?": "batch norm",
+    r"(?:.*[._])?(?:ln|\w*norm)(?:s?[._\d].*)?": "layer norm",
     r"(?:.*\.)?(?:peep.*|(?:weight|[wWpP])_?c_?[ifo](?:[._].*)?)": "peepholes",
     r"(?:.*\.)?(?:bias|[bB])(?:_l\d+)?(?:_reverse)?": "one bias where torch has two, bias_ih and bias_hh (one may be zero)",
 }
@@ -93,10 +97,15 @@ def _is_like_a_cells(name: str, shape: Shape | None, matrices: Mapping[str, Shap
     return len(vector) == 1 and vector[0] in widths
 
 
+def signals(names: Collection[str]) -> tuple[str, ...]:
+    """Outputs and gates among the names of a model without a prefix: people save them beside the weights."""
+    return tuple(name for name in names if "." not in name and _SIGNAL.fullmatch(name) and name not in INPUTS)
+
+
 def nature(names: Collection[str]) -> str:
     """What these names beside a module's parameters make of it, in words; empty if that cannot be told."""
     for pattern, words in _NATURES.items():
-        if any(re.fullmatch(pattern, name, re.DOTALL) for name in names):
+        if any(re.fullmatch(pattern, name[-LONGEST:], re.DOTALL | re.IGNORECASE) for name in names):
             return words
     return ""
 

@@ -40,8 +40,8 @@ class Module:
     the framework gives the output of the final step alone. `biases` is how many bias vectors it stores for a gate; where that
     is one, the other of `weights` is zero. `hard_sigmoid` is the activation of gates that the framework calls by this name.
     `open` is a question on which the outputs hang, and which the file leaves: without an answer nothing is decided. `takes`
-    are the initial states that the model hands in when it runs. `half_units` are half a unit of the last digit of weights that
-    were typed, and 0 of exact ones.
+    are the initial states that the model hands in when it runs, `signals` the outputs and gates that were saved beside the
+    weights. `half_units` are half a unit of the last digit of weights that were typed, and 0 of exact ones.
     """
 
     spec: ModuleSpec
@@ -56,6 +56,7 @@ class Module:
     open: str = ""
     half_units: Weights | None = None
     takes: tuple[str, ...] = ()
+    signals: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:
