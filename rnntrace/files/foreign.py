@@ -1,11 +1,14 @@
 """Formats that are known and not read: what a file is, and what to give instead."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
+from itertools import islice
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from rnntrace.errors import FileError
+from rnntrace.files.protobuf import fields
 
 HEADS: tuple[tuple[int, bytes, str], ...] = (
     (4, b"TFL3", "a TensorFlow Lite model, which is not read: give the Keras model that it was made from (.keras or .h5)"),
@@ -42,6 +45,8 @@ MEMBERS: tuple[tuple[str, str], ...] = (
 )
 """By the name of a member of an archive."""
 SAVED_MODEL, CORE_ML = MEMBERS[3][1], MEMBERS[4][1].replace("package", "model")
+MOST = 100
+"""Fields of a message that are looked at."""
 ONNX_GRAPH = 7
 """The field of an ONNX model that is its graph; https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3."""
 
@@ -82,47 +87,19 @@ def check_document(content: Mapping[str, Any]) -> None:
     raise FileError(f"this is {what}")
 
 
-def check_protobuf(file: BinaryIO) -> None:
+def check_protobuf(path: Path) -> None:
     """Raises FileError for other models in protobuf than ONNX', by the numbers of their fields; it has no magic bytes.
 
     A SavedModel has the fields 1 and 2 alone, and Core ML's models are fields from 200 on.
     """
-    fields = set(_fields(file))
-    if ONNX_GRAPH in fields or not fields:
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        # What is cut off or damaged is for the library to say.
+        found = [(number, end) for number, _, end in islice(fields(content, 0, len(content)), MOST)]
+        whole = not found or len(found) == MOST or found[-1][1] == len(content)
+    numbers = {number for number, _ in found}
+    if not whole or ONNX_GRAPH in numbers:
         return
-    if fields == {1, 2}:
+    if numbers == {1, 2}:
         raise FileError(f"this is {SAVED_MODEL}")
-    if any(200 <= number < 10_000 for number in fields):
+    if any(200 <= number < 10_000 for number in numbers):
         raise FileError(f"this is {CORE_ML}")
-
-
-def _fields(file: BinaryIO) -> Iterator[int]:
-    """The numbers of the first fields of a message; none if it is no message from its start to its end."""
-    size = file.seek(0, 2)
-    file.seek(0)
-    for _ in range(100):
-        if file.tell() == size:
-            return
-        tag = _number(file)
-        width = {0: 0, 1: 8, 2: None, 5: 4}.get(tag & 7, -1)
-        skip = _number(file) if width in (None, 0) else width
-        if width == -1 or skip is None:
-            return
-        yield tag >> 3
-        end = file.tell() + (0 if width == 0 else skip)
-        if end > size:
-            return
-        file.seek(end)
-
-
-def _number(file: BinaryIO) -> int:
-    """A whole number as protobuf writes it, seven bits a byte."""
-    found = 0
-    for place in range(10):
-        byte = file.read(1)
-        if not byte:
-            break
-        found |= (byte[0] & 127) << 7 * place
-        if byte[0] < 128:
-            break
-    return found

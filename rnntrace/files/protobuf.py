@@ -1,13 +1,14 @@
 """The fields of a message of protobuf, without making anything of them; https://protobuf.dev/programming-guides/encoding."""
 
 from collections.abc import Iterator
+from mmap import mmap
 
 WIDTHS = {1: 8, 5: 4}
 """Bytes of a value by the way it is written: 64 and 32 bits."""
 BYTES, GROUPS = 2, (3, 4)
 
 
-def fields(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+def fields(content: bytes | mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Number of each field, and where its value starts and ends. Stops where this is no message; those of groups count too."""
     at = start
     while at < end:
@@ -26,7 +27,7 @@ def fields(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, int
         at += size
 
 
-def _varint(content: bytes, at: int, end: int) -> tuple[int, int]:
+def _varint(content: bytes | mmap, at: int, end: int) -> tuple[int, int]:
     """A number of variable length, and where it ends."""
     value = shift = 0
     while at < end and shift < 70:

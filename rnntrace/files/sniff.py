@@ -43,8 +43,7 @@ def recognise(path: Path, *, mapped: bool = False) -> str:
         return "h5"
     if head.startswith(b"\x08"):
         # The first field of an ONNX model, its ir_version.
-        with path.open("rb") as file:
-            foreign.check_protobuf(file)
+        foreign.check_protobuf(path)
         return "onnx"
     if b"\x00" in head:
         raise FileError(UNKNOWN)
