@@ -148,6 +148,21 @@ def test_a_tolerance_that_was_widened_says_nothing() -> None:
     assert not forged(change).passed
 
 
+def test_a_format_that_was_coarsened_says_nothing(how: str) -> None:
+    """The format decides the tolerance, and weights show what it was."""
+    made("not captured")
+
+    def change(arrays: dict[str, Any], metadata: dict[str, Any]) -> None:
+        metadata["spec"].update(dtype="bfloat16")
+        metadata["tolerance"].update(rtol=1.6e-2, dtype="bfloat16")
+
+    again = forged(change)
+    assert (again.verdict, again.contradictions) == (
+        Verdict.FAIL,
+        ("it is said to be bfloat16, and its weights have more digits",),
+    )
+
+
 def test_drift_comes_back_and_is_not_forged(how: str) -> None:
     """A chaotic run drifts again; one whose steps are off does not."""
     import torch

@@ -22,7 +22,7 @@ from rnntrace.engine.quantities import Place, pair_outputs, pair_up
 from rnntrace.engine.replay import replay
 from rnntrace.engine.rounding import Format
 from rnntrace.engine.tolerance import make_tolerance
-from rnntrace.model.dtypes import Array
+from rnntrace.model.dtypes import Array, rounded
 from rnntrace.model.signals import trace_size
 from rnntrace.model.windows import pieces, release
 from rnntrace.report.result import Result
@@ -50,9 +50,16 @@ def rejudged(result: Result, judging: Judging, said: Verdict) -> Result:
         result,
         comparison=comparison,
         single_steps=single_steps,
-        contradictions=tuple(contradictions),
+        contradictions=(*contradictions, *_too_fine(result)),
         warnings=tuple(dict.fromkeys((*result.warnings, *unsound))),
     )
+
+
+def _too_fine(result: Result) -> list[str]:
+    """A sentence if the weights are not of the number format that decides the tolerance."""
+    dtype = result.spec.precision
+    held = all(np.array_equal(rounded(array, dtype), array, equal_nan=True) for array in result.weights.arrays)
+    return [] if held else [f"it is said to be {dtype.name}, and its weights have more digits"]
 
 
 def _is_long(result: Result) -> bool:
