@@ -53,6 +53,7 @@ def test_weights_and_inputs_are_exact_up_to_two_decimals() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @given(
     # No powers of ten, which look the same with few digits as with many.
     values=st.lists(
@@ -122,6 +123,7 @@ def judged(capsys: pytest.CaptureFixture[str], expected: str, *more: str) -> tup
     return line.out, found
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.parametrize("decimals", [3, 4])
 def test_typed_outputs_are_judged_to_their_digits(

@@ -17,7 +17,7 @@ from rnntrace.api.sources import read_sources
 from rnntrace.engine.compare import Verdict
 from rnntrace.model.spec import ModuleSpec
 
-pytestmark = pytest.mark.usefixtures("folder")
+pytestmark = [pytest.mark.usefixtures("folder"), pytest.mark.slow]
 
 Change = Callable[[dict[str, Any], dict[str, Any]], None]
 

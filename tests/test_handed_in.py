@@ -117,6 +117,7 @@ def names(key: tuple[int, str, str], alone: bool) -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_gate_and_state_is_judged_in_every_layer(kind: str, sizes: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,6 +151,7 @@ def test_the_first_wrong_gate_is_named(capsys: pytest.CaptureFixture[str]) -> No
     assert "FAIL  first at o (output gate)" in ask(capsys, *asked("-q")).out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["table", "plain", "json", "jsonl", "csv", "markdown", "latex", "html"])
 def test_every_format_shows_the_gates_that_were_given(format: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The value given for a gate stands in it, to the last digit where nothing is rounded."""
@@ -162,6 +164,7 @@ def test_every_format_shows_the_gates_that_were_given(format: str, capsys: pytes
     assert ("123.456789" if format in ("json", "jsonl", "csv") else "123.45") in answer.out
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
@@ -184,6 +187,7 @@ def test_shapes_of_gates(kind: str, batch_first: bool, capsys: pytest.CaptureFix
                 assert not document(capsys, *flags, **{symbol: off(given)})["passed"]
 
 
+@pytest.mark.slow
 def test_gates_of_shorter_sequences(capsys: pytest.CaptureFixture[str]) -> None:
     """Behind the end of a sequence nothing is judged, whatever stands there, and before it everything."""
     state, _, _ = made()
@@ -201,6 +205,7 @@ def test_gates_of_shorter_sequences(capsys: pytest.CaptureFixture[str]) -> None:
             assert not document(capsys, *flags, f=given)["passed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_nothing_that_is_not_finite_passes(value: float, capsys: pytest.CaptureFixture[str]) -> None:
     """In any of the arrays, also in a single value."""
@@ -371,6 +376,7 @@ def test_a_key_of_a_state_dict_twice(old: bool, capsys: pytest.CaptureFixture[st
     assert all_in(("'a.b' twice",), refused(capsys, "compare", "w.pt"))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_much_in_it_has_no_key_twice(capsys: pytest.CaptureFixture[str]) -> None:
     """Thousands of keys, which a pickle writes in parts, the same keys in several mappings, and Python 2's OrderedDict."""
     state = nn.GRU(2, 3).state_dict()
@@ -432,6 +438,16 @@ def test_what_cannot_be_required(capsys: pytest.CaptureFixture[str]) -> None:
     assert all_in(("--require 'c_n'", "output, h_n, r"), refused(capsys, *asked("--require", "c_n")))
     assert all_in(("'output,,h_n'",), refused(capsys, *asked("--require", "output,,h_n")))
     assert all_in(("--require", "--expected"), refused(capsys, "compare", "module.npz", "--require", "output"))
+
+
+def test_a_run_is_judged_by_all_that_torch_gave(capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON names it as it names what was handed in: nothing is missing, and every gate is there unless none was captured."""
+    run = ("run", "gru", "--layers", "2", "--seed", "1", "-f", "json")
+    found = json.loads(ask(capsys, *run).out)
+    gates = [f"{layer}.forward.{symbol}" for layer in (0, 1) for symbol in "rznh"]
+    assert (found["judged"], found["missing"], found["unused"]) == (["output", "h_n", *gates], [], [])
+    found = json.loads(ask(capsys, *run, "--capture", "off").out)
+    assert found["judged"] == ["output", "h_n", "0.forward.h", "1.forward.h"]
 
 
 # --- the same for inputs ----------------------------------------------------------------------------------------------
