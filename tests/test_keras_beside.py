@@ -353,6 +353,8 @@ def test_hard_gates_of_keras_3(kind: str, how: str, keras: Any, capsys: pytest.C
     flags = ("--recurrent-activation", "hard_sigmoid") if how == ".weights.h5" else ()
     code, found = judged(capsys, path, x, np.asarray(model(x).detach()), *flags)
     assert (code, found["spec"]["recurrent_activation"]) == (0, "hard_sigmoid_keras3"), found["line"]
+    # Keras writes it as relu6(a + 3) / 6, which rounds elsewhere.
+    assert judged(capsys, path, x, np.asarray(model(x).detach()), *flags, "--tolerance", "rounding")[0] == 0
     assert judged(capsys, path, x, np.asarray(model(x).detach()) + 1e-3, *flags)[0] == 1
     if how == ".weights.h5":
         assert judged(capsys, path, x, np.asarray(model(x).detach()))[0] == 1
@@ -386,6 +388,8 @@ def test_hard_gates_are_spelled_with_their_line(capsys: pytest.CaptureFixture[st
     gate = hard_of_keras2(x[0, 0].astype(float) @ arrays[0].astype(float) + arrays[2])[:4]
     np.testing.assert_allclose(trace["i", 0, "forward"][0, 0], gate, rtol=1e-5)
     assert np.all((trace["i", 0, "forward"] >= 0) & (trace["i", 0, "forward"] <= 1))
+    answer = ask(capsys, "explain", path, "--input", "x.npy", "--at", "t=1,unit=0,gate=i")
+    assert all_in(("clip(0.2000·(W_ii[0] x₁ + ", f"= {gate[0]:.4f}\n"), answer.out)
 
 
 def test_other_layers_that_are_recurrent_are_named(capsys: pytest.CaptureFixture[str]) -> None:
