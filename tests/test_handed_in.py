@@ -117,7 +117,6 @@ def names(key: tuple[int, str, str], alone: bool) -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_gate_and_state_is_judged_in_every_layer(kind: str, sizes: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,7 +163,6 @@ def test_every_format_shows_the_gates_that_were_given(format: str, capsys: pytes
     assert ("123.456789" if format in ("json", "jsonl", "csv") else "123.45") in answer.out
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
