@@ -1,7 +1,7 @@
 """torch.nn followed through a sequence that is too long for it: one layer and direction, a window of steps at a time.
 
-Each window starts from the states that the last one left. That gives the bits of one call for all; with lengths, where other
-rows stand side by side, to within the last bit or two (tests hold both).
+Each window starts from the states that the last one left. That gives the bits of one call for all on most processors;
+on others, and with lengths, where other rows stand side by side, the last bits may differ (tests hold both).
 """
 
 import warnings
