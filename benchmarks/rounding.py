@@ -115,6 +115,8 @@ def honest(count: int, seed: int) -> None:
                 pair_fails += result.verdict is Verdict.FAIL or result.comparison.by_rounding > 0
             if result.verdict is Verdict.FAIL:
                 print(f"FAIL by {tolerance}, case {number}: {case.spec} {result.comparison.first_failure}")
+            if result.comparison.doubt:
+                print(f"UNDECIDED by {tolerance}, case {number}: {case.spec} {result.comparison.doubt}")
         if number % 1000 == 999:
             print(f"{number + 1} cases …", file=sys.stderr)
     print(f"\nhonest pairs: {count - refused} of {count} cases that torch can run")
