@@ -53,7 +53,6 @@ def test_weights_and_inputs_are_exact_up_to_two_decimals() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @given(
     # No powers of ten, which look the same with few digits as with many.
     values=st.lists(
@@ -79,6 +78,19 @@ def test_printed_numbers_lie_within_their_half_units(values: list[float], digits
     if half is not None and how in "ge":
         # The last of so many digits of a value of this size.
         assert np.all(half <= 0.5 * 10.0 ** (np.floor(np.log10(np.abs(np.array(words, float)))) - digits + 1) * (1 + 1e-9))
+
+
+@pytest.mark.parametrize("decimals", [2, 4, 6])
+def test_a_float32_in_full_has_the_digits_of_its_shortest_text(decimals: int) -> None:
+    """json.dump of a rounded float32 array writes 17 digits, which say no more than the few it was rounded to."""
+    values = np.random.default_rng(decimals).uniform(-1, 1, 40).astype(np.float32).round(decimals)
+    words = [repr(value) for value in values.tolist()]
+    assert max(map(len, words)) > 15
+    assert half_units(words, np.array(words, float), OUTPUTS) == pytest.approx(0.5 * 10.0**-decimals)
+    exact = [repr(value) for value in np.random.default_rng(0).uniform(-1, 1, 40).tolist()]
+    half = half_units(exact, np.array(exact, float), OUTPUTS)
+    assert half is not None
+    assert half.max() < 1e-14
 
 
 def test_text_is_typed_and_nothing_else_is(folder: Path) -> None:
@@ -124,7 +136,6 @@ def judged(capsys: pytest.CaptureFixture[str], expected: str, *more: str) -> tup
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("decimals", [3, 4])
 def test_typed_outputs_are_judged_to_their_digits(
     network: dict[str, Array], decimals: int, capsys: pytest.CaptureFixture[str]
@@ -141,7 +152,8 @@ def test_typed_outputs_are_judged_to_their_digits(
     assert {entry["name"]: entry["decimals"] for entry in found["differences"]}.items() >= dict.fromkeys(
         right, decimals
     ).items()
-    assert judged(capsys, typed(right), "--no-rounded")[1]["verdict"] == "FAIL"
+    strict = judged(capsys, typed(right), "--no-rounded")[1]
+    assert (strict["verdict"], strict["agrees_to"]) == ("FAIL", decimals)
     for name, values in right.items():
         wrong = values.copy()
         wrong.flat[-1] += 2 * 10.0**-decimals

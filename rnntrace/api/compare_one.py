@@ -208,7 +208,7 @@ def compare_with_expected(
         # The output of the last step is h_n once more: both must agree.
         last = against(replace(given, values={"h_n": given.last_output}, half_units={}), inputs)
         result = result if last.passed else last
-    if result.verdict is Verdict.FAIL and not given.half_units:
+    if result.verdict is Verdict.FAIL:
         result = replace(
             result, agrees_to=_decimals(result, lambda rounded: against(given, inputs, replace(judging, **rounded)))
         )

@@ -1,6 +1,7 @@
 """How many digits typed numbers have, and so how far each may lie from the number that was meant.
 
-A dump drops trailing zeros, so digits are told of an array and not of a value: 0.5 beside 0.1234 has four decimals.
+A dump drops trailing zeros, so digits are told of an array and not of a value: 0.5 beside 0.1234 has four decimals. It writes a
+float32 of 0.1234 in full, as 0.12340000271797180: such a number has the digits of the shortest text that means this float32.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from rnntrace.model.dtypes import Array
 
 OUTPUTS, SIGNALS = 2, 3
 """Fewest decimals from which outputs, or weights and inputs, count as rounded: an exercise gives 0.25 and means it."""
+_FLOAT32 = 12
+"""No shortest text of a float32 is longer, without its sign, exponent and zeros in front."""
 _MOST = 400
 """Decimals beyond which a float is 0."""
 
@@ -24,7 +27,7 @@ def half_units(texts: Sequence[str], values: Array, fewest: int) -> Array | None
     zeros that must have been dropped. An array with decimals fewer than `fewest` is exact.
     """
     finite = np.isfinite(values).ravel()
-    counted = [_counted(text) for text in texts]
+    counted = [_counted(_shortest(text, value)) for text, value in zip(texts, values.ravel().tolist(), strict=True)]
     decimals, significant = np.array(counted, int).reshape(-1, 2).T
     if not finite.any() or (most := int(decimals[finite].max())) < fewest:
         return None
@@ -37,6 +40,11 @@ def half_units(texts: Sequence[str], values: Array, fewest: int) -> Array | None
         places = np.where(values.ravel() == 0, most, decimals + digits - significant)
     half: NDArray[np.float64] = 0.5 * 10.0 ** -places.clip(-_MOST, _MOST).astype(float)
     return half.reshape(values.shape)
+
+
+def _shortest(text: str, value: float) -> str:
+    """The text, or that of the float32 which it gives in full."""
+    return str(np.float32(value)) if len(text) > _FLOAT32 and float(np.float32(value)) == value else text
 
 
 def _counted(text: str) -> tuple[int, int]:
