@@ -54,6 +54,20 @@ KNOWN_FROM_THE_FIELD = {
     "h not updated": (2, r"lstm\.recurrence\.h-.*not-updated"),
     "off by one": (2, r"rnn\.time\.one-.*"),
     "half formats": (2, r"rnn\.precision\.b?float16"),
+    "reshape for a transpose, of the whole or of blocks": (8, r"gru\.transpose\.reshaped.*"),
+    "a neighbour unit's gate, and slices a row off": (10, r"lstm\.neighbour\..*"),
+    "layers missing, with layer 0's weights, or one applied again": (7, r"gru\.layers\..*"),
+    "c not handed on": (2, r"lstm\.(recurrence\.c-alone-not-updated|equation\.c-before-left-out)"),
+    "tanh of the cell state before": (1, r"lstm\.equation\.tanh-of-old-c"),
+    "r for z": (1, r"gru\.equation\.r-for-z"),
+    "h overwritten in place": (1, r"rnn\.recurrence\.in-place"),
+    "approximated activations": (7, r"lstm\.activation\.(hard-tanh|piecewise-.*|table-.*)"),
+    "a smooth sigmoid for a hard one": (1, r"lstm\.activation\.smooth-sigmoid"),
+    "the reverse direction from forward's last state": (1, r"gru\.direction\.reverse-from-forward"),
+    "features flipped": (2, r"gru\.(time|direction)\.features-flipped"),
+    "halves stacked": (3, r"gru\.reading\.stacked-.*"),
+    "the output's axes exchanged": (1, r"gru\.reading\.axes-swapped"),
+    "halves summed": (3, r"gru\.merge\..*"),
 }
 """What people do, and how many entries are about it."""
 

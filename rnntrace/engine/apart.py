@@ -104,7 +104,9 @@ def _changes(case: Case) -> Iterator[tuple[Change, Case]]:
     if case.inputs.batch < ITEMS:
         yield Change("more items", f"--batch {ITEMS}"), _drawn(case, steps, ITEMS)
     if case.spec.bias:
-        yield Change("biases that are not zero"), _drawn(case, biases=True)
+        biases = [array for found in case.weights.columns.values() for array in (found.b_ih, found.b_hh) if array is not None]
+        says = "other biases" if all(array.any() for array in biases) else "biases that are not zero"
+        yield Change(says), _drawn(case, biases=True)
     yield Change(f"{longer} and {states}"), _drawn(case, steps, states=1.0)
     if lstm:
         yield Change(f"a large cell state (c0 of {LARGE:g})"), _drawn(case, states=LARGE)

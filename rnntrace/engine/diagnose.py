@@ -100,8 +100,8 @@ def diagnose(
     before = fit.off(right)
     search = _Search(case, fit, before, lambda: time.monotonic() > end)
     possible = [mistake for mistake in catalogue(case.cell) if mistake.change(case)]
-    # A commoner mistake is one that some framework's convention invites.
-    mistakes = sorted(possible, key=lambda mistake: (mistake.rare, not mistake.frameworks))
+    # A commoner mistake is one that the conventions of more frameworks invite.
+    mistakes = sorted(possible, key=lambda mistake: (mistake.rare, -len(mistake.frameworks)))
     search.try_all((mistake,) for mistake in mistakes)
     place = {mistake.id: number for number, mistake in enumerate(possible)}
     for rare in (False, True):

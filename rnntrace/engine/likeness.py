@@ -16,6 +16,8 @@ SAME = 1e-3
 """Up to this part of its own size a difference is none: what is behind a layer has often been rounded once more."""
 SMALL, UNLIKE = 0.05, 0.5
 """What part of the values is a small difference, and a correlation that says nothing."""
+EVEN = 0.65
+"""Errors that are even between the ends of what is allowed have a root mean square of 0.58 of it."""
 FEW = 8
 """So many values are needed to speak of a correlation."""
 OPEN = (
@@ -65,11 +67,11 @@ def _behind(given: Values64, mine: Values64, digits: float) -> Iterator[str]:
     if _rms(apart) <= digits:
         return
     shift = float(apart.mean())
-    if _rms(apart - shift) <= max(SAME * abs(shift), 0.6 * digits):
+    if _rms(apart - shift) <= max(SAME * abs(shift), EVEN * digits):
         yield f"the right outputs with {shift:.4g} added to all: something behind this layer that the file does not hold"
         return
     scale = float((given * mine).sum() / max(float(np.square(mine).sum()), 1e-300))
-    if _rms(given - scale * mine) <= max(SAME * abs(scale - 1) * size, 0.6 * digits):
+    if _rms(given - scale * mine) <= max(SAME * abs(scale - 1) * size, EVEN * digits):
         yield f"the right outputs times {scale:.4g}: a scale behind this layer, or numbers not dequantised"
         return
     if _rms(apart) <= SMALL * size:

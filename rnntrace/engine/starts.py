@@ -1,5 +1,7 @@
 """Whether other initial states alone would give the outputs that were given: they are looked for by least squares."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +28,7 @@ def starts_elsewhere(case: Case, output: Array, allowed: Array) -> bool:
         return False
     x = case.inputs.x[:, one].astype(np.float64)
     wide = case.with_weights(lambda found: found.astype(np.dtype(np.float64)))
+    wide = replace(wide, spec=replace(case.spec, dtype="float64"))
 
     def outputs(starts: Vector) -> Vector:
         """The output from each of the starts (K, unknowns), (K, values): as many items of one batch."""
