@@ -91,6 +91,7 @@ def test_blind_is_asked_of_one_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--blind asks about one file of weights" in refused(capsys, "compare", "t.npz", "t.npz", "--blind")
 
 
+@pytest.mark.slow
 @given(case=problems())
 @examples(12)
 def test_a_blind_spot_leaves_every_output_and_no_other_mistake_does(case: Problem) -> None:

@@ -275,6 +275,7 @@ def test_axes_of_the_output_exchanged_alone() -> None:
     assert [answer.id for answer in explained(case, {"output": output}).answers] == ["lstm.reading.axes-swapped"]
 
 
+@pytest.mark.slow
 def test_summed_halves_that_were_not_flipped_are_two_mistakes() -> None:
     """The reverse half added as it was computed."""
     case = drawn("LSTM", 23, bidirectional=True)

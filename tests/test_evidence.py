@@ -62,6 +62,7 @@ def test_right_values_pass_and_others_never(dtype: str, kind: str, hidden: int, 
     assert {name: verdict for name, given in wrong.items() if (verdict := handed_in(right, given).verdict).passed} == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("hidden", [2, 64])
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
