@@ -15,6 +15,7 @@ import torch
 from commandline import all_in, ask, refused
 
 import rnntrace
+import rnntrace.api.diagnose
 from rnntrace.engine.compare import judge
 from rnntrace.engine.quantities import pair_outputs
 from rnntrace.engine.tolerance import TORCH_TOLERANCES
@@ -133,6 +134,27 @@ def test_what_explains_less_than_half_is_not_named(x: Array, capsys: pytest.Capt
     assert (found["explained"], found["answers"], found["nearest"]) == (False, [], None)
     assert any("other weights" in kind for kind in found["may_be"])
     assert (found["first"]["symbol"], found["first"]["t"]) == ("output", 1)
+
+
+@pytest.mark.parametrize(("limit", "tried"), [("50", False), ("1000", True)])
+def test_the_time_counts_from_reading_on(
+    limit: str, tried: bool, x: Array, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a clock that goes a hundred seconds on while the weights are read."""
+    clock = [0.0]
+    read = rnntrace.api.diagnose.read_weights
+
+    def slowly(*arguments: Any) -> Any:
+        clock[0] += 100
+        return read(*arguments)
+
+    monkeypatch.setattr("rnntrace.api.diagnose.read_weights", slowly)
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    module = module_of("LSTM")
+    np.save("y.npy", output_of(module, x[::-1].copy()))
+    found = json.loads(ask(capsys, "diagnose", "w.pt", *INPUT, "--expected", "y.npy", "--time-limit", limit, "-f", "json").out)
+    assert (found["tried"] > 0) is tried
+    assert found["explained"] is tried
 
 
 def test_the_time_limit_is_kept_and_said(x: Array, capsys: pytest.CaptureFixture[str]) -> None:

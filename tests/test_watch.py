@@ -533,6 +533,16 @@ def test_autocast_is_said_in_one_line() -> None:
         traces["decoder"]
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRUCell])
+def test_nothing_is_traced_under_autocast(kind: Callable[..., nn.Module]) -> None:
+    """A module by itself neither: what torch computes with two formats is no error of torch's."""
+    module, x = kind(3, 2), torch.randn(4, 1, 3)
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(UsageError, match=r"autocast mixes bfloat16 into .*float32"):
+        rnntrace.trace(module, x)
+    with torch.autocast("cpu", torch.bfloat16), torch.autocast("cpu", enabled=False):
+        assert rnntrace.trace(module, x).passed
+
+
 def test_results_are_judged_alike_under_autocast() -> None:
     """Looking at a result inside an autocast block runs no module under autocast."""
     model, x, _ = made("tagger")

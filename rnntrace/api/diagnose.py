@@ -1,5 +1,6 @@
 """`diagnose`: which known mistake explains outputs that do not agree."""
 
+import time
 from collections.abc import Mapping
 
 from rnntrace.api.compare import ReadSources
@@ -21,7 +22,7 @@ from rnntrace.model.vocabulary import Name
 from rnntrace.report.result import Result
 
 SECONDS = 10.0
-"""How long pairs of mistakes are tried."""
+"""How long mistakes are tried."""
 
 
 def diagnose_file(
@@ -35,8 +36,11 @@ def diagnose_file(
 ) -> tuple[Result, Diagnosis]:
     """Judge saved weights by `expected` outputs, or take a saved trace with its verdict, and explain what differs.
 
+    The seconds count from before the files are read, and nothing is begun when they are over.
     Raises RnnTraceError for files that cannot be read, and without anything to explain.
     """
+    _check_time(seconds)
+    end = time.monotonic() + seconds
     told, judging = told or Told(), judging or Judging()
     if is_trace(file):
         if expected is not None:
@@ -51,7 +55,7 @@ def diagnose_file(
         signals = sources(batch_first=any(module.spec.batch_first for module in modules.values()))
         (result,) = compare_with_expected(modules, signals, judging, expected, told.ignored).values()
         told.ignored.check()
-    return result, diagnose(result, seconds=seconds, judging=judging)
+    return result, _searched(result, end - time.monotonic(), judging)
 
 
 def diagnose(result: Result, *, seconds: float = SECONDS, judging: Judging | None = None) -> Diagnosis:
@@ -60,15 +64,23 @@ def diagnose(result: Result, *, seconds: float = SECONDS, judging: Judging | Non
     Where mistakes were made on purpose, what is explained are the replay's outputs, and else the framework's. Hypotheses are
     judged by rtol and atol, never bit by bit. Raises UsageError if no time is given, and for a trace too long for memory.
     """
+    _check_time(seconds)
+    return _searched(result, seconds, judging or Judging())
+
+
+def _check_time(seconds: float) -> None:
     if not seconds > 0:
         raise UsageError(f"--time-limit is a number of seconds above 0, not {seconds:g}")
+
+
+def _searched(result: Result, seconds: float, judging: Judging) -> Diagnosis:
+    """Nothing is tried where the time was over while the files were read and judged."""
     if result.verdict is not Verdict.FAIL:
         return Diagnosis.of_nothing()
     values = trace_size(result.spec, result.inputs.steps, result.inputs.batch, len(result.spec.cell.symbols))
     if values > MAX_VALUES:
         limit = over("MAX_VALUES", MAX_VALUES)
         raise UsageError(f"a trace of {values:,} values is {limit}: what is tried is held in memory, so diagnose a shorter run")
-    judging = judging or Judging()
     own = judging.tolerance_for(result.spec)
     tolerance = own if own.of_trajectory else make_tolerance("torch", result.spec.dtype)
     given = result.replayed_outputs if result.mistakes else _given(result)

@@ -35,7 +35,9 @@ def diagnose(
     ] = None,
     time_limit: Annotated[
         float,
-        typer.Option("--time-limit", metavar="SECONDS", help="How long pairs of mistakes are tried.", rich_help_panel=JUDGING),
+        typer.Option(
+            "--time-limit", metavar="SECONDS", help="How long mistakes are tried, from reading on.", rich_help_panel=JUDGING
+        ),
     ] = 10.0,
     module: Annotated[
         str | None,

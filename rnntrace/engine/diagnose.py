@@ -99,7 +99,9 @@ def diagnose(
     fit = Fit.of(case, expected, tolerance, digits) if digits and not half_units else plain
     before = fit.off(right)
     search = _Search(case, fit, before, lambda: time.monotonic() > end)
-    possible = [mistake for mistake in catalogue(case.cell) if mistake.change(case)]
+    # To change the weights of a large module takes time too.
+    possible = [mistake for mistake in catalogue(case.cell) if not search.is_over() and mistake.change(case)]
+    search.late = search.is_over()
     # A commoner mistake is one that the conventions of more frameworks invite.
     mistakes = sorted(possible, key=lambda mistake: (mistake.rare, -len(mistake.frameworks)))
     search.try_all((mistake,) for mistake in mistakes)
@@ -113,10 +115,9 @@ def diagnose(
         answers = (Answer((coarse(case.cell.kind.lower(), digits),), before.largest),)
     if answers:
         hypotheses = [answer.mistakes for answer in answers]
-        return replace(
-            found, answers=answers, apart=told_apart(case, hypotheses, tolerance, digits) if len(answers) > 1 else None
-        )
-    nearest, may_be = search.nearest(), likenesses(case, right, fit, before)
+        several = len(answers) > 1 and not search.is_over()
+        return replace(found, answers=answers, apart=told_apart(case, hypotheses, tolerance, digits) if several else None)
+    nearest, may_be = search.nearest(), () if search.is_over() else likenesses(case, right, fit, before)
     if nearest:
         may_be = tuple(kind for kind in may_be if kind != OPEN)
     return replace(found, nearest=nearest, may_be=may_be, first=_first(made(case), fit))
@@ -181,6 +182,8 @@ class _Search:
         """The single mistake that leaves least, if that is less than half of what there was before."""
         best: Answer | None = None
         for _, hypothesis in sorted(self.hopes, key=lambda found: found[0])[:NEAREST]:
+            if self.is_over():
+                break
             off = self.fit.off(self.fit.played(self.case, hypothesis))
             half = off.is_clearly_less(self.before) and off.largest < self.before.largest / 2
             if half and (best is None or off.largest < best.after):

@@ -43,6 +43,13 @@ def check_capture(capture: str) -> None:
         raise UsageError(f"unknown capture {capture!r}: choose auto, on or off")
 
 
+def check_autocast(spec: ModuleSpec, device: str) -> None:
+    """Raises UsageError where torch runs a module partly in another format than its own."""
+    if torch.is_autocast_enabled(device):
+        inside = str(torch.get_autocast_dtype(device)).removeprefix("torch.")
+        raise UsageError(f"autocast mixes {inside} into a module of {spec.dtype}: call the model outside of autocast")
+
+
 def observe(
     module: Any,
     spec: ModuleSpec,
@@ -58,6 +65,7 @@ def observe(
     mode that it ran in: oneDNN computes with other bits under no_grad.
     """
     check_capture(capture)
+    check_autocast(spec, next(module.parameters()).device.type)
     was_training = module.training
     module.eval()
     try:

@@ -18,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from rnntrace.errors import RnnTraceError, UsageError
 from rnntrace.frameworks import Observation
 from rnntrace.frameworks.torch import DEVICES, build, first_line, kind_of, load_weights, spec_of, to_numpy
-from rnntrace.frameworks.torch_observe import observe
+from rnntrace.frameworks.torch_observe import check_autocast, observe
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import parameter_shapes, weights_from_torch
 from rnntrace.model.signals import Inputs, SignalRequest, assemble, to_time_major
@@ -112,9 +112,7 @@ class _Follower:
         device = (input.data if isinstance(input, PackedSequence) else input).device
         if device.type not in DEVICES:
             raise UsageError(f"it ran on the device {device.type}, and values can be read from {', '.join(DEVICES)}")
-        if torch.is_autocast_enabled(device.type):
-            inside = str(torch.get_autocast_dtype(device.type)).removeprefix("torch.")
-            raise UsageError(f"autocast mixes {inside} into a module of {spec.dtype}: call the model outside of autocast")
+        check_autocast(spec, device.type)
         inputs = _inputs(spec, input, hx)
         drops = bool(module.training and spec.dropout and spec.num_layers > 1)
         outputs = _outputs(spec, output, inputs)
