@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from commandline import ask
+from commandline import ask, refused
 from formats import npz_bytes
 from hostile_hdf5 import h5, keras
 from numpy.random import Generator
@@ -173,7 +173,10 @@ def request_of(seed: int) -> list[str]:
     if random.integers(20):
         fits = npz_bytes({"x": drawn(random, STEPS, BATCH, INPUT)})
         Path("x.npz").write_bytes(fits)
-        words += ["--input", "x.npz" if random.integers(5) else source_of(random, "input", ("x", "x", "x", "h0", "c0", "lengths"))]
+        words += [
+            "--input",
+            "x.npz" if random.integers(5) else source_of(random, "input", ("x", "x", "x", "h0", "c0", "lengths")),
+        ]
     else:
         words += ["--seed", "1"] if command == "compare" else []
     for flag in ("--h0", "--c0"):
@@ -221,3 +224,14 @@ def test_any_request_is_a_verdict_or_one_line(part: int, capsys: pytest.CaptureF
         elif "json" in words:
             json.loads(answer.out, parse_constant=pytest.fail)
     assert codes >= {1, 2}
+
+
+@pytest.mark.parametrize("framework", WEIGHTS)
+@pytest.mark.parametrize("name", ["output", "h_n", "c_n", "Y", "Y_h", "i"])
+@pytest.mark.parametrize("shape", [(), (0,), (0, 2, 2), (4, 0, 2), (4, 2, 0), (4, 1, 2, 0), (1,) * 32])
+def test_no_shape_is_too_strange(framework: str, name: str, shape: tuple[int, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """Without an axis, without a value, with very many axes: refused in one line, whatever the weights are from."""
+    Path("weights").write_bytes(WEIGHTS[framework](np.random.default_rng(0)))
+    np.savez("x.npz", x=np.zeros((STEPS, BATCH, INPUT), np.float32))
+    np.savez("expected.npz", **{name: np.zeros(shape, np.float32)})
+    assert "expected.npz: " in refused(capsys, "compare", "weights", "--input", "x.npz", "--expected", "expected.npz")
