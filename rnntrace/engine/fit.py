@@ -1,6 +1,6 @@
 """How well values agree with those that somebody else gave, in as many digits as these have."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rnntrace.engine.digits import Digits
 from rnntrace.engine.mistakes import Case, Mistake, outputs_of, values_of
-from rnntrace.engine.sensitivity import moved
+from rnntrace.engine.sensitivity import SPREADS_OF_ALL, most_spreads, moved
 from rnntrace.engine.tolerance import Tolerance
 from rnntrace.model.dtypes import Array
 from rnntrace.model.vocabulary import Name
@@ -45,10 +45,11 @@ class Off:
 
 @dataclass(frozen=True)
 class Fit:
-    """Values that were given, as float64, and how far others may be from each of them."""
+    """Values that were given, as float64, and how far others may be from each of them, and in the root mean square from all."""
 
     expected: Mapping[Name, NDArray[np.float64]]
     allowed: Mapping[Name, NDArray[np.float64]]
+    rms: float = np.inf
 
     @classmethod
     def of(
@@ -74,16 +75,21 @@ class Fit:
         format = digits.format if digits and digits.format else own if own.eps >= HALF else None
         if digits and digits.unit:
             allowed = {name: values + digits.half_unit for name, values in allowed.items()}
-        if format:
-            sizes = moved(case, format, lambda case: fit.played(case) or {})
-            for name, values in given.items():
-                size = sizes.get(name, np.zeros(()))
-                if name != "output" and isinstance(name, str) and size.ndim:
-                    size = size[len(size) - len(values) :]
-                # Of another shape: somebody has stacked or summed them otherwise.
-                size = size if size.shape[:1] == values.shape[:1] else size.max(initial=0.0)
-                allowed[name] = allowed[name] + np.nan_to_num(format.eps * np.abs(values)) + size
-        return cls(given, allowed)
+        if not format:
+            return cls(given, allowed)
+        own_rms, spreads = _rms(allowed.values()), moved(case, format, lambda case: fit.played(case) or {})
+        errors = []
+        for name, values in given.items():
+            spread = spreads.get(name, np.zeros(()))
+            if is_final(name) and spread.ndim:
+                spread = spread[max(len(spread) - len(values), 0) :]
+            # Of another shape: somebody has stacked or summed them otherwise.
+            spread = spread if spread.shape[:1] == values.shape[:1] else spread.max(initial=0.0)
+            own_eps = np.nan_to_num(format.eps * np.abs(values))
+            allowed[name] = allowed[name] + own_eps + most_spreads(format) * spread
+            errors.append(np.hypot(own_eps / 2, spread))
+        is_half = format.eps >= HALF
+        return cls(given, allowed, own_rms + SPREADS_OF_ALL * _rms(errors) if is_half else np.inf)
 
     def played(self, case: Case, hypothesis: Sequence[Mistake] = ()) -> Values | None:
         """What somebody with these mistakes computes, as far as it was given; None if they cannot be made."""
@@ -96,7 +102,7 @@ class Fit:
         def first(arrays: Mapping[Name, NDArray[np.float64]]) -> dict[Name, NDArray[np.float64]]:
             return {name: arrays[name][: None if is_final(name) else steps, :items] for name in names}
 
-        return replace(self, expected=first(self.expected), allowed=first(self.allowed))
+        return replace(self, expected=first(self.expected), allowed=first(self.allowed), rms=np.inf)
 
     def off(self, values: Values | None) -> Off:
         """How far these are from what was given; they never agree if nothing of that is finite."""
@@ -120,7 +126,8 @@ class Fit:
             largest, count = max(largest, worst), count + delta.size
             agrees = agrees and worst < np.inf and bool((delta <= self.allowed[name]).all())
             finite = finite or bool(np.isfinite(expected).any())
-        return Off(largest, float(np.sqrt(square / count)) if count else np.inf, agrees and finite)
+        rms = float(np.sqrt(square / count)) if count else np.inf
+        return Off(largest, rms, agrees and finite and rms <= self.rms)
 
     @property
     def bits(self) -> float:
@@ -133,6 +140,12 @@ class Fit:
                 bits = np.log2(size / self.allowed[name][np.isfinite(expected)]) if size else np.zeros(())
             found += float(np.minimum(np.maximum(bits, 0.0), 64.0).sum())
         return found
+
+
+def _rms(arrays: Iterable[NDArray[np.float64]]) -> float:
+    """Of all values together."""
+    squares = [np.square(array).ravel() for array in arrays]
+    return float(np.sqrt(np.concatenate(squares).mean()))
 
 
 def is_final(name: Name) -> bool:
