@@ -342,13 +342,10 @@ def test_no_mistake_explains_noise_or_other_weights(kind: str, noise: float | No
     given = {name: values + (noise or 0) * generator.standard_normal(values.shape) for name, values in right.items()}
     found = explained(case, given)
     assert (found.answers, found.exhausted) == ((), True)
-    # All single ones and all pairs of two families, but for those of two rare ones.
+    # All single ones and all pairs of two families.
     singles = [mistake for mistake in catalogue(case.cell) if mistake.change(case)]
-    pairs = sum(
-        first.family != second.family and not (first.rare and second.rare)
-        for number, first in enumerate(singles)
-        for second in singles[:number]
-    )
+    families = [mistake.family for mistake in singles]
+    pairs = sum(first != second for number, first in enumerate(families) for second in families[:number])
     assert found.tried == len(singles) + pairs
     assert found.nearest is None or found.nearest.after < found.before
 

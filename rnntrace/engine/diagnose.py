@@ -106,7 +106,7 @@ def diagnose(
     mistakes = sorted(possible, key=lambda mistake: (mistake.rare, -len(mistake.frameworks)))
     search.try_all((mistake,) for mistake in mistakes)
     place = {mistake.id: number for number, mistake in enumerate(possible)}
-    for rare in (False, True):
+    for rare in range(3):
         if not (before.agrees or search.answers):
             search.try_all(_pairs(mistakes, place, rare=rare))
     answers = search.answers_of(plain)
@@ -130,8 +130,8 @@ def _digits(case: Case, expected: Values, right: Values) -> Digits | None:
     return digits_of(joined(expected), joined({name: right[name] for name in expected if name in right}), case.spec.precision)
 
 
-def _pairs(mistakes: Sequence[Mistake], place: Mapping[str, int], *, rare: bool) -> Iterator[Hypothesis]:
-    """Pairs of two families, each in the order in which the two act: of common mistakes, or of a common and a rare one."""
+def _pairs(mistakes: Sequence[Mistake], place: Mapping[str, int], *, rare: int) -> Iterator[Hypothesis]:
+    """Pairs of two families, so many of the two mistakes being rare, each in the order in which they act."""
     for first, second in combinations([(mistake, mistake.family) for mistake in mistakes], 2):
         if first[1] != second[1] and first[0].rare + second[0].rare == rare:
             both = first[0], second[0]

@@ -4,6 +4,8 @@ They were collected from public questions and from the conventions of frameworks
 difference, a run can make one on purpose, and a pass can be asked which of them it could not have seen.
 """
 
+from functools import cache
+
 from rnntrace.engine.mistakes.directions import direction_mistakes
 from rnntrace.engine.mistakes.equations import equation_mistakes
 from rnntrace.engine.mistakes.layers import layer_mistakes
@@ -18,6 +20,7 @@ from rnntrace.equations.cells import Cell
 __all__ = ["Case", "Made", "Mistake", "Outputs", "catalogue", "made", "outputs_of", "values_of"]
 
 
+@cache
 def catalogue(cell: Cell) -> tuple[Mistake, ...]:
     """Every mistake that can be made with a cell, in the order in which they act: weights, equations, signals, outputs."""
     kind = cell.kind.lower()

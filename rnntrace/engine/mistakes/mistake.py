@@ -77,8 +77,7 @@ class Mistake:
     do, `frameworks` where it comes from, `needs` what a run must have for it to be made, with the flag that gives it.
     `sequence` brings an array (T, B, ·) of the changed case to the axes of the right one. `causal` says that the first steps
     of an output depend on the first steps of x alone, `itemwise` that an item's output depends on that item alone, both as
-    they should. `rare` ones are tried in pairs with common ones alone, and
-    after those; one that `reshapes` gives outputs of another shape, and
+    they should. `rare` ones are tried in pairs after all others; one that `reshapes` gives outputs of another shape, and
     is looked for but not made on purpose.
     """
 
