@@ -50,6 +50,13 @@ def two_directories(hidden: dict[str, bytes], shown: dict[str, bytes]) -> bytes:
     return bytes(outer) + inner
 
 
+def one_for_each() -> bytes:
+    """Two files of torch's one behind the other: zipfile finds the second one, and torch's reader the first."""
+    hidden, shown = pt_bytes({"secret": torch.ones(3)}), bytearray(pt_bytes(lstm().state_dict()))
+    struct.pack_into("<Q", shown, shown.rfind(b"PK\x06\x07") + 8, hidden.rfind(b"PK\x06\x06"))
+    return hidden + bytes(shown)
+
+
 def zip64(place: int, decoy: bytes = b"") -> bytes:
     """A .pt as torch writes it, with another place for its directory, and perhaps something where that leads to."""
     content = bytearray(pt_bytes(lstm().state_dict()))
@@ -176,6 +183,7 @@ BOMBS: dict[str, Entry] = {
     "old pt with a key of tuples of tuples": unreadable(A_KEY, lambda: OLD + b"\x80\x02}" + NESTED + b"K\x01s."),
     "old pt with a list of tuples of tuples": unreadable(A_KEY, lambda: OLD + b"\x80\x02}." + b"\x80\x02]" + NESTED + b"a."),
     "pt with two directories": unreadable(TWO, lambda: two_directories(LARGE, SMALL)),
+    "pt with a directory for each reader": unreadable(TWO, one_for_each),
     "pt with a comment": unreadable(TWO, lambda: two_directories({}, SMALL)),
     "npz behind something else": unreadable(TWO, lambda: b"PK\x03\x04" + npz_bytes({"x": np.zeros(3)})),
     "npz with something behind it": unreadable(".", lambda: npz_bytes({"x": np.zeros(3)}) + b"\0"),

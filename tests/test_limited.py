@@ -1,10 +1,12 @@
 """Commands on files of others are kept to a time and a memory by the system, whatever a library does, and end in one line."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +172,27 @@ def test_what_reads_files_of_others_has_limits() -> None:
     limited = {name for name, flags in commands.items() if {"timeout", "max_memory"} <= flags.keys()}
     assert {"compare", "diagnose", "inspect", "explain", "show", "plot"} <= limited
     assert "run" not in limited
+
+
+@pytest.mark.slow
+def test_a_terminal_is_left_as_it_was() -> None:
+    """Where the process is ended that has drawn the sign of life, its line goes and the cursor comes back."""
+    ours, theirs = pty.openpty()
+    command = program("time.sleep(1000)", "--timeout", "1.5")
+    command[2] = "import rnntrace.cli.progress as progress; progress.PATIENCE = 0.1\n" + command[2]
+    environment = {**os.environ, "TERM": "xterm", "PYTHONIOENCODING": "utf-8"}
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    written = b""
+    with suppress(OSError):
+        while piece := os.read(ours, 4096):
+            written += piece
+    os.close(ours)
+    assert process.wait() == 2
+    drawn, _, said = written.decode().rpartition("\x1b[?25h")
+    assert "working" in drawn
+    assert "\x1b[?25l" in drawn
+    assert said.startswith("rnntrace: error: it takes over 1.5 s")
 
 
 # --- signals ----------------------------------------------------------------------------------------------------------

@@ -69,7 +69,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = exit_code(arguments, in_child=True)
     except Ended as ended:
-        code = int(ended.code or ExitCode.AGREES)
+        # The child has done everything, or all is cut off: to take apart what was imported takes longer than the fork did.
+        os._exit(own_exit_code(_flushed(int(ended.code or ExitCode.AGREES))))
     except SystemExit:
         # Of rich, when nobody reads the help to its end.
         code = ExitCode.AGREES
