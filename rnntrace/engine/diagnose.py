@@ -105,6 +105,11 @@ def diagnose(
     # A commoner mistake is one that the conventions of more frameworks invite.
     mistakes = sorted(possible, key=lambda mistake: (mistake.rare, -len(mistake.frameworks)))
     search.try_all((mistake,) for mistake in mistakes)
+    nearest: Answer | None = None
+    may_be: tuple[str, ...] = ()
+    if not search.answers and not search.is_over():
+        # Pairs may take all the time that there is.
+        nearest, may_be = search.nearest(), likenesses(case, right, fit, before)
     place = {mistake.id: number for number, mistake in enumerate(possible)}
     for rare in range(3):
         if not (before.agrees or search.answers):
@@ -117,7 +122,6 @@ def diagnose(
         hypotheses = [answer.mistakes for answer in answers]
         several = len(answers) > 1 and not search.is_over()
         return replace(found, answers=answers, apart=told_apart(case, hypotheses, tolerance, digits) if several else None)
-    nearest, may_be = search.nearest(), () if search.is_over() else likenesses(case, right, fit, before)
     if nearest:
         may_be = tuple(kind for kind in may_be if kind != OPEN)
     return replace(found, nearest=nearest, may_be=may_be, first=_first(made(case), fit))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rnntrace.engine.mistakes import Case, outputs_of
 from rnntrace.model.dtypes import Array
 
-ROUNDS, STEP, MORE, MOST = 30, 1e-6, 8, 256
+ROUNDS, STEP, MORE, MOST = 30, 1e-6, 8, 64
 """Rounds of Gauss-Newton, the step of its differences, how many more values than unknowns there must be, and most unknowns."""
 SMALL = 0.05
 """What is allowed must be below this part of the difference."""

@@ -110,6 +110,8 @@ def _conclusion(result: Result, diagnosis: Diagnosis) -> tuple[str, ...]:
 def _told_apart(diagnosis: Diagnosis) -> str:
     """Which other input separates answers that fit equally, as far as one does."""
     apart = diagnosis.apart
+    if apart is None and not diagnosis.exhausted:
+        return "the time was over before an input that tells them apart was found"
     if apart is None:
         return "they give the same on every input that was tried"
     rest = f"; {apart.alike} of them would stay alike" if apart.alike > 1 else ""
