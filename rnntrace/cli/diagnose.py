@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rnntrace.cli import options
+from rnntrace.cli import judging_options, options
 from rnntrace.cli.choices import Format, When
 from rnntrace.cli.given import given, refuse, signals
 from rnntrace.cli.options import JUDGING, MODULE
@@ -56,10 +56,10 @@ def diagnose(
     h0: options.H0 = "zeros",
     c0: options.C0 = "zeros",
     lengths: options.Lengths = None,
-    tolerance: options.Tolerance = "torch",
-    rtol: options.Rtol = None,
-    atol: options.Atol = None,
-    lam: options.Lambda = None,
+    tolerance: judging_options.Tolerance = "torch",
+    rtol: judging_options.Rtol = None,
+    atol: judging_options.Atol = None,
+    lam: judging_options.Lambda = None,
     format: options.FormatOption = Format.TABLE,
     output: options.OutputFile = None,
     quiet: options.Quiet = False,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rnntrace.cli import options
+from rnntrace.cli import judging_options, options
 from rnntrace.cli.choices import Capture, Distribution, DtypeName, Format, ReplayMode, When
 from rnntrace.cli.given import signals
 from rnntrace.errors import ExitCode
@@ -37,16 +37,16 @@ def run(
     lengths: options.Lengths = None,
     dist: options.Dist = Distribution.NORMAL,
     seed: options.Seed = None,
-    capture: options.CaptureOption = Capture.AUTO,
-    tolerance: options.Tolerance = "torch",
-    rtol: options.Rtol = None,
-    atol: options.Atol = None,
-    lam: options.Lambda = None,
-    no_drift: options.NoDrift = False,
-    mistake: options.MistakeOption = None,
-    blind: options.Blind = False,
-    replay: options.Replay = ReplayMode.FREE,
-    replay_dtype: options.ReplayDtypeOption = None,
+    capture: judging_options.CaptureOption = Capture.AUTO,
+    tolerance: judging_options.Tolerance = "torch",
+    rtol: judging_options.Rtol = None,
+    atol: judging_options.Atol = None,
+    lam: judging_options.Lambda = None,
+    no_drift: judging_options.NoDrift = False,
+    mistake: judging_options.MistakeOption = None,
+    blind: judging_options.Blind = False,
+    replay: judging_options.Replay = ReplayMode.FREE,
+    replay_dtype: judging_options.ReplayDtypeOption = None,
     show: options.Show = "gates,states",
     layer: options.Layer = None,
     time: options.Time = None,
