@@ -15,10 +15,12 @@ from hostile import Entry
 from hostile_arrays import ARRAYS
 from hostile_bombs import BOMBS
 from hostile_hdf5 import HDF5
+from hostile_numpy import NUMPY
 from hostile_onnx import ONNX_FILES
+from hostile_shards import SHARDS
 from hostile_torch import TORCH
 
-FILES: dict[str, Entry] = {**ARRAYS, **TORCH, **HDF5, **ONNX_FILES, **BOMBS}
+FILES: dict[str, Entry] = {**ARRAYS, **TORCH, **NUMPY, **SHARDS, **HDF5, **ONNX_FILES, **BOMBS}
 """Name of the file → its content and what is said of it."""
 
 

@@ -165,13 +165,13 @@ def test_a_weight_that_is_computed_is_named(
     assert (answer.code, all_in((prefix + forms[0], nature), answer.out)) == (0, True)
 
 
-def test_a_weight_that_a_wrapper_computes_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    """AWD-LSTM keeps the raw weight outside of the module that it wraps; a stale one inside is not believed."""
+def test_what_a_wrapper_has_beside_its_module_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Forms of weights outside of the module that is wrapped are that module's."""
     inside = {f"rnns.0.module.{name}": array for name, array in state().items()}
-    path = saved(**inside, **{"rnns.0.weight_hh_l0_raw": MATRIX})
-    found = ("rnns.0.module", "rnns.0.weight_hh_l0_raw", "weight drop", "--ignore 'rnns.0.weight_hh_l0_raw'")
+    path = saved(**inside, **{"rnns.0.weight_hh_l0_orig": MATRIX})
+    found = ("rnns.0.module", "rnns.0.weight_hh_l0_orig", "pruning", "--ignore 'rnns.0.weight_hh_l0_orig'")
     assert all_in(found, refused(capsys, "compare", path))
-    assert ask(capsys, "compare", path, "--seed", "1", "--ignore", "*_raw").code == 0
+    assert ask(capsys, "compare", path, "--seed", "1", "--ignore", "*_orig").code == 0
 
 
 @pytest.mark.parametrize("prefix", ["", "model.", "state_dict.module."])

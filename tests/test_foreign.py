@@ -124,10 +124,6 @@ FILES: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
         lambda: json.dumps({"class_name": "Sequential", "config": {"layers": []}, "keras_version": "2.2.0"}).encode(),
         ("architecture of a Keras model", "without its weights"),
     ),
-    "an index of safetensors": (
-        lambda: json.dumps({"metadata": {"total_size": 1}, "weight_map": {"a": "model-00001-of-00002.safetensors"}}).encode(),
-        ("index of weights in several .safetensors",),
-    ),
     "a SavedModel": (lambda: message((1, 1), (2, message((1, b"graph"))), (2, b"more")), ("TensorFlow SavedModel",)),
     "a SavedModel in an archive": (lambda: archive("m/saved_model.pb", "m/variables/variables.index"), ("SavedModel",)),
     "Core ML": (lambda: message((1, 4), (2, message((1, b"in"))), (500, b"network")), ("Core ML",)),
@@ -146,8 +142,10 @@ FILES: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
     "a pickle of arrays": (lambda: pickle.dumps({"weight_ih_l0": np.ones((2, 3))}), ("it is a pickle", "numpy.savez")),
     "a pickle of an older protocol": (lambda: pickle.dumps([1.0], 2), ("it is a pickle", "numpy.savez")),
     "argparse": (lambda: torch_bytes({"model": STATE, "args": argparse.Namespace(a=1)}), (MORE, "argparse.Namespace")),
-    "numpy's number": (lambda: torch_bytes({"model": STATE, "loss": np.float64(0.5)}), (MORE, "multiarray.scalar", "of numpy")),
-    "numpy's array": (lambda: torch_bytes({"model": STATE, "mean": np.ones(3)}), (MORE, "multiarray._reconstruct", "of numpy")),
+    "numpy's generator": (
+        lambda: torch_bytes({"model": STATE, "rng": np.random.default_rng(0)}),
+        (MORE, "numpy.random._pickle", "of numpy"),
+    ),
     "a whole module": (lambda: torch_bytes(torch.nn.LSTM(3, 2)), (MORE, "torch.nn.modules.rnn.LSTM", "state_dict()")),
     "a quantised state_dict": (quantised, ("quantised module", "before it was quantised")),
     "a list of parameters": (

@@ -25,6 +25,17 @@ pytestmark = [
 JUDGED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "onnx/plain.onnx": ("onnx/plain.onnx", "onnx/x.npz", "onnx/plain_y.npz", ()),
     "keras/hard.h5": ("keras/hard.h5", "keras/x.npz", "keras/hard_y.npz", ()),
+    **{
+        f"pt/{name}": (f"pt/{name}", "pt/x.npz", f"pt/{outputs}.npz", ("--batch-first",))
+        for name, outputs in {
+            "np_scalar.pt": "y_trained",
+            "np_array.pt": "y_trained",
+            "model.safetensors.index.json": "y_trained",
+            "weight_norm.pt": "weight_norm_y",
+            "param_wn.pt": "param_wn_y",
+            "awd_v1.pt": "awd_v1_y",
+        }.items()
+    },
     "chars2vec, lower layer": (
         "packages/chars2vec-weights.h5",
         "packages/chars2vec-x.npy",
@@ -54,16 +65,10 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "pt/trace.pt": ("TorchScript", "torch.save(torch.jit.load(f).state_dict(), 'w.pt')"),
     "pt/export.pt2": ("torch.export", "torch.save(torch.export.load(f).state_dict, 'w.pt')"),
     "pt/package.pt": ("torch.package",),
-    "pt/np_scalar.pt": ("numpy._core.multiarray.scalar",),
-    "pt/np_array.pt": ("numpy._core.multiarray._reconstruct",),
     "pt/fairseq.pt": ("argparse.Namespace",),
     "pt/np.pkl": ("it is a pickle", "numpy.savez"),
     "pt/list.pt": ("a list of 18 without names", "(64, 8), (64, 16), (64,)"),
-    "pt/model.safetensors.index.json": ("index of weights in several .safetensors",),
-    "pt/weight_norm.pt": ("lstm.weight_hh_l0_g", "weight norm"),
-    "pt/param_wn.pt": ("lstm.parametrizations.weight_hh_l0.original0", "weight norm"),
     "pt/param_orth.pt": ("lstm.parametrizations.weight_hh_l0", "a parametrization"),
-    "pt/awd_v1.pt": ("rnns.0.weight_hh_l0_raw", "weight drop"),
     "pt/quant_sd.pt": ("quantised module",),
     "keras/bisum.h5": ("layer bidirectional", "merge_mode sum"),
     "keras/stacked.h5": ("layer rnn", "StackedRNNCells"),

@@ -150,7 +150,14 @@ def compare_with_torch(
     results: dict[str, Result] = {}
     for prefix, module in modules.items():
         result = build_and_trace(
-            module.spec, sources, judging, module.weights, distribution=distribution, seed=seed, device=device
+            module.spec,
+            sources,
+            judging,
+            module.weights,
+            remarks=module.remarks,
+            distribution=distribution,
+            seed=seed,
+            device=device,
         )
         unmasked = (f"{module.mask.source} masks steps: none is masked here",) if module.mask else ()
         results[prefix] = undecided(replace(result, warnings=(*result.warnings, *unmasked)), module.open)
@@ -183,7 +190,7 @@ def compare_with_expected(
     if "output" in given.values:
         output = without_repeats(spec, module.mask, inputs, given.values["output"])
         given = replace(given, values={**given.values, "output": output})
-    remarks = [behind.remark] if behind.remark else []
+    remarks = [*module.remarks, *([behind.remark] if behind.remark else [])]
     remarks += [
         f"the model gives this layer an initial state, {name}, and zeros are taken for it: see --{name}"
         for name in module.takes

@@ -118,7 +118,10 @@ def compare_weights(
         weights, changed = (module.weights.astype(spec.precision.replay) for module in (first[mine], second[theirs]))
         trace = replay(spec, changed, inputs)
         observation = Observation(OTHER, "", "", 0, names[1], trace.outputs, {}, trace.columns)
-        remarks = [*_other_format(names, spec, other), *_weights_apart(weights, changed, spec.cell.gates)]
+        read = (
+            f"{name}: {remark}" for name, of in zip(names, (first[mine], second[theirs]), strict=True) for remark in of.remarks
+        )
+        remarks = [*read, *_other_format(names, spec, other), *_weights_apart(weights, changed, spec.cell.gates)]
         result = judged(
             spec,
             weights,

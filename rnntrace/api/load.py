@@ -7,7 +7,9 @@ from rnntrace.api.state_dict import told_by_names
 from rnntrace.errors import WeightsError, show
 from rnntrace.files import label, read_source
 from rnntrace.files.ignored import Ignored
-from rnntrace.model.module import Contents
+from rnntrace.files.tensors import Tensors
+from rnntrace.model import likely
+from rnntrace.model.module import Contents, Module
 from rnntrace.model.names import Renaming
 from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
@@ -46,12 +48,12 @@ def _read(path: str | Path, names: Sequence[str], ignore: Sequence[str]) -> Cont
     return contents
 
 
-def load_weights(source: str, spec: ModuleSpec) -> Weights:
-    """The weights of the one module that `spec` describes in a file or typed JSON. Raises FileError and WeightsError."""
+def load_module(source: str, spec: ModuleSpec) -> Module:
+    """The one module that `spec` describes in a file or typed JSON. Raises FileError and WeightsError."""
     if not source:
         raise WeightsError("--weights needs the name of a file, or JSON, and is empty")
     contents = read_modules(source)
-    fitting = [module.weights for module in contents.modules.values() if _fits(module.spec, spec)]
+    fitting = [module for module in contents.modules.values() if _fits(module.spec, spec)]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
@@ -84,8 +86,17 @@ def read_modules(source: str, names: Sequence[str] = (), ignored: Ignored | None
         raise WeightsError(f"{label(source)} is a saved trace, and weights were expected: `rnntrace show` shows it")
     raise WeightsError(
         f"{label(source)} holds no recurrent module: expected parameters named like weight_ih_l0 and weight_hh_l0, "
-        "or --names to say which they are"
+        f"or --names to say which they are{_instead(tensors)}"
     )
+
+
+def _instead(tensors: Tensors) -> str:
+    """What a file holds in which nothing is recognised, and what it may be."""
+    shapes = {name: array.shape for name, array in tensors.arrays.items()}
+    if not shapes:
+        return ""
+    reading = likely.likely(shapes)
+    return f"; it holds {likely.listed(shapes)}" + (f": {reading}" if reading else "")
 
 
 def _fits(found: ModuleSpec, wanted: ModuleSpec) -> bool:

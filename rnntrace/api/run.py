@@ -1,14 +1,14 @@
 """`run`: build a module, draw what it needs from a seed, and trace it."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from rnntrace.api import memory
 from rnntrace.api.judging import Judging
-from rnntrace.api.load import load_weights
+from rnntrace.api.load import load_module
 from rnntrace.api.sources import Sources
 from rnntrace.api.trace import as_seen_by, result_of
 from rnntrace.errors import UsageError
@@ -45,9 +45,19 @@ def run(
     long or takes much of the memory, is kept beside that file; `tell` is told how far that is. `warn` is told beforehand of
     one that takes much of the memory all the same.
     """
-    loaded = None if weights is None else load_weights(weights, spec)
+    loaded = None if weights is None else load_module(weights, spec)
     return build_and_trace(
-        spec, sources, judging, loaded, distribution=distribution, seed=seed, device=device, save=save, tell=tell, warn=warn
+        spec,
+        sources,
+        judging,
+        loaded.weights if loaded else None,
+        remarks=loaded.remarks if loaded else (),
+        distribution=distribution,
+        seed=seed,
+        device=device,
+        save=save,
+        tell=tell,
+        warn=warn,
     )
 
 
@@ -57,6 +67,7 @@ def build_and_trace(
     judging: Judging | None = None,
     weights: Weights | None = None,
     *,
+    remarks: Sequence[str] = (),
     distribution: str = "normal",
     seed: int | None = None,
     device: str = "cpu",
@@ -64,7 +75,7 @@ def build_and_trace(
     tell: Callable[[str, float], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Result:
-    """As `run`, with the weights themselves."""
+    """As `run`, with the weights themselves, and `remarks` on how they were read."""
     from rnntrace.frameworks import torch as framework
 
     sources, judging = sources or Sources(), judging or Judging()
@@ -82,7 +93,7 @@ def build_and_trace(
     inputs = as_seen_by(spec, assemble(spec, sources.request, draw, quantities=0 if in_parts else _arrays(spec, judging)))
     if weights is not None and not sources.request.draws:
         seed = None
-    origin, warnings = sources.described(distribution), [*sources.warnings, *_loses(spec, weights)]
+    origin, warnings = sources.described(distribution), [*sources.warnings, *remarks, *_loses(spec, weights)]
     if save is not None and in_parts:
         from rnntrace.api.stream import streamed
 

@@ -1,6 +1,6 @@
 """The recurrent modules of a state_dict, told from names and shapes alone."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +9,7 @@ from rnntrace.errors import WeightsError, show
 from rnntrace.files import digits, label
 from rnntrace.files.tensors import Tensors
 from rnntrace.model import beside
+from rnntrace.model.computed import Computed, computed
 from rnntrace.model.dtypes import DTYPES
 from rnntrace.model.layouts import group_by_module, recognise, weights_from_torch
 from rnntrace.model.module import Contents, Module, Refused, untold
@@ -20,6 +21,8 @@ def told_by_names(source: str, tensors: Tensors, renaming: Renaming) -> Contents
 
     Raises WeightsError if two names mean one parameter.
     """
+    computed_weights = computed(tensors.arrays, tensors.dtypes)
+    tensors = _with(tensors, computed_weights)
     theirs: dict[str, str] = {}
     for name in (*tensors.arrays, *tensors.refused):
         if (torchs := renaming(name)) in theirs:
@@ -39,10 +42,36 @@ def told_by_names(source: str, tensors: Tensors, renaming: Renaming) -> Contents
         strange = beside.strangers(prefix, shapes, {prefix + name for name in own}, parameters)
         found = _judged(tensors, prefix, own, [theirs[name] for name in dict.fromkeys((*strange, *forms.get(prefix, ())))])
         if isinstance(found, Module):
-            modules[prefix.removesuffix(".")] = replace(found, signals=saved)
+            modules[prefix.removesuffix(".")] = replace(
+                found, signals=saved, remarks=_remarks(prefix, computed_weights.values())
+            )
         else:
             refused[prefix.removesuffix(".")] = found
     return Contents(modules, refused, len(theirs) - len(parameters))
+
+
+def _with(tensors: Tensors, weights: Mapping[str, Computed]) -> Tensors:
+    """The tensors of a file with these weights in place of what they are computed from."""
+    gone = {source for weight in weights.values() for source in weight.sources}
+    typed = {name: texts for name, texts in tensors.typed.items() if name not in gone and name not in weights}
+    # What is read as it stands keeps its digits.
+    alone = {name: weight.sources[0] for name, weight in weights.items() if len(weight.sources) == 1}
+    return replace(
+        tensors,
+        arrays={name: array for name, array in tensors.arrays.items() if name not in gone}
+        | {name: weight.array for name, weight in weights.items()},
+        dtypes=dict(tensors.dtypes) | {name: weight.dtype for name, weight in weights.items()},
+        typed=typed | {name: tensors.typed[source] for name, source in alone.items() if source in tensors.typed},
+    )
+
+
+def _remarks(prefix: str, weights: Iterable[Computed]) -> tuple[str, ...]:
+    """A sentence for each way in which weights of this module were computed."""
+    ways: dict[str, list[str]] = {}
+    for weight in weights:
+        if weight.owner == prefix:
+            ways.setdefault(weight.how, []).append(weight.weight)
+    return tuple(f"{beside.listed(names)} {how}" for how, names in ways.items())
 
 
 def _judged(tensors: Tensors, prefix: str, own: Mapping[str, str], strange: Collection[str]) -> Module | Refused:

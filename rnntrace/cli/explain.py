@@ -1,5 +1,6 @@
 """`rnntrace explain`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -148,11 +149,14 @@ def explain(
         report = equations_report(spec, convention_named(framework or (found.layout if found else TORCH)))
     else:
         from rnntrace.api.explain import explain as derive
-        from rnntrace.api.load import load_weights
+        from rnntrace.api.load import load_module
         from rnntrace.report.derivation import derivation_report
 
-        own = found.weights if found else load_weights(weights, spec) if weights is not None else None
-        report = derivation_report(derive(spec, at, sources, own, distribution=dist, seed=seed, top=top, back=back), digits)
+        own = found or (load_module(weights, spec) if weights is not None else None)
+        sources = replace(sources, warnings=(*sources.warnings, *(own.remarks if own else ())))
+        report = derivation_report(
+            derive(spec, at, sources, own.weights if own else None, distribution=dist, seed=seed, top=top, back=back), digits
+        )
     emit(report, Look(format, quiet=False, color=color, digits=digits, max_rows=max_rows), output)
     return ExitCode.AGREES
 

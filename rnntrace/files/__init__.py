@@ -22,6 +22,7 @@ READERS = {
     "npz": "rnntrace.files.npz",
     "pt": "rnntrace.files.pt",
     "safetensors": "rnntrace.files.safetensors",
+    "safetensors.index.json": "rnntrace.files.shards",
     "onnx": "rnntrace.files.onnx",
     "keras": "rnntrace.files.keras",
     "h5": "rnntrace.files.keras",

@@ -79,7 +79,7 @@ def check_document(content: Mapping[str, Any]) -> None:
     if "modelTopology" in keys or "weightsManifest" in keys:
         what = "a TensorFlow.js model, whose weights lie in .bin files beside it: give the Keras model that it was made from"
     elif "weight_map" in keys:
-        what = "the index of weights in several .safetensors, which is not followed: give the one that holds the module"
+        what = "the index of weights in several .safetensors, which is followed from a file alone: give its name"
     elif {"class_name", "config"} <= keys:
         what = "the architecture of a Keras model, without its weights: give the file of the weights (.keras or .h5)"
     else:

@@ -12,10 +12,9 @@ from typing import Any
 from rnntrace.errors import FileError
 from rnntrace.files.tensors import check_distinct
 
-SHORT = 256
-"""Letters of text that may be encoded: a number of numpy's is up to 16 bytes that were written as text."""
 TEXT_ENCODINGS = ("latin1", "latin-1")
-CALLED = ("_codecs.encode", "builtins.bytearray", "builtins.set", "collections.Counter", "collections.OrderedDict")
+ENCODERS = ("_codecs.encode", "builtins.bytearray")
+CALLED = (*ENCODERS, "builtins.set", "collections.Counter", "collections.OrderedDict")
 """Functions beside torch's own that may be called, and never handed on to be called by somebody else."""
 
 
@@ -98,6 +97,7 @@ class _Walk:
         self.below: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self.mappings: list[_Mapping] = []
+        self.encoded = 0
 
     def step(self) -> bool:
         """One instruction; False behind the last one, and at one that torch refuses."""
@@ -151,12 +151,23 @@ class _Walk:
         function, arguments = self.last(2)
         if not isinstance(arguments, tuple):
             raise TypeError
-        if function in CALLED and isinstance(function, _Function):
+        if function in ENCODERS and isinstance(function, _Function):
+            self.encode(function, arguments)
+        elif function in CALLED and isinstance(function, _Function):
             keys = list(_checked(_keys_of(function, arguments)))
             if function in ("collections.OrderedDict", "collections.Counter"):
                 return self.push_mapping(keys)
         self.stack.append(_OTHER)
         return None
+
+    def encode(self, function: str, arguments: tuple[Any, ...]) -> None:
+        """Bytes that were written as text, which may not be more, all together, than the pickle has. Raises FileError."""
+        text, encoding = arguments if len(arguments) == 2 else ("", "latin1") if not arguments else (None, None)
+        if not isinstance(text, str) or encoding not in TEXT_ENCODINGS:
+            raise FileError(f"it encodes something else than text, with {function}: expected weights alone")
+        self.encoded += len(text)
+        if self.encoded > len(self.content):
+            raise FileError(f"it encodes a text again and again, with {function}: expected weights alone")
 
     def push_mapping(self, keys: Sequence[Any] = ()) -> None:
         self.mappings.append(_Mapping(keys))
@@ -192,11 +203,6 @@ def _weight(so_far: int, items: list[Any]) -> int:
 
 def _keys_of(function: str, arguments: tuple[Any, ...]) -> Sequence[Any]:
     """What is hashed in a call. Raises FileError for a call that may take more than it is given."""
-    if function in ("_codecs.encode", "builtins.bytearray"):
-        text, encoding = arguments if len(arguments) == 2 else ("", "latin1") if not arguments else (None, None)
-        if not (isinstance(text, str) and len(text) <= SHORT and encoding in TEXT_ENCODINGS):
-            raise FileError(f"it encodes something else than short text, with {function}: expected weights alone")
-        return ()
     (entries,) = arguments or ([],)
     if isinstance(entries, list):
         # collections.OrderedDict was once written as a call with pairs.

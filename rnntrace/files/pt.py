@@ -4,6 +4,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from rnntrace.errors import FileError, show
 from rnntrace.files.pickled import check_old, check_pickle
+from rnntrace.files.pt_numpy import STAND_INS, StoredArray
 from rnntrace.files.tensors import Tensors, Total, check_distinct, reading
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_MEMBERS, over
@@ -33,7 +35,7 @@ def read(path: Path, kind: str) -> Tensors:
         _check_pickles(path)
         try:
             # From an open file: given a name, torch.load goes by it.
-            with path.open("rb") as file:
+            with path.open("rb") as file, _stand_ins_alone():
                 content = torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise FileError(_refusal(path, str(error))) from None
@@ -47,6 +49,10 @@ def read(path: Path, kind: str) -> Tensors:
         if strange := _strange(tensor):
             refused[name] = strange
             continue
+        if isinstance(tensor, StoredArray):
+            total.add(tensor.count, name)
+            arrays[name], dtypes[name] = tensor.values, tensor.dtype
+            continue
         # A tensor of stride 0 is tiny on disk and huge as an array.
         total.add(tensor.numel(), name)
         dtype = str(tensor.dtype).removeprefix("torch.")
@@ -57,6 +63,19 @@ def read(path: Path, kind: str) -> Tensors:
     if not tensors:
         raise FileError(f"expected tensors, as module.state_dict() has them, and found none{_without_names(content)}")
     return Tensors(arrays, dtypes, refused)
+
+
+@contextmanager
+def _stand_ins_alone() -> Iterator[None]:
+    """While torch loads: beside weights it builds our stand-ins for numpy's things, and nothing that the process allowed it."""
+    allowed = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(STAND_INS)
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(allowed)
 
 
 def _check_torchs(path: Path) -> None:
@@ -109,13 +128,13 @@ def _without_names(content: Any) -> str:
     return f" by name: a list of {len(found)} without names, of shapes {shapes}"
 
 
-def _tensors(content: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor with its name, in order."""
+def _tensors(content: Any) -> Iterator[tuple[str, torch.Tensor | StoredArray]]:
+    """Every tensor, and array of numpy's, with its name, in order."""
     pending = [("", content, 0)]
     entries = count = 0
     while pending:
         prefix, found, depth = pending.pop()
-        if isinstance(found, torch.Tensor):
+        if isinstance(found, torch.Tensor | StoredArray):
             count += 1
             if count > MAX_MEMBERS:
                 raise FileError(f"its tensors are {over('MAX_MEMBERS', MAX_MEMBERS)}")
@@ -136,8 +155,10 @@ def _array(tensor: torch.Tensor) -> Array:
     return array
 
 
-def _strange(tensor: torch.Tensor) -> str:
+def _strange(tensor: torch.Tensor | StoredArray) -> str:
     """What a tensor is if it is no dense array of real numbers in memory; empty for an ordinary one."""
+    if isinstance(tensor, StoredArray):
+        return tensor.strange
     if tensor.is_quantized:
         return "a quantised tensor"
     if tensor.layout != torch.strided:

@@ -34,13 +34,13 @@ Entry = tuple[str, Mapping[str, Any]]
 """A tensor by name: its dtype, its shape and its data."""
 
 
-def read(path: Path, kind: str) -> Tensors:
-    """Every tensor by name; float16 and bfloat16 become float32, integers float64."""
+def read(path: Path, kind: str, total: Total | None = None) -> Tensors:
+    """Every tensor by name; float16 and bfloat16 become float32, integers float64. All count against `total`."""
     text = metadata(path, kind)
     with reading(kind):
         entries: list[Entry] = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
         # The library gives them in another order each time.
-        return _gathered(sorted(entries, key=itemgetter(0)), text)
+        return _gathered(sorted(entries, key=itemgetter(0)), text, total)
 
 
 def mapped(path: Path, kind: str) -> Tensors:
@@ -105,11 +105,11 @@ def _placed(file: BinaryIO) -> Iterator[Entry]:
         yield name, {**entry, "data": content[start + first : start + last]}
 
 
-def _gathered(entries: Iterable[Entry], metadata: str) -> Tensors:
+def _gathered(entries: Iterable[Entry], metadata: str, total: Total | None = None) -> Tensors:
     arrays: dict[str, Array] = {}
     dtypes: dict[str, str] = {}
     refused: dict[str, str] = {}
-    total = Total()
+    total = total or Total()
     for name, entry in entries:
         dtype, shape, data = entry["dtype"], entry["shape"], entry["data"]
         if dtype not in _FORMATS:

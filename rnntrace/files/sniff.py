@@ -9,7 +9,7 @@ from pathlib import Path
 from rnntrace.errors import FileError
 from rnntrace.files import foreign
 from rnntrace.files.tensors import reading
-from rnntrace.model.limits import MAX_BYTES, MAX_MEMBERS, over
+from rnntrace.model.limits import MAX_BYTES, MAX_MEMBERS, MAX_TEXT, over
 
 UNKNOWN = "unknown format: expected one of .pt, .safetensors, .npz, .npy, .onnx, .keras, .h5, .json or .csv"
 
@@ -47,7 +47,10 @@ def recognise(path: Path, *, mapped: bool = False) -> str:
         return "onnx"
     if b"\x00" in head:
         raise FileError(UNKNOWN)
-    return "json" if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{") else "csv"
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if start == b"{" and path.stat().st_size <= MAX_TEXT and b'"weight_map"' in path.read_bytes():
+        return "safetensors.index.json"
+    return "json" if start in (b"[", b"{") else "csv"
 
 
 def is_stored(member: zipfile.ZipInfo) -> bool:

@@ -41,7 +41,7 @@ _SIGNAL = re.compile(
 
 _NATURES = {
     r".*_raw": "AWD-LSTM's weight drop (its forward pass starts from the _raw weights)",
-    r".*(?:_[gv]|\.original[01])": "weight norm (the weight itself is g·v/‖v‖)",
+    r"(?!.*parametrizations\.).*_[gv]|.*\.original[01]": "weight norm (the weight itself is g·v/‖v‖)",
     r".*(?:_orig|_mask)": "pruning or normalisation by torch.nn.utils",
     r"(?:.*\.)?parametrizations\..*": "a parametrization that computes the weight",
     r".*(?:_packed_params|zero_point|_?scale)(?:\..*)?": "quantisation",

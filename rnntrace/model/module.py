@@ -41,7 +41,8 @@ class Module:
     is one, the other of `weights` is zero. `hard_sigmoid` is the activation of gates that the framework calls by this name.
     `open` is a question on which the outputs hang, and which the file leaves: without an answer nothing is decided. `takes`
     are the initial states that the model hands in when it runs, `signals` the outputs and gates that were saved beside the
-    weights. `half_units` are half a unit of the last digit of weights that were typed, and 0 of exact ones.
+    weights, `remarks` what to say of how the weights were read. `half_units` are half a unit of the last digit of weights that
+    were typed, and 0 of exact ones.
     """
 
     spec: ModuleSpec
@@ -57,6 +58,7 @@ class Module:
     half_units: Weights | None = None
     takes: tuple[str, ...] = ()
     signals: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:

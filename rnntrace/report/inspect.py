@@ -41,7 +41,12 @@ def inspect_report(inspection: Inspection, *, weights: bool = False) -> Report:
         tables += [_spread(prefix, module.spec, module.weights) for prefix, module in inspection.modules.items()]
     layouts = tuple(dict.fromkeys(module.layout for module in modules))
     return Report(
-        headline=(((inspection.file,), layouts), *_assumption(inspection.modules.values()), *_not_judged(inspection.refused)),
+        headline=(
+            ((inspection.file,), layouts),
+            *_assumption(inspection.modules.values()),
+            *_remarks(inspection.modules),
+            *_not_judged(inspection.refused),
+        ),
         tables=tuple(tables),
         conclusion=(
             _counted(len(modules), "recurrent module"),
@@ -67,6 +72,13 @@ def _assumption(modules: Collection[Module]) -> tuple[Line, ...]:
         found = {module.spec.recurrent_activation for module in modules if "recurrent_activation" in module.assumed}
         taken[open_questions.index("recurrent_activation")] = " or ".join(sorted(filter(None, found)))
     return ((("the file does not tell " + _enumerated(told, "or") + ": assumed " + _enumerated(taken, "and"),), ()),)
+
+
+def _remarks(modules: Mapping[str, Module]) -> tuple[Line, ...]:
+    """How the weights of a module were read, where it has others in their place."""
+    return tuple(
+        ((f"{show(prefix) or 'the module'}: {remark}",), ()) for prefix, module in modules.items() for remark in module.remarks
+    )
 
 
 def _not_judged(refused: Mapping[str, Refused]) -> tuple[Line, ...]:
@@ -165,6 +177,7 @@ def _document(inspection: Inspection, weights: bool) -> dict[str, Any]:
             "run": None if spec.torch_lacks else command_line(spec),
             "assumed": list(module.assumed),
             "mask": module.mask.source if module.mask else None,
+            "remarks": list(module.remarks),
         }
         if weights:
             entry["statistics"] = _statistics(spec, module.weights)
