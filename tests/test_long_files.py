@@ -382,6 +382,7 @@ LYING: dict[str, Callable[[], bytes]] = {
     "a tensor of negative size": lambda: tensor(shape=[-LONG]),
     "a huge tensor of nothing": lambda: tensor(shape=[2**62, 2**62, 0]),
     "a tensor that is cut off": lambda: tensor()[:-1],
+    "an archive behind something else": lambda: b"PK\x03\x04 and more" + SOUND,
 }
 
 
@@ -406,7 +407,6 @@ STRANGE: dict[str, Callable[[], bytes]] = {
     "records": lambda: archive(x=npy(ARRAY, descr="[('a', '<f4'), ('b', '<f4')]"), y=npy(ARRAY)),
     "without an axis": lambda: archive(x=npy(ARRAY, shape="()")),
     "numbers behind the numbers": lambda: archive(x=npy(ARRAY, shape="(3, 5)")),
-    "an archive behind something else": lambda: b"PK\x03\x04 and more" + SOUND,
     "bfloat16": lambda: tensor(dtype="BF16", shape=[4, LONG]),
     "integers as a tensor": lambda: tensor(dtype="I64"),
     "an unknown tensor": lambda: tensor(dtype="C64"),

@@ -170,7 +170,7 @@ COMMANDS = {
     "layouts": ("rnntrace.engine", *HEAVY),
     "inspect w.npz": ("rnntrace.engine", *HEAVY),
     "explain lstm": ("rnntrace.engine.replay", "rnntrace.engine.derivation", *HEAVY),
-    "show t.npz": ("rnntrace.engine.replay", *HEAVY),
+    "show t.npz": HEAVY,
     "compare w.npz --input x.npz --expected out.npz": HEAVY,
     "compare t.npz t.npz": HEAVY,
     "run lstm --hidden 2": ("pydantic", "rnntrace.engine.mistakes"),
