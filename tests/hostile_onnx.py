@@ -67,6 +67,58 @@ def chain(found: Any) -> None:
     found.graph.node.append(helper.make_node("Identity", ["X4000"], ["X"]))
 
 
+def makes(*nodes: Any, place: str = "W", **tensors: Any) -> Callable[[], bytes]:
+    """The same with one input, named `made`, that nodes make of stored tensors."""
+
+    def change(found: Any) -> None:
+        lstm = found.graph.node[0]
+        order = ["X", "W", "R", "B", "sequence_lens", "initial_h"]
+        inputs = ["made" if name == place else name if name in "XWRB" else "" for name in order]
+        del lstm.input[:], found.graph.node[:]
+        lstm.input.extend(inputs)
+        found.graph.node.extend([*nodes, lstm])
+        found.graph.initializer.extend(numpy_helper.from_array(np.asarray(array), name) for name, array in tensors.items())
+
+    return lambda: model(change)
+
+
+def op(operator: str, *inputs: str, made: str = "made", **attributes: Any) -> Any:
+    """A node that makes something."""
+    return helper.make_node(operator, inputs, [made], **attributes)
+
+
+def message(number: int, content: bytes) -> bytes:
+    """A field of protobuf that holds another message, or bytes."""
+    size, written = len(content), bytearray([number << 3 | 2] if number < 16 else [number << 3 & 0x7F | 0x82, number >> 4])
+    while size > 0x7F:
+        written.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes(written) + bytes([size]) + content
+
+
+def branches(depth: int, inner: bytes = b"") -> bytes:
+    """A model with an If inside an If and so on; the innermost branch has these fields."""
+    graph = inner
+    for _ in range(depth):
+        graph = message(1, message(4, b"If") + message(5, message(1, b"then_branch") + message(6, graph)))
+    return b"\x08\x0a" + message(7, graph)
+
+
+def functions(*calls: Sequence[int]) -> Callable[[], bytes]:
+    """The same with local functions F0, F1, …, of which each calls those of these numbers, and a call of the last."""
+
+    def change(found: Any) -> None:
+        for number, called in enumerate(calls):
+            nodes = [helper.make_node(f"F{other}", ["x"], [f"y{place}"], domain="local") for place, other in enumerate(called)]
+            opsets = [helper.make_opsetid("", 20), helper.make_opsetid("local", 1)]
+            found.functions.append(helper.make_function("local", f"F{number}", ["x"], ["y0"], nodes, opsets))
+        found.graph.node.append(helper.make_node(f"F{len(calls) - 1}", ["X"], ["z"], domain="local"))
+
+    return lambda: model(change)
+
+
+HUGE, LONG = np.array([2**20, 2**20]), np.array([1, 8, 2**20])
+ROW = np.ones(1, np.float32)
 BRANCH = helper.make_graph([], "branch", [], [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
 ONNX = r"not a readable \.onnx: "
 
@@ -109,5 +161,86 @@ ONNX_FILES: dict[str, Entry] = {
     "onnx with an unknown operator": loads(lambda: model(node("a", "b", operator=EVIL, domain="evil"))),
     "onnx with an evil name": loads(lambda: model(lambda found: setattr(found.graph.node[0], "name", EVIL))),
     "onnx with metadata": loads(lambda: model(lambda found: found.metadata_props.add(key=EVIL, value="x" * 10_000))),
+    "onnx expanded to 2**40": unreadable(
+        "1,099,511,627,776 values are over the limit", makes(op("Expand", "v", "s"), v=ROW, s=HUGE)
+    ),
+    "onnx filled to 2**40": unreadable(
+        "1,099,511,627,776 values are over the limit", makes(op("ConstantOfShape", "s"), s=HUGE)
+    ),
+    "onnx filled to 2**248": unreadable("over the limit", makes(op("ConstantOfShape", "s"), s=np.full(4, 2**62))),
+    "onnx filled to less than nothing": unreadable("0 or more", makes(op("ConstantOfShape", "s"), s=np.array([-1, 2]))),
+    "onnx with states expanded to 2**40": unreadable(
+        "initial_h is stored.*over the limit", makes(op("Expand", "v", "s"), place="initial_h", v=ROW, s=HUGE)
+    ),
+    "onnx with many lengths": unreadable(
+        "sequence_lens are over the limit",
+        makes(op("Expand", "v", "s"), place="sequence_lens", v=np.ones(1, np.int64), s=np.array([2**26])),
+    ),
+    "onnx of one tensor 10,000 times": unreadable(
+        "made has .* values, over the limit|has [0-9,]+ values, over the limit",
+        makes(op("ConstantOfShape", "s", made="a"), op("Concat", *["a"] * 10_000, axis=2), s=LONG),
+    ),
+    "onnx doubled 60 times": unreadable(
+        "values, over the limit",
+        makes(
+            op("Identity", "W", made="a0"),
+            *(op("Concat", f"a{k}", f"a{k}", made=f"a{k + 1}", axis=2) for k in range(60)),
+            op("Identity", "a60"),
+        ),
+    ),
+    "onnx of a chain of products": unreadable(
+        "values, over the limit",
+        makes(
+            op("ConstantOfShape", "s", made="a0"),
+            *(op("Mul", f"a{k}", f"a{k}", made=f"a{k + 1}") for k in range(5_000)),
+            op("Identity", "a5000"),
+            s=LONG,
+        ),
+    ),
+    "onnx of a chain of views": unreadable(
+        "W should have shape",
+        makes(
+            op("ConstantOfShape", "s", made="a0"),
+            *(op("Transpose", f"a{k}", made=f"a{k + 1}", perm=[0, 1, 2]) for k in range(9_000)),
+            op("Slice", "a9000", "f", "l", "x"),
+            s=LONG,
+            f=np.array([0]),
+            l=np.array([7]),
+            x=np.array([1]),
+        ),
+    ),
+    "onnx gathered from all over": unreadable(
+        "over the limit",
+        makes(op("Expand", "i", "s", made="all"), op("Gather", "W", "all"), i=np.zeros(1, np.int64), s=np.array([2**26])),
+    ),
+    "onnx reshaped to 2**40": unreadable("computed by Reshape, which cannot be done", makes(op("Reshape", "W", "s"), s=HUGE)),
+    "onnx with 1,000 axes more": unreadable(
+        "computed by Unsqueeze, which cannot be done", makes(op("Unsqueeze", "W", "s"), s=np.arange(1_000))
+    ),
+    "onnx of a ring of constants": unreadable(
+        "made of itself", makes(op("Identity", "a", made="b"), op("Identity", "b", made="a"), op("Add", "a", "b"))
+    ),
+    "onnx transposed in no order": unreadable(
+        "computed by Transpose, which cannot", makes(op("Transpose", "W", perm=[7, 7, 7]))
+    ),
+    "onnx with an axis out of range": unreadable("computed by Concat, which cannot", makes(op("Concat", "W", axis=2**40))),
+    "onnx with a scale of no shape": unreadable(
+        "computed by DequantizeLinear, which cannot",
+        makes(op("DequantizeLinear", "a", "s"), a=np.ones((1, 8, 3), np.int8), s=np.ones((2, 2, 2), np.float32)),
+    ),
+    "onnx scaled along nothing": unreadable(
+        "computed by DequantizeLinear, which cannot",
+        makes(op("DequantizeLinear", "a", "s"), a=np.ones((), np.int8), s=np.ones(2, np.float32)),
+    ),
+    "onnx cast to text": unreadable("computed by Cast, which cannot", makes(op("Cast", "W", to=TensorProto.STRING))),
+    "onnx without what an operator reads": unreadable("computed by Mul, which cannot", makes(op("Mul", "W"))),
+    "onnx of an operator with an evil name": unreadable("computed by", makes(op(EVIL, "W"))),
+    "onnx with branches in branches": unreadable("no RNN, LSTM or GRU node", lambda: branches(20)),
+    "onnx with 1,000 branches in branches": unreadable(ONNX, lambda: branches(1_000)),
+    "onnx with many nodes in a branch": unreadable("over the limit of 10,000", lambda: branches(3, message(1, b"") * 2**20)),
+    "onnx with a function that calls itself": unreadable("or call themselves", functions([0])),
+    "onnx with functions that call twice": unreadable("over the limit of 10,000", functions([], *([k, k] for k in range(40)))),
+    "onnx with functions in functions": unreadable("too deep inside one another", functions([], *([k] for k in range(150)))),
+    "onnx with a function of its own": loads(functions([])),
     "onnx of a later version": loads(lambda: model(lambda found: setattr(found, "ir_version", 2**40))),
 }

@@ -24,6 +24,20 @@ pytestmark = [
 
 JUDGED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "onnx/plain.onnx": ("onnx/plain.onnx", "onnx/x.npz", "onnx/plain_y.npz", ()),
+    **{
+        f"onnx/{name}.onnx": (f"onnx/{name}.onnx", "onnx/x.npz", f"onnx/{name}_y.npz", ())
+        for name in ("w_concat", "w_unsqueeze", "w_dequant", "h0_expand_learned", "h0_constofshape1")
+    },
+    **{
+        f"onnx/{name}.onnx, {branch}": (
+            f"onnx/{name}.onnx",
+            "onnx/x.npz",
+            f"onnx/{name}_y.npz",
+            ("--module", f"If.{branch}.lstm"),
+        )
+        for name in ("if_branch", "if_own_weights")
+        for branch in ("then", "else")
+    },
     "keras/hard.h5": ("keras/hard.h5", "keras/x.npz", "keras/hard_y.npz", ()),
     **{
         f"pt/{name}": (f"pt/{name}", "pt/x.npz", f"pt/{outputs}.npz", ("--batch-first",))
@@ -52,13 +66,6 @@ JUDGED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
 """Weights, input, right outputs and flags of what can be judged."""
 
 REFUSED: dict[str, tuple[str, ...]] = {
-    "onnx/w_concat.onnx": ("LSTM node lstm", "W is no constant of the model but computed by Concat"),
-    "onnx/w_unsqueeze.onnx": ("W is no constant of the model but computed by Unsqueeze",),
-    "onnx/w_dequant.onnx": ("W is no constant of the model but computed by DequantizeLinear",),
-    "onnx/h0_expand_learned.onnx": ("initial_h is stored in the model or computed from what is", "--h0"),
-    "onnx/h0_constofshape1.onnx": ("initial_h is stored in the model or computed from what is", "--h0"),
-    "onnx/if_branch.onnx": ("If/then_branch/lstm", "in the else_branch of an If"),
-    "onnx/if_own_weights.onnx": ("If/then_branch/lstm", "in the else_branch of an If"),
     "onnx/dynq.onnx": ("DynamicQuantizeLSTM node lstm_quant", "quantised"),
     "onnx/scan_rnn.onnx": ("no RNN, LSTM or GRU node", "a cell is spelled out in the body of a Scan"),
     "pt/script.pt": ("TorchScript", "torch.save(torch.jit.load(f).state_dict(), 'w.pt')"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnntrace.api.expected import Expected, read_expected
+from rnntrace.api.initial import as_held
 from rnntrace.api.judging import Judging, judged
 from rnntrace.api.load import check_judged, read_modules
 from rnntrace.api.masks import masked, undecided, without_repeats
@@ -151,7 +152,7 @@ def compare_with_torch(
     for prefix, module in modules.items():
         result = build_and_trace(
             module.spec,
-            sources,
+            as_held(module, sources),
             judging,
             module.weights,
             remarks=module.remarks,
@@ -183,7 +184,7 @@ def compare_with_expected(
     if judging.replay == "forced":
         raise UsageError("--replay forced needs a framework's states, and --expected gives outputs: leave one of them out")
     ((prefix, module),) = modules.items()
-    spec = module.spec
+    spec, sources = module.spec, as_held(module, sources)
     behind = masked(module, as_seen_by(spec, assemble(spec, sources.request, _no_draw)))
     inputs, doubt = behind.inputs, module.open or behind.doubt
     given = read_expected(module, inputs, expected, ignored, require)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from rnntrace.api.compare_one import Modules
+from rnntrace.api.initial import as_held, held_apart
 from rnntrace.api.judging import Judging, judged, not_finite
 from rnntrace.api.opened import read_trace
 from rnntrace.api.run import checked_seed
@@ -114,7 +115,8 @@ def compare_weights(
             raise UsageError(
                 f"{names[0]} holds {_described(spec)}, and {names[1]} {_described(other)}: they are different modules"
             )
-        inputs = _inputs(spec, sources, distribution, seed)
+        signals = as_held(first[mine], sources)
+        inputs = _inputs(spec, signals, distribution, seed)
         weights, changed = (module.weights.astype(spec.precision.replay) for module in (first[mine], second[theirs]))
         trace = replay(spec, changed, inputs)
         observation = Observation(OTHER, "", "", 0, names[1], trace.outputs, {}, trace.columns)
@@ -128,13 +130,17 @@ def compare_weights(
             inputs,
             observation,
             judging,
-            seed=seed if sources.request.draws else None,
-            origin=sources.described(distribution),
-            warnings=[*sources.warnings, *remarks],
+            seed=seed if signals.request.draws else None,
+            origin=signals.described(distribution),
+            warnings=[*signals.warnings, *remarks],
         )
         untold = first[mine].assumed, second[theirs].assumed
         unsound = [] if not_finite(inputs, weights) else not_finite(inputs, changed)
-        contradictions = *_other_module(names, spec, other, *untold), *(f"{found} in {names[1]}" for found in unsound)
+        contradictions = (
+            *_other_module(names, spec, other, *untold),
+            *held_apart(names, first[mine], second[theirs], sources),
+            *(f"{found} in {names[1]}" for found in unsound),
+        )
         results[mine] = replace(result, contradictions=contradictions, unused=sources.unused)
     return results
 

@@ -25,9 +25,9 @@ from rnntrace.model.weights import Weights
 class Sources:
     """The signals asked for.
 
-    `origin` says in a word where each came from; `input_size` is that of a text, the number of letters of its alphabet.
-    `unused` are the names of other arrays in the same file, and `half_units` are half a unit of the last digit of signals that
-    were typed, in the module's own layout.
+    `origin` says in a word where each came from, `given` names those that a user gave; `input_size` is that of a text, the
+    number of letters of its alphabet. `unused` are the names of other arrays in the same file, and `half_units` are half a unit
+    of the last digit of signals that were typed, in the module's own layout.
     """
 
     request: SignalRequest = field(default_factory=SignalRequest)
@@ -36,6 +36,7 @@ class Sources:
     input_size: int | None = None
     unused: tuple[str, ...] = ()
     half_units: Mapping[str, Array] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()
 
     def typed(self, spec: ModuleSpec, inputs: Inputs, weights: Weights | None) -> Typed | None:
         """What missing digits of these signals, and of weights with such half units, leave open; None if all is exact."""
@@ -53,8 +54,8 @@ def read_sources(
     input: str | None = None,
     texts: Sequence[str] = (),
     alphabet: str | None = None,
-    h0: str = "zeros",
-    c0: str = "zeros",
+    h0: str | None = None,
+    c0: str | None = None,
     lengths: str | None = None,
     steps: int | None = None,
     batch: int | None = None,
@@ -64,7 +65,8 @@ def read_sources(
 ) -> Sources:
     """The signals as a user asks for them.
 
-    `input`, `h0` and `c0` are a file or JSON, which for `input` may hold all of x, h0, c0 and lengths. `texts` become
+    `input`, `h0` and `c0` are a file or JSON, which for `input` may hold all of x, h0, c0 and lengths; states may be "zeros",
+    which they are where nothing is said, or "random". `texts` become
     one-hot vectors over `alphabet`. What is `ignored` is not read. Raises FileError, SignalError or UsageError.
     """
     for option, source in (("--input", input), ("--h0", h0), ("--c0", c0)):
@@ -97,10 +99,10 @@ def read_sources(
         if not same_length:
             given["lengths"] = np.array(text_lengths, float)
     for name, wanted in (("h0", h0), ("c0", c0)):
-        if wanted != "zeros":
+        if wanted not in (None, "zeros"):
             given.pop(name, None)
             half_units.pop(name, None)
-        if wanted not in ("zeros", "random"):
+        if wanted not in (None, "zeros", "random"):
             tensors = read_source(wanted)
             own = _single(tensors, wanted, name)
             given[name], origin[name] = tensors.arrays[own], "given"
@@ -122,7 +124,8 @@ def read_sources(
         **state,
     )
     width = given["x"].shape[-1] if texts else None
-    return Sources(request, origin, tuple(warnings), width, unused, half_units)
+    said = frozenset(given) | {name for name, wanted in (("h0", h0), ("c0", c0)) if wanted is not None}
+    return Sources(request, origin, tuple(warnings), width, unused, half_units, said)
 
 
 def _signals(tensors: Tensors, source: str) -> dict[str, str]:

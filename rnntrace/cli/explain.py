@@ -87,8 +87,8 @@ def explain(
     input: options.Input = None,
     text: options.Text = None,
     alphabet: options.Alphabet = None,
-    h0: options.H0 = "zeros",
-    c0: options.C0 = "zeros",
+    h0: options.H0 = None,
+    c0: options.C0 = None,
     lengths: options.Lengths = None,
     dist: options.Dist = Distribution.NORMAL,
     seed: options.Seed = None,
@@ -149,10 +149,12 @@ def explain(
         report = equations_report(spec, convention_named(framework or (found.layout if found else TORCH)))
     else:
         from rnntrace.api.explain import explain as derive
+        from rnntrace.api.initial import as_held
         from rnntrace.api.load import load_module
         from rnntrace.report.derivation import derivation_report
 
         own = found or (load_module(weights, spec) if weights is not None else None)
+        sources = as_held(found, sources) if found else sources
         sources = replace(sources, warnings=(*sources.warnings, *(own.remarks if own else ())))
         report = derivation_report(
             derive(spec, at, sources, own.weights if own else None, distribution=dist, seed=seed, top=top, back=back), digits

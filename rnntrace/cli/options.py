@@ -131,10 +131,24 @@ Alphabet = Annotated[
     ),
 ]
 H0 = Annotated[
-    str, typer.Option("--h0", metavar="zeros|random|FILE|JSON", help="Initial hidden state.", rich_help_panel=SIGNALS)
+    str | None,
+    typer.Option(
+        "--h0",
+        metavar="zeros|random|FILE|JSON",
+        help="Initial hidden state.",
+        show_default="zeros, or what an ONNX model holds",
+        rich_help_panel=SIGNALS,
+    ),
 ]
 C0 = Annotated[
-    str, typer.Option("--c0", metavar="zeros|random|FILE|JSON", help="Initial cell state of an LSTM.", rich_help_panel=SIGNALS)
+    str | None,
+    typer.Option(
+        "--c0",
+        metavar="zeros|random|FILE|JSON",
+        help="Initial cell state of an LSTM.",
+        show_default="zeros, or what an ONNX model holds",
+        rich_help_panel=SIGNALS,
+    ),
 ]
 Lengths = Annotated[
     str | None,

@@ -1,15 +1,15 @@
-"""Where a tensor of an ONNX graph comes from, and recurrent nodes that stand where they are not read."""
+"""Where a tensor of an ONNX graph comes from, and what stands in a model instead of recurrent nodes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any
 
 import numpy as np
 import onnx
 
-from rnntrace.errors import FileError, show
-from rnntrace.files.onnx_stack import RECURRENT, STANDARD
-from rnntrace.model.limits import MAX_MEMBERS, over
+from rnntrace.errors import show
+from rnntrace.files.onnx_graph import STANDARD, Scope, Value
+from rnntrace.files.onnx_stack import RECURRENT
 from rnntrace.model.module import Refused
 
 QUANTISED = {"DynamicQuantizeLSTM"}
@@ -34,55 +34,50 @@ class Origin(Enum):
 
 
 class Origins:
-    """Follows tensors back through a graph. `constants` are its stored tensors by name."""
+    """Follows values back through the graphs of a model, remembering what was found."""
 
-    def __init__(self, nodes: Sequence[Any], constants: Mapping[str, Any]) -> None:
-        self._makers = {output: node for node in nodes for output in node.output if output}
-        self._constants = constants
-        self._known: dict[str, Origin] = {}
+    def __init__(self) -> None:
+        self._known: dict[Value, Origin] = {}
 
-    def operator(self, name: str) -> str:
-        """The operator that makes the values; empty for what is stored or an input."""
-        maker = self._makers.get(name)
-        return "" if maker is None or name in self._constants else str(maker.op_type)
-
-    def of(self, name: str) -> Origin:
-        """Where the values come from; shapes alone, such as the size of the batch, are not followed."""
-        pending, entered = [name], set[str]()
+    def of(self, wanted: Value) -> Origin:
+        """Where a value comes from; shapes alone, such as the size of the batch, are not followed."""
+        pending, entered = [wanted], set[Value]()
         while pending:
             current = pending[-1]
             if current in self._known:
                 pending.pop()
                 continue
-            sources = self._sources(current)
+            sources = _sources(current)
             if current not in entered:
                 entered.add(current)
                 pending += [source for source in sources if source not in entered]
                 continue
             # What is still unknown waits for this: a graph that reads itself is none, and nothing is given to it.
-            self._known[current] = self._origin(current, [self._known.get(source, Origin.STORED) for source in sources])
-        return self._known[name]
+            self._known[current] = _origin(current, [self._known.get(source, Origin.STORED) for source in sources])
+        return self._known[wanted]
 
-    def _sources(self, name: str) -> list[str]:
-        maker = self._makers.get(name)
-        if name in self._constants or maker is None or maker.op_type in ("ConstantOfShape", *RECURRENT):
-            return []
-        only_first = maker.op_type in MOVING and maker.op_type != "Concat" and maker.domain in STANDARD
-        return [source for source in maker.input if source][: 1 if only_first else None]
 
-    def _origin(self, name: str, sources: Sequence[Origin]) -> Origin:
-        maker = self._makers.get(name)
-        if name in self._constants:
-            return Origin.ZERO if is_zero(self._constants[name]) else Origin.STORED
-        if maker is not None and maker.op_type == "ConstantOfShape":
-            value = next((attribute.t for attribute in maker.attribute if attribute.name == "value"), None)
-            return Origin.ZERO if value is None or is_zero(value) else Origin.STORED
-        if not sources or Origin.GIVEN in sources:
-            # An operator without inputs draws its values, or holds them in a way that is not read.
-            stored = maker is not None and not sources and maker.op_type not in RECURRENT
-            return Origin.STORED if stored else Origin.GIVEN
-        moved = maker is not None and maker.op_type in MOVING and maker.domain in STANDARD
-        return Origin.ZERO if moved and set(sources) == {Origin.ZERO} else Origin.STORED
+def _sources(value: Value) -> list[Value]:
+    maker = value.maker
+    if maker is None or maker.op_type in ("ConstantOfShape", *RECURRENT):
+        return []
+    only_first = maker.op_type in MOVING and maker.op_type != "Concat" and maker.domain in STANDARD
+    return [source for source in value.sources if source is not None][: 1 if only_first else None]
+
+
+def _origin(value: Value, sources: Sequence[Origin]) -> Origin:
+    maker = value.maker
+    if value.tensor is not None:
+        return Origin.ZERO if is_zero(value.tensor) else Origin.STORED
+    if maker is not None and maker.op_type == "ConstantOfShape":
+        filled = next((attribute.t for attribute in maker.attribute if attribute.name == "value"), None)
+        return Origin.ZERO if filled is None or is_zero(filled) else Origin.STORED
+    if not sources or Origin.GIVEN in sources:
+        # An operator without inputs draws its values, or holds them in a way that is not read.
+        stored = maker is not None and not sources and maker.op_type not in RECURRENT
+        return Origin.STORED if stored else Origin.GIVEN
+    moved = maker is not None and maker.op_type in MOVING and maker.domain in STANDARD
+    return Origin.ZERO if moved and set(sources) == {Origin.ZERO} else Origin.STORED
 
 
 def is_zero(tensor: Any) -> bool:
@@ -93,38 +88,19 @@ def is_zero(tensor: Any) -> bool:
     return not np.frombuffer(tensor.raw_data, np.uint8).any() and not any(map(any, typed))
 
 
-def elsewhere(model: Any) -> Iterator[tuple[str, Refused]]:
-    """Recurrent nodes in branches, loops and functions of a model, and those of quantised weights, by name."""
-    for where, path, node in _bodies(model):
-        name = "/".join((*path, node.name or node.op_type))
-        if node.op_type in RECURRENT and node.domain in STANDARD and where:
-            yield name, Refused(f"{node.op_type} node {show(name)}", f"it stands in {where}, where nodes are not read")
-        elif node.op_type in QUANTISED:
-            reason = "its weights are quantised, which is not read: give the model as it was before quantisation"
-            yield name, Refused(f"{node.op_type} node {show(name)}", reason, "quantisation")
+def quantised(scopes: Iterable[Scope]) -> Iterator[tuple[str, Refused]]:
+    """Recurrent nodes of quantised weights, by name."""
+    for scope in scopes:
+        for node in scope.nodes:
+            if node.op_type in QUANTISED:
+                name = ".".join((*scope.path, node.name or node.op_type))
+                reason = "its weights are quantised, which is not read: give the model as it was before quantisation"
+                yield name, Refused(f"{node.op_type} node {show(name)}", reason, "quantisation")
 
 
-def spelled_out(model: Any) -> str:
+def spelled_out(scopes: Iterable[Scope]) -> str:
     """In what kind of body an equation is that multiplies and squashes, as a cell does; empty if in none."""
     found: dict[str, set[str]] = {}
-    for where, _, node in _bodies(model):
-        found.setdefault(where, set()).add(node.op_type)
+    for scope in scopes:
+        found.setdefault(scope.where, set()).update(node.op_type for node in scope.nodes)
     return next((where for where, ops in found.items() if where and ops & _MULTIPLYING and ops & _SQUASHING), "")
-
-
-def _bodies(model: Any) -> Iterator[tuple[str, tuple[str, ...], Any]]:
-    """Every node of a model, with the body in which it stands, in words and by the names that lead there."""
-    pending: list[tuple[str, tuple[str, ...], Any]] = [("", (), model.graph.node)]
-    pending += [(f"the function {show(function.name)}", (function.name,), function.node) for function in model.functions]
-    count = 0
-    while pending:
-        where, path, nodes = pending.pop()
-        count += len(nodes)
-        if count > MAX_MEMBERS:
-            raise FileError(f"the nodes of it and of its branches are {over('MAX_MEMBERS', MAX_MEMBERS)}")
-        for node in nodes:
-            yield where, path, node
-            for attribute in node.attribute:
-                for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                    inside = f"the {show(attribute.name)} of {'an' if node.op_type == 'If' else 'a'} {show(node.op_type)}"
-                    pending.append((inside, (*path, node.name or node.op_type, attribute.name), body.node))

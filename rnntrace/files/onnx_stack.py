@@ -1,15 +1,14 @@
 """Which recurrent nodes of an ONNX graph stand on one another as the layers of one module do."""
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnx
 from onnx import numpy_helper
 
+from rnntrace.files.onnx_graph import STANDARD, Scope
+
 RECURRENT = {"RNN", "LSTM", "GRU"}
-STANDARD = ("", "ai.onnx")
-"""How ONNX names its own domain; operators of another domain may share no more than a name."""
 LONGEST = 100
 """Operators between two layers that are looked at."""
 FEW = 8
@@ -17,11 +16,10 @@ FEW = 8
 
 
 class Stacking:
-    """Finds the recurrent node below another. `constants` are the tensors of the graph by name."""
+    """Finds the recurrent node below another in the same graph."""
 
-    def __init__(self, nodes: Sequence[Any], constants: Mapping[str, Any]) -> None:
-        self._makers = {output: node for node in nodes for output in node.output if output}
-        self._constants = constants
+    def __init__(self, scope: Scope) -> None:
+        self._scope, self._makers = scope, scope.makers
 
     def below(self, node: Any) -> Any | None:
         """The node whose output sequence this one reads as its X, if nothing but their arrangement is changed on the way.
@@ -72,7 +70,7 @@ class Stacking:
         if len(node.input) < 2:
             found = _attribute(node, name, None)
             return None if found is None else list(found)
-        tensor = self._constants.get(node.input[1])
+        tensor = self._scope.find(node.input[1]).tensor
         # The values of an external tensor would be looked for in another file.
         if tensor is None or tensor.data_location == onnx.TensorProto.EXTERNAL or math.prod(tensor.dims) > FEW:
             return None

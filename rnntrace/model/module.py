@@ -1,10 +1,13 @@
 """A recurrent module as a file holds it: what it is, its weights, and what the file does not tell."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rnntrace.errors import SpecError
+import numpy as np
+
+from rnntrace.errors import SpecError, show
 from rnntrace.model.conventions import TORCH
+from rnntrace.model.dtypes import Array
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 
@@ -42,7 +45,8 @@ class Module:
     `open` is a question on which the outputs hang, and which the file leaves: without an answer nothing is decided. `takes`
     are the initial states that the model hands in when it runs, `signals` the outputs and gates that were saved beside the
     weights, `remarks` what to say of how the weights were read. `half_units` are half a unit of the last digit of weights that
-    were typed, and 0 of exact ones.
+    were typed, and 0 of exact ones. `states` are h0 (L·D, B, R) and c0 (L·D, B, H) that the model holds, and `lengths` those of
+    the sequences: it starts from them whatever it is fed with.
     """
 
     spec: ModuleSpec
@@ -58,6 +62,8 @@ class Module:
     half_units: Weights | None = None
     takes: tuple[str, ...] = ()
     signals: tuple[str, ...] = ()
+    states: Mapping[str, Array] = field(default_factory=dict)
+    lengths: tuple[int, ...] | None = None
     remarks: tuple[str, ...] = ()
 
     @property
@@ -142,9 +148,28 @@ def _continues(below: Module, above: Module) -> bool:
     """Whether torch could have both as two layers of one module."""
     if below.output_reversed or above.output_reversed or below.last_output:
         return False
+    if not _start_alike(below, above):
+        return False
     expected = replace(below.spec, input_size=below.spec.output_size * len(below.spec.directions))
     sources = [module.mask.source if module.mask else None for module in (below, above)]
     return above.spec == expected and sources[0] == sources[1]
+
+
+def _start_alike(below: Module, above: Module) -> bool:
+    """Whether two layers can start from states and lengths of one module; what is held does not go with what is handed in."""
+    batches = {array.shape[1] for module in (below, above) for array in module.states.values()}
+    held, taken = {*below.states, *above.states}, {*below.takes, *above.takes}
+    return below.lengths == above.lengths and len(batches) < 2 and not held & taken
+
+
+def _initial(modules: Sequence[Module]) -> dict[str, Array]:
+    """The states that layers of one module start from, joined; zeros where one of them has none."""
+    found: dict[str, Array] = {}
+    for name in ("h0", "c0"):
+        one = next((module.states[name] for module in modules if name in module.states), None)
+        if one is not None:
+            found[name] = np.concatenate([module.states.get(name, np.zeros_like(one)) for module in modules])
+    return found
 
 
 def _stack(chain: list[Layer]) -> Module:
@@ -161,4 +186,14 @@ def _stack(chain: list[Layer]) -> Module:
     except SpecError as error:
         raise SpecError(f"{chain[0].name} and the {len(chain) - 1} layers above it: {error}") from None
     mask = first.mask and last.mask and replace(first.mask, zeros=last.mask.zeros)
-    return replace(first, spec=spec, weights=Weights(weights), last_output=last.last_output, mask=mask)
+    modules = [layer.module for layer in chain]
+    return replace(
+        first,
+        spec=spec,
+        weights=Weights(weights),
+        last_output=last.last_output,
+        mask=mask,
+        takes=tuple(dict.fromkeys(name for module in modules for name in module.takes)),
+        states=_initial(modules),
+        remarks=tuple(f"{show(layer.name)}: {remark}" for layer in chain for remark in layer.module.remarks),
+    )
