@@ -299,6 +299,38 @@ def test_explain_starts_from_the_states_of_the_model(capsys: pytest.CaptureFixtu
     assert json.loads(told)["derivation"] == json.loads(given)["derivation"] != json.loads(plain)["derivation"]
 
 
+def test_run_starts_from_the_states_of_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whose weights it was given, whatever the order of axes that the flags say."""
+    path, states, _ = started("LSTM")
+    for batch_first in ([], ["--batch-first"]):
+        Path("trace.npz").unlink(missing_ok=True)
+        module = ["run", "lstm", "-i", str(SIZE), "-H", str(HIDDEN), "--bidirectional", "--weights", path, *batch_first]
+        answer = ask(capsys, *module, "--batch", str(BATCH), "--seed", "1", "-q", "--save", "trace.npz")
+        assert (answer.code, "the model holds h0 and c0" in answer.err) == (0, True)
+        trace = rnntrace.open_trace("trace.npz")
+        np.testing.assert_array_equal(trace.inputs.h0, states["initial_h"])
+        np.testing.assert_array_equal(trace.inputs.c0, states["initial_c"])
+
+
+def test_layers_that_start_in_other_ways_stay_apart() -> None:
+    """One holds its state, and the other is given one; or both hold theirs for another number of items."""
+    low, high = drawn("RNN"), drawn("RNN", size=HIDDEN, seed=1)
+    low.name, high.name = "low", "high"
+    squeeze = helper.make_node("Squeeze", ["Y0", "axes"], ["X1"])
+
+    def layers(low_starts: int, high_starts: int | None) -> list[str]:
+        low.inputs, high.inputs = (("X", "W", "R", "B", "", state) for state in ("low_h", "high_h"))
+        nodes = [low.proto("a_", outputs=("Y0",)), squeeze, high.proto("b_", x="X1", outputs=("Y",))]
+        batches = {"low_h": low_starts, "high_h": high_starts}
+        tensors = [*low.initializers("a_"), *high.initializers("b_"), numpy_helper.from_array(whole(1), "axes")]
+        tensors += [numpy_helper.from_array(numbers(1, n, HIDDEN), name) for name, n in batches.items() if n is not None]
+        return [*rnntrace.load(saved(nodes, tensors, ["X", *(name for name, n in batches.items() if n is None)]))]
+
+    assert layers(2, 2) == ["low+high"]
+    assert layers(2, 3) == ["low", "high"]
+    assert layers(2, None) == ["low", "high"]
+
+
 def test_two_models_with_other_states_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
     """Their weights are the same; a state that is given counts for both."""
     path, states, _ = started("GRU")

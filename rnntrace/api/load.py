@@ -22,6 +22,7 @@ def load(path: str | Path, *, names: Sequence[str] = (), ignore: Sequence[str] =
     The file is a state_dict as .pt, .safetensors, .npz or .json, or a model as .onnx, .keras, .weights.h5 or .h5; `names`
     are patterns for parameters that are not named as in torch, see `Renaming`, `ignore` for what to leave out, see `Ignored`.
     Kind and sizes of a state_dict are told from shapes alone; what they cannot tell is assumed (tanh, time first, no dropout).
+    Initial states that a model holds are no weights: `compare`, `diagnose`, `run` and `explain` start from them.
     Raises FileError if the file cannot be read, WeightsError if it holds no recurrent module, an impossible one or
     one with tensors beside its parameters that change what it computes, and UsageError for a pattern that fits nothing.
     """

@@ -2,11 +2,13 @@
 
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from rnntrace.api import memory
+from rnntrace.api.initial import as_held
 from rnntrace.api.judging import Judging
 from rnntrace.api.load import load_module
 from rnntrace.api.sources import Sources
@@ -46,6 +48,8 @@ def run(
     one that takes much of the memory all the same.
     """
     loaded = None if weights is None else load_module(weights, spec)
+    if loaded:
+        sources = as_held(replace(loaded, spec=spec), sources or Sources())
     return build_and_trace(
         spec,
         sources,

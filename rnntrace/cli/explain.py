@@ -154,8 +154,9 @@ def explain(
         from rnntrace.report.derivation import derivation_report
 
         own = found or (load_module(weights, spec) if weights is not None else None)
-        sources = as_held(found, sources) if found else sources
-        sources = replace(sources, warnings=(*sources.warnings, *(own.remarks if own else ())))
+        if own:
+            sources = as_held(replace(own, spec=spec), sources)
+            sources = replace(sources, warnings=(*sources.warnings, *own.remarks))
         report = derivation_report(
             derive(spec, at, sources, own.weights if own else None, distribution=dist, seed=seed, top=top, back=back), digits
         )
