@@ -7,6 +7,7 @@ import json
 import pickle
 import struct
 import tarfile
+import types
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -141,7 +142,8 @@ FILES: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
     "torch.package": (packaged, ("torch.package", "state_dict()")),
     "a pickle of arrays": (lambda: pickle.dumps({"weight_ih_l0": np.ones((2, 3))}), ("it is a pickle", "numpy.savez")),
     "a pickle of an older protocol": (lambda: pickle.dumps([1.0], 2), ("it is a pickle", "numpy.savez")),
-    "argparse": (lambda: torch_bytes({"model": STATE, "args": argparse.Namespace(a=1)}), (MORE, "argparse.Namespace")),
+    "a path": (lambda: torch_bytes({"model": STATE, "args": argparse.Namespace(a=Path("a"))}), (MORE, "pathlib.")),
+    "a namespace": (lambda: torch_bytes({"model": STATE, "args": types.SimpleNamespace(a=1)}), (MORE, "types.SimpleNamespace")),
     "numpy's generator": (
         lambda: torch_bytes({"model": STATE, "rng": np.random.default_rng(0)}),
         (MORE, "numpy.random._pickle", "of numpy"),

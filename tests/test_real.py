@@ -44,6 +44,7 @@ JUDGED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         for name, outputs in {
             "np_scalar.pt": "y_trained",
             "np_array.pt": "y_trained",
+            "fairseq.pt": "y_trained",
             "model.safetensors.index.json": "y_trained",
             "weight_norm.pt": "weight_norm_y",
             "param_wn.pt": "param_wn_y",
@@ -72,7 +73,6 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "pt/trace.pt": ("TorchScript", "torch.save(torch.jit.load(f).state_dict(), 'w.pt')"),
     "pt/export.pt2": ("torch.export", "torch.save(torch.export.load(f).state_dict, 'w.pt')"),
     "pt/package.pt": ("torch.package",),
-    "pt/fairseq.pt": ("argparse.Namespace",),
     "pt/np.pkl": ("it is a pickle", "numpy.savez"),
     "pt/list.pt": ("a list of 18 without names", "(64, 8), (64, 16), (64,)"),
     "pt/param_orth.pt": ("lstm.parametrizations.weight_hh_l0", "a parametrization"),

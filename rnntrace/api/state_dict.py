@@ -35,6 +35,7 @@ def told_by_names(source: str, tensors: Tensors, renaming: Renaming) -> Contents
     forms = beside.owners([name for name in theirs if name not in parameters], groups)
     shapes = {name: tensors.arrays[own].shape if own in tensors.arrays else None for name, own in theirs.items()}
     saved = beside.signals([own for name, own in theirs.items() if name not in parameters])
+    remarks = _remarks(computed_weights.values())
     modules: dict[str, Module] = {}
     refused: dict[str, Refused] = {}
     for prefix in dict.fromkeys((*groups, *forms)):
@@ -42,9 +43,7 @@ def told_by_names(source: str, tensors: Tensors, renaming: Renaming) -> Contents
         strange = beside.strangers(prefix, shapes, {prefix + name for name in own}, parameters)
         found = _judged(tensors, prefix, own, [theirs[name] for name in dict.fromkeys((*strange, *forms.get(prefix, ())))])
         if isinstance(found, Module):
-            modules[prefix.removesuffix(".")] = replace(
-                found, signals=saved, remarks=_remarks(prefix, computed_weights.values())
-            )
+            modules[prefix.removesuffix(".")] = replace(found, signals=saved, remarks=remarks.get(prefix, ()))
         else:
             refused[prefix.removesuffix(".")] = found
     return Contents(modules, refused, len(theirs) - len(parameters))
@@ -65,13 +64,12 @@ def _with(tensors: Tensors, weights: Mapping[str, Computed]) -> Tensors:
     )
 
 
-def _remarks(prefix: str, weights: Iterable[Computed]) -> tuple[str, ...]:
-    """A sentence for each way in which weights of this module were computed."""
-    ways: dict[str, list[str]] = {}
+def _remarks(weights: Iterable[Computed]) -> dict[str, tuple[str, ...]]:
+    """By prefix of the module: a sentence for each way in which weights of it were computed."""
+    ways: dict[str, dict[str, list[str]]] = {}
     for weight in weights:
-        if weight.owner == prefix:
-            ways.setdefault(weight.how, []).append(weight.weight)
-    return tuple(f"{beside.listed(names)} {how}" for how, names in ways.items())
+        ways.setdefault(weight.owner, {}).setdefault(weight.how, []).append(weight.weight)
+    return {owner: tuple(f"{beside.listed(names)} {how}" for how, names in found.items()) for owner, found in ways.items()}
 
 
 def _judged(tensors: Tensors, prefix: str, own: Mapping[str, str], strange: Collection[str]) -> Module | Refused:

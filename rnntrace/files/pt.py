@@ -12,7 +12,7 @@ import torch
 
 from rnntrace.errors import FileError, show
 from rnntrace.files.pickled import check_old, check_pickle
-from rnntrace.files.pt_numpy import STAND_INS, StoredArray
+from rnntrace.files.pt_beside import STAND_INS, StoredArray
 from rnntrace.files.tensors import Tensors, Total, check_distinct, reading
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_MEMBERS, over
@@ -67,7 +67,7 @@ def read(path: Path, kind: str) -> Tensors:
 
 @contextmanager
 def _stand_ins_alone() -> Iterator[None]:
-    """While torch loads: beside weights it builds our stand-ins for numpy's things, and nothing that the process allowed it."""
+    """While torch loads: beside weights it builds our stand-ins, and nothing that the process allowed it."""
     allowed = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()
     torch.serialization.add_safe_globals(STAND_INS)

@@ -5,13 +5,13 @@ AWD-LSTM the weight before dropout, https://github.com/salesforce/awd-lstm-lm/bl
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from rnntrace.model.dtypes import DTYPES, Array, rounded
-from rnntrace.model.layouts import PARTS
+from rnntrace.model.layouts import PARTS, group_by_module
 
 _WEIGHT = rf"(?:{'|'.join(part for part in PARTS if part.startswith('weight'))})(?:_l\d{{1,4}}(?:_reverse)?)?"
 _NORMED = (
@@ -20,7 +20,6 @@ _NORMED = (
 )
 """Names of g, the length of each row; how they end, and what v, the row's direction, has there."""
 _RAW = re.compile(rf"(?P<owner>(?:.*\.)?)(?P<weight>{_WEIGHT})_raw", re.DOTALL)
-_INSIDE = re.compile(rf"(?:{'|'.join(PARTS)})(?:_l\d{{1,4}}(?:_reverse)?)?")
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,9 @@ def computed(arrays: Mapping[str, Array], dtypes: Mapping[str, str]) -> dict[str
     What is of another form, or would be computed in two ways, is not among them.
     """
     found: dict[str, Computed] = {}
+    modules = group_by_module(arrays)
     for name in arrays:
-        weight = _normed(name, arrays, dtypes) or _dropped(name, arrays, dtypes)
+        weight = _normed(name, arrays, dtypes) or _dropped(name, arrays, dtypes, modules)
         if weight is not None:
             found.setdefault(weight.name, weight)
     return found
@@ -69,8 +69,8 @@ def _normed(name: str, arrays: Mapping[str, Array], dtypes: Mapping[str, str]) -
     return None
 
 
-def _dropped(name: str, arrays: Mapping[str, Array], dtypes: Mapping[str, str]) -> Computed | None:
-    """The weight whose values before dropout these are.
+def _dropped(name: str, arrays: Mapping[str, Array], dtypes: Mapping[str, str], modules: Collection[str]) -> Computed | None:
+    """The weight whose values before dropout these are; `modules` are the prefixes of those that have parameters of torch's.
 
     A wrapper has the module inside as `module`, and may leave a weight there that was true one training step ago.
     """
@@ -78,7 +78,7 @@ def _dropped(name: str, arrays: Mapping[str, Array], dtypes: Mapping[str, str]) 
         return None
     owner, weight = match["owner"], match["weight"]
     inside = f"{owner}module."
-    is_wrapper = any(other.startswith(inside) and _INSIDE.fullmatch(other, len(inside)) for other in arrays)
+    is_wrapper = inside in modules
     is_there = (inside if is_wrapper else owner) + weight in arrays
     if is_there and not is_wrapper:
         return None
@@ -90,9 +90,9 @@ def _dropped(name: str, arrays: Mapping[str, Array], dtypes: Mapping[str, str]) 
 def _weight(g: Array, v: Array) -> Array:
     """Weight norm in float64: each row of v, (rows, columns), at the length that g, (rows, 1), says; NaN if v is zero."""
     with np.errstate(all="ignore"):
-        exact = v.astype(np.float64)
-        largest = np.abs(exact).max(axis=1, initial=0, keepdims=True)
+        weight: Array = v.astype(np.float64)
+        largest = np.maximum(weight.max(axis=1, initial=0), -weight.min(axis=1, initial=0))
         # Divided by the largest, no square is too large or too small.
-        scaled = exact / np.where(largest > 0, largest, 1)
-        weight: Array = g * (scaled / np.sqrt((scaled * scaled).sum(axis=1, keepdims=True)))
+        weight /= np.where(largest > 0, largest, 1)[:, None]
+        weight *= g / np.sqrt(np.einsum("ij,ij->i", weight, weight))[:, None]
     return weight

@@ -1,8 +1,8 @@
-"""numpy's numbers and arrays in a .pt: stand-ins that are built where the pickle asks for numpy's own, and compute nothing.
+"""What people save in a .pt beside tensors: stand-ins that are built where the pickle asks for it, and compute nothing.
 
 numpy's own functions trust what they are told of a dtype and of the shape of an array. Here both are looked at first, as in
 a file of .npy; https://github.com/numpy/numpy/blob/main/numpy/_core/src/multiarray/methods.c (array_reduce) and
-descriptor.c (arraydescr_reduce) say what numpy writes.
+descriptor.c (arraydescr_reduce) say what numpy writes. Flags of a command line are of no interest.
 """
 
 import math
@@ -89,6 +89,13 @@ def stored_number(dtype: Any, content: Any = b"") -> None:
     """A number of numpy's own, which is as little of interest as one of Python's."""
 
 
+class Flags:
+    """An argparse.Namespace, of which nothing is kept."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Whatever it holds."""
+
+
 def no_bytes() -> bytes:
     """What an array without values holds: bytes are written as text, and none as a call of bytes()."""
     return b""
@@ -96,9 +103,10 @@ def no_bytes() -> bytes:
 
 STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (no_bytes, "builtins.bytes"),
+    (Flags, "argparse.Namespace"),
     (StoredDtype, "numpy.dtype"),
     (StoredArray, "numpy.ndarray"),
     *((stored_number, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
     *((StoredArray, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
 ]
-"""By numpy's name, as torch.serialization.safe_globals takes them."""
+"""By the name in the pickle, as torch.serialization.safe_globals takes them."""

@@ -1,5 +1,6 @@
-"""numpy's numbers and arrays in a .pt: read as numpy would, by none of its functions that trust a file."""
+"""What a .pt holds beside tensors: numpy's arrays are read as numpy would, by none of its functions that trust a file."""
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from formats import lstm, old_pt_bytes, pt_bytes
 
 import rnntrace
 from rnntrace.files import read_tensors
-from rnntrace.files.pt_numpy import PLAIN, StoredArray, StoredDtype
+from rnntrace.files.pt_beside import PLAIN, StoredArray, StoredDtype
 
 pytestmark = [pytest.mark.usefixtures("folder"), pytest.mark.slow]
 
@@ -62,10 +63,18 @@ def test_another_array_is_named_only_where_it_is_needed(strange: Any) -> None:
     assert [*rnntrace.load("a.pt")] == [""]
 
 
-def test_a_checkpoint_with_numbers_of_numpy(capsys: pytest.CaptureFixture[str]) -> None:
-    """As people save the best loss; numbers are no tensors, and the weights may be numpy's own."""
+def test_a_checkpoint_with_numbers_and_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    """As people save the best loss and their command line; these are no tensors, and the weights may be numpy's own."""
     state = {name: tensor.numpy() for name, tensor in lstm().state_dict().items()}
-    content = {"model": state, "best": np.float64(0.5), "epoch": np.int64(3), "losses": [np.float32(1)], "name": np.str_("a")}
+    flags = argparse.Namespace(lr=0.1, layers=[1, 2], weights=torch.zeros(3))
+    content = {
+        "model": state,
+        "args": flags,
+        "best": np.float64(0.5),
+        "epoch": np.int64(3),
+        "losses": [np.float32(1)],
+        "name": np.str_("a"),
+    }
     Path("a.pt").write_bytes(pt_bytes(content))
     x = torch.randn(4, 1, 3)
     np.savez("x.npz", x=x.numpy())

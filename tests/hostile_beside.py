@@ -1,7 +1,8 @@
-"""Bad and strange numbers and arrays of numpy's in a .pt: what its own functions would trust."""
+"""Bad and strange things in a .pt beside tensors: numpy's numbers and arrays, which its functions would trust, and flags."""
 
 import pickle
 import struct
+from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,16 @@ from hostile_arrays import NOT_FLOATS
 from hostile_torch import PT, RUNS_CODE, edited
 
 BIAS = "bias_hh_l0"
+
+
+class Hashed(Namespace):
+    """Flags that can be a key."""
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Namespace, ()
 
 
 class Told:
@@ -68,7 +79,7 @@ PLAIN, SHAPE = (
     NOT_FLOATS + "an array of numpy whose .* shape says",
 )
 
-NUMPY: dict[str, Entry] = {
+BESIDE: dict[str, Entry] = {
     "pt with a number of numpy beside": loads(beside(lambda: np.float64(0.5))),
     "pt with numbers of many kinds beside": loads(
         beside(lambda: [np.float32(1), np.int64(2), np.bool_(True), np.str_("a"), np.datetime64(1, "s"), np.complex64(1j)])
@@ -143,6 +154,13 @@ NUMPY: dict[str, Entry] = {
     "pt with a number of too many arguments": unreadable(
         PT, beside(lambda: Told(np._core.multiarray.scalar, (np.dtype("f4"), b"", b"", b"")))
     ),
+    "pt with flags beside": loads(beside(lambda: Namespace(lr=0.1, sizes=[1, 2], more=Namespace(a=None)))),
+    "pt with flags for a bias": unfit("and the weights have none", bias(lambda: Namespace(a=torch.ones(8)))),
+    "pt with flags of a list": loads(beside(lambda: Told(Namespace, (), [1]))),
+    "pt with flags of arguments": unreadable(PT, beside(lambda: Told(Namespace, (1, 2)))),
+    "pt with code in flags": unreadable(RUNS_CODE, beside(lambda: Namespace(a=[Evil()]))),
+    "pt with code for flags": unreadable(RUNS_CODE, beside(lambda: Told(Namespace, (), Evil()))),
+    "pt with a key of flags": unreadable("a key of a mapping", lambda: pt_bytes({Hashed(): 1})),
     "pt with code in an array": unreadable(RUNS_CODE, bias(lambda: np.array([Evil()], object))),
     "pt with code in a dtype": unreadable(RUNS_CODE, bias(lambda: array(of=dtype("f4", Evil())))),
     "pt with code for a number": unreadable(RUNS_CODE, beside(lambda: number(dtype("O8"), Evil()))),
