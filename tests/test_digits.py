@@ -109,6 +109,24 @@ def test_text_is_typed_and_nothing_else_is(folder: Path) -> None:
         assert read_source(source).half_units(name, OUTPUTS) is None
 
 
+@pytest.mark.parametrize(
+    ("texts", "half"),
+    [
+        # Where both readings are as likely, each value has the wider half unit.
+        (["31.6", "562", "3.16", "0.34"], [0.05, 0.5, 0.005, 0.005]),
+        # A whole number has at least the digits that it shows.
+        (["562", "0.25", "1.5"], [0.5, 0.005, 0.05]),
+        # An exponent may have zeros in front.
+        (["46.66e-0000002", "1e-0004"], [0.00005, 0.00005]),
+    ],
+)
+def test_digits_of_mixed_sizes(texts: list[str], half: list[float]) -> None:
+    """Of numbers that leave open how they were rounded, and of strange but valid spellings."""
+    found = half_units(texts, np.array(texts, float), OUTPUTS)
+    assert found is not None
+    np.testing.assert_allclose(found, half)
+
+
 # --- verdicts ---------------------------------------------------------------------------------------------------------
 
 
@@ -193,3 +211,31 @@ def test_typed_gates_have_digits_too(network: dict[str, Array], capsys: pytest.C
     assert judged(capsys, json.dumps(typed))[1]["verdict"] == "PASS (rounded)"
     rounded[3, 1, 2] += 2e-4
     assert judged(capsys, json.dumps({**typed, "f": rounded.round(4).tolist()}))[1]["first_failure"]["symbol"] == "f"
+
+
+def test_a_pair_that_is_given_knows_of_no_digits(network: dict[str, Array], capsys: pytest.CaptureFixture[str]) -> None:
+    """--rtol or --atol alone decides."""
+    typed = json.dumps(network["output"].round(3).astype(float).round(3).tolist())
+    assert judged(capsys, typed)[1]["verdict"] == "PASS (rounded)"
+    for flags in (("--rtol", "0"), ("--atol", "1e-6"), ("--rtol", "0", "--atol", "4e-4")):
+        assert judged(capsys, typed, *flags)[1]["verdict"] == "FAIL"
+    assert judged(capsys, typed, "--rtol", "0", "--atol", "5.1e-4")[1]["verdict"] == "PASS"
+
+
+def test_what_a_fail_agrees_to_is_not_helped_by_typed_digits(
+    network: dict[str, Array], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half a unit of what was typed and half a unit of the flag's would be a whole one."""
+    output = network["output"].round(2).astype(float)
+    output[2, 1, 3] += 0.01 if output[2, 1, 3] > network["output"][2, 1, 3] else -0.01
+    found = judged(capsys, json.dumps(output.round(2).tolist()))[1]
+    assert (found["verdict"], found["agrees_to"]) == ("FAIL", None)
+
+
+def test_the_last_output_has_digits_beside_a_final_state(network: dict[str, Array], capsys: pytest.CaptureFixture[str]) -> None:
+    """As Keras gives both, of one step."""
+    last = network["output"][-1].round(4).astype(float).round(4)
+    typed = {"output": last.tolist(), "h_n": last[None].tolist()}
+    assert judged(capsys, json.dumps(typed))[1]["verdict"] == "PASS (rounded)"
+    last[1, 2] += 2e-4
+    assert judged(capsys, json.dumps({**typed, "output": last.round(4).tolist()}))[1]["verdict"] == "FAIL"

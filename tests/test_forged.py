@@ -119,6 +119,22 @@ def test_other_weights_or_inputs_are_a_fail(how: str) -> None:
         assert forged(change).verdict is Verdict.FAIL, key
 
 
+def test_a_made_up_trace_is_no_match(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whichever of two files it is: the numbers of another trace beside weights that they do not follow from."""
+    made("captured")
+    Path("first.npz").write_bytes(Path("t.npz").read_bytes())
+
+    def change(arrays: dict[str, Any], _: dict[str, Any]) -> None:
+        arrays["weights/0/forward/W_hh"] = arrays["weights/0/forward/W_hh"] + np.float32(0.5)
+
+    forged(change)
+    assert ask(capsys, "compare", "first.npz", "t.npz", "-q").code == 0
+    for files in (("first.npz", "forged.npz"), ("forged.npz", "first.npz")):
+        answer = ask(capsys, "compare", *files, "-q")
+        assert answer.code == 1
+        assert all_in(("FAIL  forged.npz: the replay in it does not follow", "the values: IDENTICAL"), answer.out)
+
+
 @pytest.mark.parametrize("verdict", ["PASS", "IDENTICAL", "PASS (drift)", "PASS (rounded)"])
 def test_a_fail_does_not_become_a_pass(verdict: str, how: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever the file says: `show` and `plot` end with 1 and say both."""

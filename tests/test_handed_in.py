@@ -203,6 +203,18 @@ def test_gates_of_shorter_sequences(capsys: pytest.CaptureFixture[str]) -> None:
             assert not document(capsys, *flags, f=given)["passed"]
 
 
+def test_an_output_behind_the_end_of_a_sequence_is_wrong_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """torch has zeros there. Every hidden state is right, and what the line counts is not nothing."""
+    _, outputs, _ = made()
+    output = outputs["output"].copy()
+    output[3:, 1:] = 7
+    np.savez("y.npz", output=output)
+    line = ask(capsys, *asked("--lengths", "4,3,3", "-q")).out
+    assert all_in(
+        ("first at output, layer 0, forward, t=4, item 1, unit 0: replay 0, expected 7", " single steps out of "), line
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_nothing_that_is_not_finite_passes(value: float, capsys: pytest.CaptureFixture[str]) -> None:

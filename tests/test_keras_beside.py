@@ -409,3 +409,39 @@ def test_other_layers_that_are_recurrent_are_named(capsys: pytest.CaptureFixture
         assert "other is not judged" in ask(capsys, "inspect", path).out
         x = x_of()
         assert judged(capsys, path, x, np.ones((BATCH, STEPS, 4)), "--module", "lstm_1")[1]["verdict"] == "FAIL"
+
+
+def test_a_mask_is_named_beside_a_second_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whichever of the two has it: neither is replayed behind one."""
+    path, _ = old_weights("2.13.1", declared=True)
+    path.rename("plain.h5")
+    path, _ = old_weights("2.13.1", declared=True)
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        config["config"].insert(0, {"class_name": "Masking", "config": {"name": "masked", "mask_value": 0.0}})
+        file.attrs["model_config"] = json.dumps(config)
+    np.save("x.npy", x_of(lengths=(STEPS, 2, 1)))
+    for files in ((path, "plain.h5"), ("plain.h5", path)):
+        assert (
+            "masked (Masking) masks steps: none is masked here" in ask(capsys, "compare", *files, "--input", "x.npy", "-q").err
+        )
+
+
+@pytest.mark.parametrize("around", ["", "Bidirectional", "RNN"])
+def test_a_class_of_ones_own_is_not_taken_for_keras_own(around: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may be called LSTM; where classes come from stands beside their names, in newer files."""
+    path, _ = old_weights("2.13.1", declared=True)
+    for module, is_read in (("keras.layers", True), ("tf_keras.src.layers.rnn.lstm", True), ("theirs.layers", False)):
+        with h5py.File(path, "r+") as file:
+            config = json.loads(file.attrs["model_config"])
+            layer = next(layer for layer in config["config"] if layer["config"].get("name") == "lstm_1")
+            inner = {"class_name": "LSTMCell" if around == "RNN" else "LSTM", "module": module, "config": layer["config"]}
+            options = {"merge_mode": "concat"} if around == "Bidirectional" else {}
+            outer = {"name": "other", **options, "cell" if around == "RNN" else "layer": inner}
+            config["config"] = [
+                layer,
+                {"class_name": around, "config": outer} if around else {**inner, "config": {"name": "other"}},
+            ]
+            file.attrs["model_config"] = json.dumps(config)
+        said = refused(capsys, "compare", path)
+        assert (f"LSTM{'Cell' * (around == 'RNN')} is not Keras' own but of theirs.layers" in said) is not is_read, said

@@ -144,6 +144,11 @@ def test_states_that_come_from_the_inputs_are_named(capsys: pytest.CaptureFixtur
         answer = ask(capsys, "compare", path, *signals, "-q")
         assert (answer.code, "initial state, h0, and zeros are taken for it: see --h0" in answer.err) == (1, True)
         assert "zeros are taken" not in ask(capsys, "compare", path, *signals, "-q", "--h0", given).err
+    node = helper.make_node("LSTM", ["X", "W", "R", "B", "n"], ["Y"], hidden_size=HIDDEN)
+    path = saved([node], weights(), ("X", "n"))
+    assert "all are taken to be as long as the input: see --lengths" in ask(capsys, "compare", path, *signals, "-q").err
+    lengths = ",".join([str(STEPS)] * BATCH)
+    assert "see --lengths" not in ask(capsys, "compare", path, *signals, "-q", "--lengths", lengths).err
 
 
 def test_a_state_that_is_made_of_one_tensor_twice_is_followed_whole(capsys: pytest.CaptureFixture[str]) -> None:

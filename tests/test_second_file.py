@@ -157,8 +157,10 @@ def test_traces_with_another_activation_or_format(capsys: pytest.CaptureFixture[
     relu = changed(first, "relu.npz", lambda _, metadata: metadata["spec"].update(nonlinearity="relu"))
     assert all_in(("FAIL  the activation is tanh in first.npz, and relu in relu.npz",), answer(capsys, first, relu)[0])
     coarse = changed(first, "coarse.npz", lambda _, metadata: metadata["spec"].update(dtype="bfloat16"))
-    _, found = answer(capsys, first, coarse)
-    assert (found["verdict"], found["tolerance"]["rtol"]) == ("IDENTICAL", 1.3e-6)
+    line, found = answer(capsys, first, coarse)
+    # A trace that is said to be what it is not is a FAIL by itself.
+    assert (found["verdict"], found["tolerance"]["rtol"]) == ("FAIL", 1.3e-6)
+    assert all_in(("FAIL  coarse.npz: it is said to be bfloat16", "the values: IDENTICAL"), line)
     assert "coarse.npz is bfloat16, and is judged as float32, which first.npz is" in found["warnings"]
 
     def shift(arrays: dict[str, Any], metadata: dict[str, Any]) -> None:

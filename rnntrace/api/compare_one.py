@@ -11,7 +11,7 @@ from rnntrace.api.expected import Expected, read_expected
 from rnntrace.api.initial import as_held
 from rnntrace.api.judging import Judging, judged
 from rnntrace.api.load import check_judged, read_modules
-from rnntrace.api.masks import masked, undecided, without_repeats
+from rnntrace.api.masks import masked, undecided, unmasked, without_repeats
 from rnntrace.api.run import build_and_trace
 from rnntrace.api.sources import Sources
 from rnntrace.api.trace import as_seen_by
@@ -25,9 +25,17 @@ from rnntrace.model.dtypes import Array
 from rnntrace.model.module import Contents, Module
 from rnntrace.model.signals import Inputs, assemble
 from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.vocabulary import Name
 from rnntrace.report.result import Result
 
 Modules = Mapping[str, Module]
+
+TAKEN = {
+    "h0": "an initial state, h0, and zeros are taken for it",
+    "c0": "an initial state, c0, and zeros are taken for it",
+    "lengths": "the lengths of the sequences, and all are taken to be as long as the input",
+}
+"""What stands in for a signal that a model hands in when it runs, where it is not given."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +168,7 @@ def compare_with_torch(
             seed=seed,
             device=device,
         )
-        unmasked = (f"{module.mask.source} masks steps: none is masked here",) if module.mask else ()
-        results[prefix] = undecided(replace(result, warnings=(*result.warnings, *unmasked)), module.open)
+        results[prefix] = undecided(replace(result, warnings=(*result.warnings, *unmasked(module))), module.open)
         seed = result.seed
     return results
 
@@ -193,9 +200,9 @@ def compare_with_expected(
         given = replace(given, values={**given.values, "output": output})
     remarks = [*module.remarks, *([behind.remark] if behind.remark else [])]
     remarks += [
-        f"the model gives this layer an initial state, {name}, and zeros are taken for it: see --{name}"
+        f"the model gives this layer {TAKEN[name]}: see --{name}"
         for name in module.takes
-        if isinstance(getattr(sources.request, name), str)
+        if not isinstance(getattr(sources.request, name), np.ndarray | tuple)
     ]
     weights = module.weights.astype(spec.precision.replay)
 
@@ -214,7 +221,8 @@ def compare_with_expected(
     result = undecided(against(given, inputs), doubt)
     if given.last_output is not None and result.passed:
         # The output of the last step is h_n once more: both must agree.
-        last = against(replace(given, values={"h_n": given.last_output}, half_units={}), inputs)
+        half_units: dict[Name, Array] = {} if given.last_half_unit is None else {"h_n": given.last_half_unit}
+        last = against(replace(given, values={"h_n": given.last_output}, half_units=half_units), inputs)
         result = result if last.passed else last
     if result.verdict is Verdict.FAIL:
         result = replace(
@@ -237,7 +245,10 @@ def _decimals(result: Result, judged: Callable[[dict[str, Any]], Result]) -> int
     certain = math.floor(-math.log10(2 * worst)) if 0 < worst < math.inf else 0
     # Rounding may have moved a value a little beyond half a unit.
     for n in (certain + 1, certain):
-        if 2 <= n <= MOST_DIGITS and judged({"tolerance": f"decimals:{n}", "rtol": None, "atol": None, "lam": None}).passed:
+        if (
+            2 <= n <= MOST_DIGITS
+            and judged({"tolerance": f"decimals:{n}", "rtol": None, "atol": None, "lam": None, "rounded": False}).passed
+        ):
             return n
     return None
 

@@ -8,7 +8,8 @@ import numpy as np
 from rnntrace.api.compare_one import Modules
 from rnntrace.api.initial import as_held, held_apart
 from rnntrace.api.judging import Judging, judged, not_finite
-from rnntrace.api.opened import read_trace
+from rnntrace.api.masks import unmasked
+from rnntrace.api.opened import open_trace
 from rnntrace.api.run import checked_seed
 from rnntrace.api.sources import Sources
 from rnntrace.api.trace import as_seen_by
@@ -44,7 +45,7 @@ def compare_traces(first: str, second: str, judging: Judging) -> dict[str, Resul
     FAIL whatever the values.
     Raises UsageError and FileError.
     """
-    mine, theirs = read_trace(first), read_trace(second)
+    mine, theirs = open_trace(first), open_trace(second)
     if _form(mine) != _form(theirs):
         raise UsageError(f"{label(first)} is a trace of {_shape(mine)}, and {label(second)} one of {_shape(theirs)}")
     spec, trace, other, names = mine.spec, mine.trace, theirs.trace, (label(first), label(second))
@@ -68,6 +69,7 @@ def compare_traces(first: str, second: str, judging: Judging) -> dict[str, Resul
                 *_other_lengths(names, mine.inputs, theirs.inputs),
                 *_other_symbols(names, trace, other),
                 *([_terms_apart(terms_apart)] if terms_apart else ()),
+                *(f"{name}: {said}" for name, side in zip(names, (mine, theirs), strict=True) for said in side.contradictions),
             ),
             warnings=tuple(
                 dict.fromkeys(
@@ -121,7 +123,9 @@ def compare_weights(
         trace = replay(spec, changed, inputs)
         observation = Observation(OTHER, "", "", 0, names[1], trace.outputs, {}, trace.columns)
         read = (
-            f"{name}: {remark}" for name, of in zip(names, (first[mine], second[theirs]), strict=True) for remark in of.remarks
+            f"{name}: {remark}"
+            for name, module in zip(names, (first[mine], second[theirs]), strict=True)
+            for remark in (*module.remarks, *unmasked(module))
         )
         remarks = [*read, *_other_format(names, spec, other), *_weights_apart(weights, changed, spec.cell.gates)]
         result = judged(

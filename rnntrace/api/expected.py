@@ -22,14 +22,15 @@ class Expected:
     """What a source holds, time-major: output, h_n and c_n by name, gates and states (T, B, ·) by (layer, direction, symbol).
 
     `half_units` are half a unit of the last digit of each value that was typed, by the same names. An output of the last step
-    alone stands under h_n, or, if there is an h_n beside it, in `last_output`. `names` says what was given, `unused` what else
-    there is, and `notes` are sentences on how it was read.
+    alone stands under h_n, or, if there is an h_n beside it, in `last_output`, with `last_half_unit`. `names` says what was
+    given, `unused` what else there is, and `notes` are sentences on how it was read.
     """
 
     values: Mapping[Name, Array]
     half_units: Mapping[Name, Array]
     names: frozenset[Name]
     last_output: Array | None = None
+    last_half_unit: Array | None = None
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -75,7 +76,7 @@ def read_expected(
     values: dict[Name, Array] = {}
     half_units: dict[Name, Array] = {}
     notes = []
-    names, last_output = set(found), None
+    names, last_output, last_half_unit = set(found), None, None
     for name, own in found.items():
         array, half = tensors.arrays[own], tensors.half_units(own, digits.OUTPUTS)
         is_last, bring = _form(module, inputs, words.canonical[name], name, array, source, in_onnx_words)
@@ -83,7 +84,7 @@ def read_expected(
             # A module that gives every step has not been given its output.
             names = names - {"output"} | {"h_n"}
         if is_last and "h_n" in found:
-            last_output = bring(array)
+            last_output, last_half_unit = bring(array), None if half is None else bring(half)
             continue
         target = "h_n" if is_last else name
         values[target] = bring(array)
@@ -95,7 +96,7 @@ def read_expected(
             notes.append(f"{name} in {label(source)} is that of the last layer alone: the layers below it are not judged")
     _check_required(module.spec, names, require, source)
     unused, aside = unused_in(tensors, words, source, [*found.values()])
-    return Expected(values, half_units, frozenset(names), last_output, unused, (*notes, *aside))
+    return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside))
 
 
 def _form(

@@ -59,6 +59,11 @@ class Judging:
         return term_symbols(cell) if self.keep == "terms" else ()
 
     @property
+    def pair(self) -> bool:
+        """Whether rtol or atol were given: they alone decide."""
+        return self.rtol is not None or self.atol is not None
+
+    @property
     def needs_all(self) -> str:
         """The flag that needs the whole trace at once, and in memory; empty if there is none."""
         flags = {
@@ -93,7 +98,7 @@ def judged(
     tolerance = judging.tolerance_for(spec)
     dtype = judging.numpy_dtype(spec)
     own = observation.captured or observation.hidden
-    half_units = observation.half_units if judging.rounded else {}
+    half_units = observation.half_units if judging.rounded and not judging.pair else {}
     kept = judging.kept(spec.cell)
     # Where not every layer's h is known, single steps cannot be judged, and the trajectory is.
     known = own if all((*column, "h") in own for column in spec.columns) else None

@@ -53,6 +53,11 @@ def masked(module: Module, inputs: Inputs) -> Masked:
     return Masked(replace(inputs, lengths=tuple(map(int, lengths))), remark)
 
 
+def unmasked(module: Module) -> tuple[str, ...]:
+    """A remark where a module is replayed as if nothing masked its input, if something does."""
+    return (f"{module.mask.source} masks steps: none is masked here",) if module.mask else ()
+
+
 def without_repeats(spec: ModuleSpec, mask: Mask | None, inputs: Inputs, output: Array) -> Array:
     """An output (T, B, D·R) of Keras with zeros at masked steps, as a replay has it, where they repeat the step before.
 

@@ -43,11 +43,6 @@ def open_trace(path: str | Path) -> Result:
     return again
 
 
-def read_trace(path: str | Path) -> Result:
-    """A saved trace without a verdict, for whoever judges it by something else. Raises FileError."""
-    return _read(path)[0]
-
-
 def _read(path: str | Path) -> tuple[Result, Judging, Verdict]:
     """A saved trace without a verdict, how it was judged, and the verdict that it says."""
     tensors = map_tensors(Path(path))

@@ -37,7 +37,7 @@ def compare(
         typer.Option(
             "--require",
             metavar="NAMES",
-            help="What --expected has to hold, such as output,h_n,i; without it nothing is judged.",
+            help="What --expected has to hold, such as output,h_n,i: what lacks any of it is refused.",
             show_default=False,
             rich_help_panel=JUDGING,
         ),

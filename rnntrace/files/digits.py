@@ -36,8 +36,16 @@ def half_units(texts: Sequence[str], values: Array, fewest: int) -> Array | None
     whole = values.ravel() == np.trunc(np.where(finite, values.ravel(), 0))
     telling = finite & ~(whole & np.array(["e" not in text.lower() for text in texts], bool))
     digits = int(significant[telling].max(initial=0))
-    if digits >= fewest and np.sum(digits - significant[telling]) < np.sum(most - decimals[telling]):
-        places = np.where(values.ravel() == 0, most, decimals + digits - significant)
+    if digits >= fewest:
+        # No value has fewer decimals than it was typed with: 562 has three digits where others have two.
+        by_digits = np.where(values.ravel() == 0, most, np.maximum(decimals + digits - significant, decimals))
+        dropped, dropped_so = np.sum(most - decimals[telling]), np.sum(digits - significant[telling])
+        if dropped_so < dropped:
+            places = by_digits
+        elif dropped_so == dropped > 0:
+            # Neither is likelier: each value may be off by what either leaves open. A dump writes 1.0 either way.
+            dumped = whole & np.array(["." in text for text in texts], bool)
+            places = np.where(finite & ~dumped, np.minimum(places, by_digits), places)
     half: NDArray[np.float64] = 0.5 * 10.0 ** -places.clip(-_MOST, _MOST).astype(float)
     return half.reshape(values.shape)
 
@@ -51,5 +59,6 @@ def _counted(text: str) -> tuple[int, int]:
     """Decimals and significant digits of a number as it was typed; decimals are below 0 if its last digit is tens or more."""
     mantissa, _, exponent = text.strip().lower().replace("_", "").partition("e")
     whole, _, fraction = mantissa.lstrip("+-").partition(".")
-    shift = int(exponent) if exponent and len(exponent) < len(str(_MOST)) + 3 else 0
+    size = exponent.lstrip("+-0")
+    shift = int(size or 0) * (-1 if exponent.startswith("-") else 1) if len(size) <= len(str(_MOST)) else 0
     return len(fraction) - shift, len((whole + fraction).lstrip("0"))

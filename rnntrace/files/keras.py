@@ -103,7 +103,7 @@ class _Model:
                 continue
             else:
                 with self._refusing(path + name):
-                    if (found := keras_layers.recurrent(kind, inner)) is not None:
+                    if (found := keras_layers.recurrent(layer)) is not None:
                         module = keras_layers.declared(*found, self.store.layer(path + name, own_group), self.version, arriving)
                         yield Layer(path + name, module, None if reads is None else path + reads)
                     elif RECURRENT.search(unknown := _recurrent_name(kind, inner)):

@@ -21,6 +21,9 @@ KINDS = {"SimpleRNN": "RNN", "LSTM": "LSTM", "GRU": "GRU"}
 GATES = {1: "RNN", 3: "GRU", 4: "LSTM"}
 SUPPORTED = {"activation": ("tanh",), "recurrent_activation": ("sigmoid", "hard_sigmoid")}
 
+PACKAGES = ("keras", "tf_keras", "tensorflow")
+"""Where Keras' own classes come from, as a file says that names it at all."""
+
 Config = Mapping[str, Any]
 
 
@@ -59,31 +62,43 @@ class Version:
         return tuple(map(int, found.groups())) if found else ()
 
 
-def recurrent(kind: str, config: Config) -> tuple[str, Config, Config | None] | None:
+def recurrent(layer: Config) -> tuple[str, Config, Config | None] | None:
     """The kind, configuration and that of the backward layer, for a layer that is recurrent.
 
-    Raises WeightsError for what Bidirectional may do and is not supported.
+    Raises WeightsError for what Bidirectional may do and is not supported, and for a class of somebody's own with such a name.
     """
-    if kind == "RNN" and isinstance(config.get("cell"), dict):
-        cell = config["cell"]
-        kind, config = str(cell["class_name"]).removesuffix("Cell"), {**config, **cell["config"]}
+    kind, config, classes = str(layer["class_name"]), layer["config"], [layer]
+    if kind == "RNN" and isinstance(cell := config.get("cell"), dict):
+        kind, config, classes = str(cell["class_name"]).removesuffix("Cell"), {**config, **cell["config"]}, [layer, cell]
     if kind != "Bidirectional":
-        return (kind, config, None) if kind in KINDS else None
+        if kind not in KINDS:
+            return None
+        for each in classes:
+            _refuse_foreign(each)
+        return kind, config, None
     inner = config["layer"]
-    found = recurrent(str(inner["class_name"]), inner["config"])
+    found = recurrent(inner)
     if found is None:
         return None
+    _refuse_foreign(layer)
     if config.get("merge_mode") != "concat":
         raise WeightsError(f"merge_mode {show(str(config.get('merge_mode')))} is not supported: expected concat")
     kind, forward, _ = found
-    other = config.get("backward_layer") or inner
-    _, backward, _ = recurrent(str(other["class_name"]), other["config"]) or (None, {}, None)
+    _, backward, _ = recurrent(config.get("backward_layer") or inner) or (None, {}, None)
     for option in ("units", "use_bias", "reset_after", *SUPPORTED):
         if forward.get(option) != backward.get(option):
             raise WeightsError(f"its two directions have another {option}: expected them alike")
     if forward.get("go_backwards"):
         raise WeightsError("go_backwards inside Bidirectional is not supported")
     return kind, forward, backward
+
+
+def _refuse_foreign(layer: Config) -> None:
+    """Raises WeightsError for a class that is not Keras' own, though it is called like one: what it computes is not known."""
+    package = layer.get("module")
+    if isinstance(package, str) and package.partition(".")[0] not in PACKAGES:
+        name, package = show(str(layer["class_name"]))[:40], show(package)[:60]
+        raise WeightsError(f"{name} is not Keras' own but of {package}, and may compute something else: it is not read")
 
 
 def declared(

@@ -32,10 +32,11 @@ def states_of(spec: ModuleSpec, inputs: Mapping[str, Value], constants: Constant
         name for name in ("W", "R", "B", *STATES.values()) if name in inputs and constants.is_dequantised(inputs[name])
     ]
     lengths = inputs.get("sequence_lens")
+    are_given = lengths is not None and origins.of(lengths) is Origin.GIVEN
     return {
-        "takes": tuple(state for state, origin in found.items() if origin is Origin.GIVEN),
+        "takes": (*(state for state, origin in found.items() if origin is Origin.GIVEN), *(["lengths"] if are_given else [])),
         "states": states,
-        "lengths": None if lengths is None or origins.of(lengths) is Origin.GIVEN else _lengths(lengths, constants),
+        "lengths": None if lengths is None or are_given else _lengths(lengths, constants),
         "remarks": (f"{', '.join(quantised)} dequantised: the model holds integers and a scale",) if quantised else (),
     }
 

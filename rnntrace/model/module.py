@@ -43,10 +43,10 @@ class Module:
     the framework gives the output of the final step alone. `biases` is how many bias vectors it stores for a gate; where that
     is one, the other of `weights` is zero. `hard_sigmoid` is the activation of gates that the framework calls by this name.
     `open` is a question on which the outputs hang, and which the file leaves: without an answer nothing is decided. `takes`
-    are the initial states that the model hands in when it runs, `signals` the outputs and gates that were saved beside the
-    weights, `remarks` what to say of how the weights were read. `half_units` are half a unit of the last digit of weights that
-    were typed, and 0 of exact ones. `states` are h0 (L·D, B, R) and c0 (L·D, B, H) that the model holds, and `lengths` those of
-    the sequences: it starts from them whatever it is fed with.
+    are the initial states and lengths that the model hands in when it runs, `signals` the outputs and gates that were saved
+    beside the weights, `remarks` what to say of how the weights were read. `half_units` are half a unit of the last digit of
+    weights that were typed, and 0 of exact ones. `states` are h0 (L·D, B, R) and c0 (L·D, B, H) that the model holds, and
+    `lengths` those of the sequences: it starts from them whatever it is fed with.
     """
 
     spec: ModuleSpec

@@ -59,9 +59,10 @@ def _verdict(result: Result) -> tuple[str, ...]:
         return (f"{verdict}  {compared.doubt or reason}", *worst)
     place = compared.first_failure
     assert place is not None
-    # Outputs are hidden states once more: they are counted only where nothing else was compared.
-    inside = [difference for difference in compared.differences if difference.name not in OUTPUTS] or compared.differences
-    bad, total = sum(difference.one_step_bad for difference in inside), sum(difference.of for difference in inside)
+    # Outputs are hidden states once more: they are counted only where nothing else is wrong.
+    inside = [difference for difference in compared.differences if difference.name not in OUTPUTS]
+    counted = inside if any(difference.one_step_bad for difference in inside) else compared.differences
+    bad, total = sum(difference.one_step_bad for difference in counted), sum(difference.of for difference in counted)
     role = result.spec.cell.roles.get(place.symbol)
     # As many digits as tell any two values of the format apart.
     digits = 17 if result.spec.dtype == "float64" else 9
