@@ -188,6 +188,11 @@ WRONG: dict[str, tuple[dict[str, Any], list[Any], tuple[str, ...]]] = {
     "of two types": ({"a": numbers(ROWS), "b": INT8}, [node("Mul", "a", "b")], ("computed by Mul, which cannot be done",)),
     "integers": ({"a": INT8}, [node("Identity", "a")], ("W should hold floats", "int8")),
     "a vector": ({"a": numbers(5)}, [node("Identity", "a")], ("W should have two or three dimensions",)),
+    "an output too many": (
+        {"a": numbers(1, ROWS, SIZE)},
+        [helper.make_node("Identity", ["a"], ["b", "W"])],
+        ("computed by Identity",),
+    ),
     "the second of two": (
         {"a": numbers(2, ROWS, SIZE)},
         [helper.make_node("Split", ["a"], ["b", "W"], axis=0, num_outputs=2)],

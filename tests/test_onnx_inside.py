@@ -132,15 +132,49 @@ def test_a_function_is_judged_in_each_of_its_calls(capsys: pytest.CaptureFixture
         helper.make_node("Layer", ["X", "1_W", "1_R", "1_B"], ["Y"], domain="local", hidden_size=HIDDEN, direction="reverse"),
     ]
     path = saved([moved, *calls], [tensor for n, layer in enumerate(layers) for tensor in layer.initializers(f"{n}_")])
-    model = onnx.load(path)
-    model.functions.append(function(Node("LSTM", {}, {}), **kinds))
-    onnx.save(model, path)
+    with_functions(path, function(Node("LSTM", {}, {}), **kinds))
     assert [*rnntrace.load(path)] == ["Layer.lstm", "Layer_1.lstm"]
     for name, layer in zip(("Layer.lstm", "Layer_1.lstm"), layers, strict=True):
         right = looped(layer, x_of())
         assert verdict(capsys, path, *signals(x_of(), right), "--module", name)["passed"]
         right["Y_h"][0, 0, 0] += 0.01
         assert not verdict(capsys, path, *signals(x_of(), right), "--module", name)["passed"]
+
+
+def with_functions(path: Path, *functions: Any) -> Path:
+    """The model with local functions."""
+    model = onnx.load(path)
+    model.functions.extend(functions)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("filled", [0.0, 1.0])
+def test_a_function_may_be_told_the_values_of_its_constants(filled: float, capsys: pytest.CaptureFixture[str]) -> None:
+    """Initial states of zeros or ones by an attribute of the call."""
+    lstm = drawn("LSTM")
+    fill = helper.make_node("ConstantOfShape", ["s"], ["h"])
+    fill.attribute.append(onnx.AttributeProto(name="value", type=onnx.AttributeProto.TENSOR, ref_attr_name="start"))
+    inside = helper.make_node("LSTM", ["x", "w", "r", "b", "", "h"], ["y"], name="lstm", hidden_size=HIDDEN)
+    inner = helper.make_function("local", "F", ["x", "w", "r", "b", "s"], ["y"], [fill, inside], [], ["start"])
+    start = helper.make_tensor("v", TensorProto.FLOAT, [1], [filled])
+    call = helper.make_node("F", ["X", "W", "R", "B", "shape"], ["Y"], domain="local", start=start)
+    shape = numpy_helper.from_array(np.array([1, 3, HIDDEN]), "shape")
+    path = with_functions(saved([call], [*lstm.initializers(), shape]), inner)
+    for value in (0.0, 1.0):
+        right = looped(lstm, x_of(), np.full((1, 3, HIDDEN), value))
+        assert verdict(capsys, path, *signals(x_of(), right))["passed"] is (value == filled)
+
+
+def test_attributes_of_a_function_are_none_outside(capsys: pytest.CaptureFixture[str]) -> None:
+    """And ONNX' own operators are not what a file says they are."""
+    lstm = drawn("LSTM")
+    node = lstm.proto()
+    node.attribute.append(onnx.AttributeProto(name="direction", type=onnx.AttributeProto.STRING, ref_attr_name="way"))
+    assert "that of a function, and there is none" in refused(capsys, "compare", saved([node], lstm.initializers()))
+    own = helper.make_function("", "LSTM", ["x", "w", "r", "b"], ["y"], [helper.make_node("Identity", ["x"], ["y"])], [])
+    path = with_functions(saved([lstm.proto()], lstm.initializers()), own)
+    assert "a function of its own by the name of LSTM" in refused(capsys, "compare", path)
 
 
 def test_a_function_knows_no_names_but_its_own(capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,9 +184,7 @@ def test_a_function_knows_no_names_but_its_own(capsys: pytest.CaptureFixture[str
         "local", "F", ["x"], ["y"], [helper.make_node("LSTM", ["x", "W", "R", "B"], ["y"], hidden_size=HIDDEN)], []
     )
     path = saved([helper.make_node("F", ["X"], ["Y"], domain="local", name="call")], lstm.initializers())
-    model = onnx.load(path)
-    model.functions.append(inner)
-    onnx.save(model, path)
+    with_functions(path, inner)
     assert all_in(("LSTM node call.LSTM", "W is no constant of the model"), refused(capsys, "compare", path))
 
 

@@ -15,7 +15,7 @@ import onnx
 from rnntrace.errors import FileError, SpecError, WeightsError, show
 from rnntrace.files.onnx_constants import Constants
 from rnntrace.files.onnx_graph import STANDARD, Scope, Value, check_counts, distinct, scopes
-from rnntrace.files.onnx_operators import NotConstant, stored
+from rnntrace.files.onnx_operators import OPERATORS, NotConstant, stored
 from rnntrace.files.onnx_origin import Origin, Origins, quantised, spelled_out
 from rnntrace.files.onnx_stack import RECURRENT, Stacking
 from rnntrace.files.onnx_states import FORMATS, states_of
@@ -41,7 +41,10 @@ def read(path: Path, kind: str) -> Tensors:
     with reading(kind):
         content = path.read_bytes()
         check_counts(content)
-        graphs = scopes(onnx.load_model_from_string(content))
+        model = onnx.load_model_from_string(content)
+        if own := {one.name for one in model.functions if one.domain in STANDARD} & ({*RECURRENT, *OPERATORS}):
+            raise FileError(f"it has a function of its own by the name of {show(min(own))}, which is ONNX' own operator")
+        graphs = scopes(model)
         found = [(scope, node) for scope in graphs for node in scope.nodes if _is_recurrent(node)]
         names = distinct(".".join((*scope.path, node.name or node.op_type)) for scope, node in found)
         # Nodes are told apart by identity: two may look alike, and those of a function stand in each of its calls.

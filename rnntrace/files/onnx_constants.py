@@ -56,7 +56,7 @@ class Constants:
     def _made(self, value: Value) -> Array:
         if value.tensor is not None:
             # What stands in the file byte by byte takes no more than that.
-            self.total.add(0 if value.tensor.raw_data else math.prod(value.tensor.dims), value.name)
+            self.total.add(0 if value.tensor.HasField("raw_data") else math.prod(value.tensor.dims), value.name)
             return stored(show(value.name), value.tensor)
         node = value.maker
         if node is None:

@@ -54,7 +54,8 @@ class Scope:
 
     `path` leads to it by readable names, `where` says in words what it is, empty for the model's own graph. `stored` are its
     tensors, `makers` its nodes by what they put out, `inputs` what it gets when it runs. Names that are none of these are those
-    of the `outer` graph; a function has none, and its inputs are `bound` to what stands in the call, as are its `attributes`.
+    of the `outer` graph; a function has none, and its inputs are `bound` to what stands in the call. `attributes` are those of
+    the call of the function around it, None where there is none.
     """
 
     nodes: Sequence[Any]
@@ -64,7 +65,7 @@ class Scope:
     where: str = ""
     outer: "Scope | None" = None
     bound: Mapping[str, "Value"] = field(default_factory=dict)
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] | None = None
     makers: Mapping[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +75,7 @@ class Scope:
     @property
     def size(self) -> int:
         """How many things have a name in it."""
-        return sum(map(len, (self.nodes, self.stored, self.inputs, self.attributes, self.makers)))
+        return sum(map(len, (self.nodes, self.stored, self.inputs, self.attributes or (), self.makers)))
 
     def find(self, name: str) -> "Value":
         """What a name means here: where it is stored, made or handed in."""
@@ -87,10 +88,18 @@ class Scope:
             scope = scope.outer
         return Value(self, name)
 
-    def values_of(self, node: Any) -> dict[str, Any]:
+    def attributes_of(self, node: Any) -> dict[str, Any]:
         """The attributes of one of its nodes; in a function some are those of the call, or left out as there."""
-        told = {one.name: self.attributes.get(one.ref_attr_name) if one.ref_attr_name else one for one in node.attribute}
-        return {name: onnx.helper.get_attribute_value(one) for name, one in told.items() if one is not None}
+        found: dict[str, Any] = {}
+        for one in node.attribute:
+            if one.ref_attr_name and self.attributes is None:
+                raise FileError(f"the attribute {show(one.name)} of a node is that of a function, and there is none around it")
+            found[one.name] = (self.attributes or {}).get(one.ref_attr_name) if one.ref_attr_name else one
+        return {name: one for name, one in found.items() if one is not None}
+
+    def values_of(self, node: Any) -> dict[str, Any]:
+        """The same as Python's own values."""
+        return {name: onnx.helper.get_attribute_value(one) for name, one in self.attributes_of(node).items()}
 
 
 @dataclass(frozen=True)
@@ -119,7 +128,8 @@ class Value:
 
 def scopes(model: Any) -> list[Scope]:
     """The graph of a model and all that stand inside it. Raises FileError if they are too many or too deep."""
-    functions = {(function.domain, function.name): function for function in model.functions}
+    check_distinct(" ".join(_function(one, one.name)) for one in model.functions)
+    functions = {_function(one, one.name): one for one in model.functions}
     found = [_graph(model.graph)]
     nodes, names = len(model.graph.node), found[0].size
     for scope in found:
@@ -136,20 +146,28 @@ def scopes(model: Any) -> list[Scope]:
     return found
 
 
-def _holds(node: Any, functions: Mapping[tuple[str, str], Any]) -> bool:
-    return (node.domain, node.op_type) in functions or any(one.HasField("g") or one.graphs for one in node.attribute)
+Functions = Mapping[tuple[str, str, str], Any]
+"""The local functions of a model by domain, name and overload."""
 
 
-def _inside(scope: Scope, node: Any, name: str, functions: Mapping[tuple[str, str], Any]) -> Iterator[Scope]:
+def _function(one: Any, name: str) -> tuple[str, str, str]:
+    """Which function one is, or a node calls."""
+    return one.domain, name, one.overload
+
+
+def _holds(node: Any, functions: Functions) -> bool:
+    return _function(node, node.op_type) in functions or any(one.HasField("g") or one.graphs for one in node.attribute)
+
+
+def _inside(scope: Scope, node: Any, name: str, functions: Functions) -> Iterator[Scope]:
     """The bodies of a node, and that of the function which it calls."""
     for attribute in node.attribute:
         words = f"the {show(attribute.name)} of {'an' if node.op_type == 'If' else 'a'} {show(node.op_type)}"
         graphs = [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
         for graph, last in zip(graphs, distinct([attribute.name.removesuffix("_branch")] * len(graphs)), strict=True):
             yield _graph(graph, (*scope.path, name, last), words, scope)
-    if function := functions.get((node.domain, node.op_type)):
+    if function := functions.get(_function(node, node.op_type)):
         defaults = {one.name: one for one in function.attribute_proto}
-        told = {one.name: scope.attributes.get(one.ref_attr_name) if one.ref_attr_name else one for one in node.attribute}
         yield Scope(
             function.node,
             _constants(function.node),
@@ -157,19 +175,15 @@ def _inside(scope: Scope, node: Any, name: str, functions: Mapping[tuple[str, st
             (*scope.path, name),
             f"the function {show(function.name)}",
             bound={inner: scope.find(name) for inner, name in zip(function.input, node.input, strict=False) if name},
-            attributes=defaults | {name: one for name, one in told.items() if one is not None},
+            attributes=defaults | scope.attributes_of(node),
         )
 
 
 def _graph(graph: Any, path: tuple[str, ...] = (), where: str = "", outer: Scope | None = None) -> Scope:
     check_distinct(tensor.name for tensor in graph.initializer)
     stored = {tensor.name: tensor for tensor in graph.initializer} | _constants(graph.node)
-    return Scope(graph.node, stored, frozenset(one.name for one in graph.input), path, where, outer, attributes=_of(outer))
-
-
-def _of(outer: Scope | None) -> Mapping[str, Any]:
-    """The attributes of the function, if any, in which a body stands."""
-    return outer.attributes if outer else {}
+    inputs = frozenset(one.name for one in graph.input)
+    return Scope(graph.node, stored, inputs, path, where, outer, attributes=outer.attributes if outer else None)
 
 
 def _constants(nodes: Iterable[Any]) -> dict[str, Any]:

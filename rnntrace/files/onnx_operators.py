@@ -92,8 +92,10 @@ def stored(name: str, tensor: Any) -> Array:
     count, width = math.prod(tensor.dims), WIDTHS[tensor.data_type]
     check_size(count)
     wanted = -(-count * width // 8) * 8 // width
-    typed = len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type)))
-    there = len(tensor.raw_data) * 8 // width or (typed * 2 if width == 4 else typed)
+    if tensor.HasField("raw_data"):
+        there = len(tensor.raw_data) * 8 // width
+    else:
+        there = len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type))) * (2 if width == 4 else 1)
     if there != wanted:
         raise NotConstant(f"{name} of shape {tuple(tensor.dims)} should have {count:,} values, and {there:,} are there")
     return np.asarray(numpy_helper.to_array(tensor))
@@ -123,8 +125,7 @@ def _slice(call: Call) -> Array:
     axes, steps = list(range(len(starts))) if axes is None else axes, steps or [1] * len(starts)
     parts = [slice(None)] * x.ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        # Going back, an end in front of the first value is -1 or less behind the count from the back.
-        parts[axis] = slice(start, None if step < 0 and end < -x.shape[axis] else end, step)
+        parts[axis] = slice(start, end, step)
     return np.asarray(x[tuple(parts)])
 
 

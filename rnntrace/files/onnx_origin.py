@@ -70,7 +70,7 @@ def _origin(value: Value, sources: Sequence[Origin]) -> Origin:
     if value.tensor is not None:
         return Origin.ZERO if is_zero(value.tensor) else Origin.STORED
     if maker is not None and maker.op_type == "ConstantOfShape":
-        filled = next((attribute.t for attribute in maker.attribute if attribute.name == "value"), None)
+        filled = value.scope.values_of(maker).get("value")
         return Origin.ZERO if filled is None or is_zero(filled) else Origin.STORED
     if not sources or Origin.GIVEN in sources:
         # An operator without inputs draws its values, or holds them in a way that is not read.

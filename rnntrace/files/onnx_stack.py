@@ -38,10 +38,10 @@ class Stacking:
             source = maker.input[0]
         if maker is None or maker.output[0] != source:
             return None
-        axes: list[str] | None = _axes_of_output(maker)
+        axes: list[str] | None = self._axes_of_output(maker)
         for mover in reversed(movers):
             axes = None if axes is None else self._moved(axes, mover)
-        wanted = ["b", "t"] if _attribute(node, "layout", 0) else ["t", "b"]
+        wanted = ["b", "t"] if self._attribute(node, "layout", 0) else ["t", "b"]
         return maker if axes is not None and axes[:2] == wanted and axes[2:] in (["h"], ["dh"]) else None
 
     def _moved(self, axes: list[str], mover: Any) -> list[str] | None:
@@ -50,7 +50,7 @@ class Stacking:
             case "Identity" | "Dropout":
                 return axes
             case "Transpose":
-                order = list(_attribute(mover, "perm", range(len(axes))[::-1]))
+                order = list(self._attribute(mover, "perm", range(len(axes))[::-1]))
                 return [axes[axis] for axis in order] if sorted(order) == list(range(len(axes))) else None
             case "Squeeze":
                 gone = self._integers(mover, "axes")
@@ -68,7 +68,7 @@ class Stacking:
     def _integers(self, node: Any, name: str) -> list[int] | None:
         """A list of axes or a shape, second input or attribute; None if it is computed or left out."""
         if len(node.input) < 2:
-            found = _attribute(node, name, None)
+            found = self._attribute(node, name, None)
             return None if found is None else list(found)
         tensor = self._scope.find(node.input[1]).tensor
         # The values of an external tensor would be looked for in another file.
@@ -76,12 +76,10 @@ class Stacking:
             return None
         return [int(value) for value in numpy_helper.to_array(tensor).reshape(-1)]
 
+    def _axes_of_output(self, node: Any) -> list[str]:
+        """Time, batch, hidden units and the direction, which is an axis of 1 where there is one alone."""
+        direction = "d" if self._attribute(node, "direction", b"forward") == b"bidirectional" else "1"
+        return ["b", "t", direction, "h"] if self._attribute(node, "layout", 0) else ["t", direction, "b", "h"]
 
-def _axes_of_output(node: Any) -> list[str]:
-    """Time, batch, hidden units and the direction, which is an axis of 1 where there is one alone."""
-    direction = "d" if _attribute(node, "direction", b"forward") == b"bidirectional" else "1"
-    return ["b", "t", direction, "h"] if _attribute(node, "layout", 0) else ["t", direction, "b", "h"]
-
-
-def _attribute(node: Any, name: str, default: Any) -> Any:
-    return next((onnx.helper.get_attribute_value(entry) for entry in node.attribute if entry.name == name), default)
+    def _attribute(self, node: Any, name: str, default: Any) -> Any:
+        return self._scope.values_of(node).get(name, default)
