@@ -215,6 +215,25 @@ def test_an_output_behind_the_end_of_a_sequence_is_wrong_by_itself(capsys: pytes
     )
 
 
+def test_right_values_do_not_vouch_for_others(capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be told in bfloat16, zeros here, is not decided by handing in the right state of the layer below as well."""
+    torch.manual_seed(0)
+    module, x = nn.RNN(8, 512, 2, dtype=torch.bfloat16), torch.randn(T, B, 8, dtype=torch.bfloat16)
+    torch.save(module.state_dict(), "rnn.pt")
+    torch.save({"x": x}, "x.pt")
+    with torch.no_grad():
+        output, h_n = module(x)
+    lower = h_n * torch.tensor([1, 0], dtype=torch.bfloat16)[:, None, None]
+    for given, verdict in (
+        ({"output": output, "h_n": h_n}, "PASS"),
+        ({"output": 0 * output, "h_n": lower}, "UNDECIDED  agreement says nothing of output, h_n"),
+        ({"h_n": lower}, "UNDECIDED  agreement says nothing of h_n"),
+    ):
+        torch.save(given, "y.pt")
+        answer = ask(capsys, "compare", "rnn.pt", "--input", "x.pt", "--expected", "y.pt", "-q")
+        assert answer.out.startswith(verdict)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_nothing_that_is_not_finite_passes(value: float, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """`compare` with one file: saved weights beside torch, and saved weights against given outputs."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from rnntrace.api.run import build_and_trace
 from rnntrace.api.sources import Sources
 from rnntrace.api.trace import as_seen_by
 from rnntrace.engine.compare import Verdict
+from rnntrace.engine.quantities import OUTPUTS
 from rnntrace.engine.tolerance import MOST_DIGITS
 from rnntrace.errors import UsageError, show
 from rnntrace.files import label
@@ -25,7 +26,7 @@ from rnntrace.model.dtypes import Array
 from rnntrace.model.module import Contents, Module
 from rnntrace.model.signals import Inputs, assemble
 from rnntrace.model.spec import ModuleSpec
-from rnntrace.model.vocabulary import Name
+from rnntrace.model.vocabulary import Name, canonical_names
 from rnntrace.report.result import Result
 
 Modules = Mapping[str, Module]
@@ -219,6 +220,8 @@ def compare_with_expected(
         )
 
     result = undecided(against(given, inputs), doubt)
+    if result.passed:
+        result = undecided(result, _not_judged(result, given.names))
     if given.last_output is not None and result.passed:
         # The output of the last step is h_n once more: both must agree.
         half_units: dict[Name, Array] = {} if given.last_half_unit is None else {"h_n": given.last_half_unit}
@@ -237,6 +240,14 @@ def compare_with_expected(
         ]
         result = replace(result, warnings=(*result.warnings, *hints))
     return {prefix: replace(result, handed_in=given.names, unused=(*sources.unused, *given.unused))}
+
+
+def _not_judged(result: Result, names: Collection[Name]) -> str:
+    """Why agreement says nothing of some of what was given, in a sentence. To hand in more is no way to pass with less."""
+    unjudged = {key[2] if key[2] in OUTPUTS else key for key in result.comparison.unjudged}
+    found = canonical_names(result.spec, unjudged & {*names})
+    why = "what is allowed there is more than a fifth of the values; a wider format or other weights would help"
+    return f"agreement says nothing of {', '.join(found)}: {why}" if found else ""
 
 
 def _decimals(result: Result, judged: Callable[[dict[str, Any]], Result]) -> int | None:
