@@ -467,6 +467,7 @@ def test_what_cannot_be_required(capsys: pytest.CaptureFixture[str]) -> None:
     assert all_in(("--require 'c_n'", "output, h_n, r"), refused(capsys, *asked("--require", "c_n")))
     assert all_in(("'output,,h_n'",), refused(capsys, *asked("--require", "output,,h_n")))
     assert all_in(("--require", "--expected"), refused(capsys, "compare", "module.npz", "--require", "output"))
+    assert all_in(("--expected", "is empty"), refused(capsys, "compare", "module.npz", "--input", "x.npy", "--expected", ""))
 
 
 def test_a_run_is_judged_by_all_that_torch_gave(capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,8 @@ def read_expected(
     FileError for one that is missing, for two names of one thing, for a name that is nearly right, and for an array that
     cannot be read under a right one; SignalError for shapes that do not fit.
     """
+    if source == "":
+        raise UsageError("--expected needs the name of a file, or JSON, and is empty")
     words = of_results(module.spec)
     tensors = (ignored or Ignored()).without(read_source(source))
     found = found_in(tensors, words, source, alone="output")

@@ -100,7 +100,9 @@ def make_tolerance(
     """
     counted = _COUNTED.fullmatch(kind)
     if kind not in KINDS[:3] and not counted:
-        raise UsageError(f"unknown tolerance {kind!r}: choose one of {', '.join(KINDS)}")
+        raise UsageError(
+            f"unknown tolerance {kind!r}: choose one of {', '.join(KINDS)}, N a whole number of six digits or fewer"
+        )
     pair = {name: value for name, value in (("rtol", rtol), ("atol", atol)) if value is not None}
     for name, value in pair.items():
         if not 0 <= value < np.inf:
