@@ -107,7 +107,7 @@ def test_constant_of_shape_is_what_its_value_says(capsys: pytest.CaptureFixture[
         if before:
             assert all_in(("initial_h", "made of X"), refused(capsys, "compare", path))
         else:
-            assert "the model holds h0 and c0" in ask(capsys, "compare", path, "--batch", "2", "--seed", "1", "-q").err
+            assert "the model holds h0, c0" in ask(capsys, "compare", path, "--batch", "2", "--seed", "1", "-q").err
 
 
 @pytest.mark.parametrize(

@@ -255,7 +255,7 @@ def test_states_of_the_model_are_where_it_starts(op: str, layout: int, capsys: p
     assert verdict(capsys, path, *judged)["passed"]
     answer = ask(capsys, "compare", path, *judged)
     names = ("h0", "c0")[: len(states)]
-    assert all_in((f"the model holds {' and '.join(names)}", "see --h0"), answer.err)
+    assert all_in((f"the model holds {', '.join(names)}", "see --h0"), answer.err)
     assert all_in(tuple(f"{name}: from the model" for name in names), answer.out)
     for name, own in zip(names, states, strict=True):
         assert not verdict(capsys, path, *judged, f"--{name}", "zeros")["passed"]
@@ -272,7 +272,8 @@ def test_lengths_of_the_model_are_those_of_the_sequences(capsys: pytest.CaptureF
     path, _, expected = started("LSTM", lengths=(2, 4, 1))
     judged = signals(x_of(), expected)
     assert verdict(capsys, path, *judged)["passed"]
-    assert "the model holds h0 and c0 and lengths" in ask(capsys, "compare", path, *judged, "-q").err
+    assert "holds h0, c0, lengths" in ask(capsys, "inspect", path).out
+    assert "the model holds h0, c0, lengths" in ask(capsys, "compare", path, *judged, "-q").err
     assert not verdict(capsys, path, *judged, "--lengths", "2,4,2")["passed"]
 
 
@@ -311,7 +312,7 @@ def test_run_starts_from_the_states_of_the_model(capsys: pytest.CaptureFixture[s
         Path("trace.npz").unlink(missing_ok=True)
         module = ["run", "lstm", "-i", str(SIZE), "-H", str(HIDDEN), "--bidirectional", "--weights", path, *batch_first]
         answer = ask(capsys, *module, "--batch", str(BATCH), "--seed", "1", "-q", "--save", "trace.npz")
-        assert (answer.code, "the model holds h0 and c0" in answer.err) == (0, True)
+        assert (answer.code, "the model holds h0, c0" in answer.err) == (0, True)
         trace = rnntrace.open_trace("trace.npz")
         np.testing.assert_array_equal(trace.inputs.h0, states["initial_h"])
         np.testing.assert_array_equal(trace.inputs.c0, states["initial_c"])

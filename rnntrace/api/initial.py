@@ -32,12 +32,12 @@ def as_held(module: Module, sources: Sources) -> Sources:
             )
     held: dict[str, Any] = {name: to_own_layout(spec, name, array, unbatched) for name, array in states.items()}
     held |= {} if lengths is None else {"lengths": lengths}
-    flags = " and ".join(f"--{name}" for name in held)
+    names, flags = (", ".join(prefix + name for name in held) for prefix in ("", "--"))
     return replace(
         sources,
         request=replace(request, **held),
         origin={**sources.origin, **dict.fromkeys(states, "from the model")},
-        warnings=(*sources.warnings, f"the model holds {' and '.join(held)}, and they are taken from it: see {flags}"),
+        warnings=(*sources.warnings, f"the model holds {names}, which the replay uses: see {flags}"),
     )
 
 

@@ -91,7 +91,7 @@ def _enumerated(words: Sequence[str], last: str) -> str:
 
 def _options(module: Module) -> str:
     """What a module has that most have not, in words."""
-    spec = module.spec
+    spec, held = module.spec, [*module.states, *(["lengths"] if module.lengths is not None else [])]
     options = {
         "relu": spec.nonlinearity == "relu",
         f"gates {spec.recurrent_activation}": spec.recurrent_activation not in (None, "sigmoid"),
@@ -100,6 +100,7 @@ def _options(module: Module) -> str:
         "reverse alone": spec.reverse,
         "batch first": spec.batch_first,
         f"masked by {show(module.mask.source)}" if module.mask else "": module.mask is not None,
+        f"holds {', '.join(held)}": bool(held),
     }
     return ", ".join(option for option, there in options.items() if there)
 
