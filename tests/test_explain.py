@@ -16,8 +16,8 @@ from intervals import Interval, stages, worked_out
 from strategies import Problem, examples, problem, problems, specs
 
 import rnntrace
-from rnntrace.api.compare_one import Told
 from rnntrace.api.explain import explain, read_module
+from rnntrace.api.overrides import FileOverrides
 from rnntrace.api.sources import read_sources
 from rnntrace.engine.derivation import Position, Scene
 from rnntrace.engine.trace import Trace
@@ -171,7 +171,7 @@ def test_what_is_printed_can_be_worked_out_again(found: tuple[Problem, Position]
 def test_a_derivation_worked_out_by_hand() -> None:
     """An RNN of one unit: tanh(0.5·2 + 0.1 + 0.25·(-1) + 0.025) = tanh(0.875)."""
     parameters = '{"weight_ih_l0": [[0.5]], "weight_hh_l0": [[0.25]], "bias_ih_l0": [0.1], "bias_hh_l0": [0.025]}'
-    module = read_module(parameters, Told())
+    module = read_module(parameters, FileOverrides())
     explained = explain(module.spec, "t=1", read_sources(input="[[2]]", h0="[[-1]]"), module.weights)
     (line,) = [line for line in derivation_report(explained).formulas[0].lines if line.label == "hidden state"]
     assert line.text.split("\n") == [

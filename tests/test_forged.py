@@ -135,6 +135,21 @@ def test_a_made_up_trace_is_no_match(capsys: pytest.CaptureFixture[str]) -> None
         assert all_in(("FAIL  forged.npz: the replay in it does not follow", "the values: IDENTICAL"), answer.out)
 
 
+def test_a_trace_that_fails_by_itself_says_so_beside_another(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two traces are compared by their replays; what the framework of one gave is not hidden by that."""
+    made("half a decimal")
+    Path("right.npz").write_bytes(Path("t.npz").read_bytes())
+
+    def off(arrays: dict[str, Any], metadata: dict[str, Any]) -> None:
+        for name in [name for name in arrays if name.startswith(("framework/", "hidden/", "expected/"))]:
+            arrays[name] = arrays[name] + np.float32(0.3)
+
+    assert forged(off).verdict is Verdict.FAIL
+    answer = ask(capsys, "compare", "right.npz", "forged.npz", "-q")
+    assert "forged.npz is FAIL by itself" in answer.err
+    assert "by itself" not in ask(capsys, "compare", "right.npz", "right.npz", "-q").err
+
+
 @pytest.mark.parametrize("verdict", ["PASS", "IDENTICAL", "PASS (drift)", "PASS (rounded)"])
 def test_a_fail_does_not_become_a_pass(verdict: str, how: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever the file says: `show` and `plot` end with 1 and say both."""

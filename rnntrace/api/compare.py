@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from rnntrace.api.compare_one import Modules, Told, compare_with_expected, compare_with_torch, read_files
+from rnntrace.api.compare_one import compare_with_expected, compare_with_torch
 from rnntrace.api.compare_two import compare_traces, compare_weights, is_trace
 from rnntrace.api.judging import Judging
 from rnntrace.api.naming import listed
+from rnntrace.api.overrides import FileOverrides, Modules, read_files
 from rnntrace.api.sources import Sources, read_sources
 from rnntrace.errors import UsageError
 from rnntrace.files import label
@@ -33,7 +34,7 @@ def compare(
     file: str,
     other: str | None = None,
     *,
-    told: Told | None = None,
+    overrides: FileOverrides | None = None,
     sources: ReadSources | None = None,
     judging: Judging | None = None,
     expected: str | None = None,
@@ -49,7 +50,7 @@ def compare(
     two results, and both must agree. Without `sources` the signals are drawn. Raises RnnTraceError for files that cannot be
     read or compared.
     """
-    told, judging = told or Told(), judging or Judging()
+    overrides, judging = overrides or FileOverrides(), judging or Judging()
     if other is not None and (expected is not None or framework is not None):
         option = "--expected" if expected is not None else "--framework"
         raise UsageError(f"{option} judges one file of weights: leave it or the second file out")
@@ -65,23 +66,23 @@ def compare(
         if without_torch and given:
             raise UsageError(f"{option} says how torch runs, which is left out here: leave {option} out too")
     if other is not None and is_trace(file):
-        if sources is not None or told != Told():
+        if sources is not None or overrides != FileOverrides():
             raise UsageError("two saved traces hold their module and input: leave out the flags that describe them")
         return Compared(compare_traces(file, other, judging), {})
-    modules, *second = read_files([file] if other is None else [file, other], told)
+    modules, *second = read_files([file] if other is None else [file, other], overrides)
     signals = (sources or read_sources)(batch_first=any(module.spec.batch_first for module in modules.values()))
     if other is not None:
         names = label(file), label(other)
         results = compare_weights(modules, second[0], signals, judging, names, distribution=distribution, seed=seed)
     elif expected is not None:
-        results = compare_with_expected(modules, signals, judging, expected, told.ignored, require)
+        results = compare_with_expected(modules, signals, judging, expected, overrides.ignored, require)
         if framework is not None:
             beside = compare_with_torch(modules, signals, judging, device=device)
-            told.ignored.check()
+            overrides.ignored.check()
             return _both(modules, _named(file, expected, modules, results), beside)
     else:
         results = compare_with_torch(modules, signals, judging, distribution=distribution, seed=seed, device=device)
-    told.ignored.check()
+    overrides.ignored.check()
     results = _named(file, expected, modules, results)
     return Compared(results, {prefix: modules[prefix].assumed for prefix in results})
 
@@ -106,4 +107,6 @@ def _both(modules: Modules, expected: Mapping[str, Result], torch: Mapping[str, 
         for side, results in sides.items()
         for prefix, result in results.items()
     }
-    return Compared({name: result for name, (result, _) in named.items()}, {name: told for name, (_, told) in named.items()})
+    return Compared(
+        {name: result for name, (result, _) in named.items()}, {name: assumed for name, (_, assumed) in named.items()}
+    )

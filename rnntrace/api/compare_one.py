@@ -1,8 +1,8 @@
 """`compare` with one file: saved weights beside torch, and saved weights against given outputs."""
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ import numpy as np
 from rnntrace.api.expected import Expected, read_expected
 from rnntrace.api.initial import as_held
 from rnntrace.api.judging import Judging, judged
-from rnntrace.api.load import check_judged, read_modules
 from rnntrace.api.masks import masked, undecided, unmasked, without_repeats
+from rnntrace.api.overrides import Modules
 from rnntrace.api.run import build_and_trace
 from rnntrace.api.sources import Sources
 from rnntrace.api.trace import as_seen_by
@@ -19,17 +19,12 @@ from rnntrace.engine.compare import Verdict
 from rnntrace.engine.quantities import OUTPUTS
 from rnntrace.engine.tolerance import MOST_DIGITS
 from rnntrace.errors import UsageError, show
-from rnntrace.files import label
 from rnntrace.files.ignored import Ignored
-from rnntrace.model.conventions import TORCH
 from rnntrace.model.dtypes import Array
-from rnntrace.model.module import Contents, Module
 from rnntrace.model.signals import Inputs, assemble
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.vocabulary import Name, canonical_names
 from rnntrace.report.result import Result
-
-Modules = Mapping[str, Module]
 
 TAKEN = {
     "h0": "an initial state, h0, and zeros are taken for it",
@@ -37,105 +32,6 @@ TAKEN = {
     "lengths": "the lengths of the sequences, and all are taken to be as long as the input",
 }
 """What stands in for a signal that a model hands in when it runs, where it is not given."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a file of weights cannot tell, and which of its modules is meant; see the flags of the same names."""
-
-    module: str | None = None
-    nonlinearity: str | None = None
-    batch_first: bool = False
-    dropout: float = 0.0
-    names: tuple[str, ...] = ()
-    go_backwards: bool = False
-    recurrent_activation: str | None = None
-    ignored: Ignored = field(default_factory=Ignored)
-
-
-def read_weights(source: str, told: Told) -> Modules:
-    """The modules of one file by prefix: see `read_files`."""
-    (modules,) = read_files([source], told)
-    return modules
-
-
-def read_files(sources: Sequence[str], told: Told) -> list[Modules]:
-    """The modules to compare by prefix, file by file, with what the files cannot tell as it is given.
-
-    A file of one module beside the one that holds `told.module` means that, whatever its prefix. Raises UsageError if there
-    is no module of that prefix, or something is given that the files tell by themselves.
-    """
-    contents = {source: read_modules(source, told.names, told.ignored) for source in sources}
-    if told.module is not None:
-        found = any(told.module in of_file.prefixes for of_file in contents.values())
-        contents = {
-            source: of_file if found and len(of_file.prefixes) == 1 else _chosen(source, of_file, told.module)
-            for source, of_file in contents.items()
-        }
-    for source, of_file in contents.items():
-        check_judged(source, of_file)
-    files = {source: of_file.modules for source, of_file in contents.items()}
-    _refuse_contradicted(files, told)
-    return [{prefix: _as_told(module, told) for prefix, module in files[source].items()} for source in sources]
-
-
-def _chosen(source: str, contents: Contents, prefix: str) -> Contents:
-    if prefix not in contents.prefixes:
-        choices = ", ".join(show(name) or "(no prefix)" for name in contents.prefixes)
-        raise UsageError(f"{label(source)} holds no module {show(prefix)!r}: choose one of {choices}")
-    return contents.only({prefix})
-
-
-def _refuse_contradicted(files: Mapping[str, Modules], told: Told) -> None:
-    """Raises UsageError if something is told that no file leaves open, or that a file tells otherwise."""
-    for source, found in files.items():
-        rnns = [module for module in found.values() if module.spec.family == "RNN"]
-        if told.nonlinearity is not None and not rnns:
-            raise UsageError(f"--nonlinearity belongs to RNN, and {label(source)} holds none: leave it out")
-        said = {module.spec.nonlinearity for module in rnns if "nonlinearity" not in module.assumed} - {told.nonlinearity}
-        if told.nonlinearity is not None and said:
-            raise UsageError(f"--nonlinearity {told.nonlinearity} contradicts {label(source)}, which says {said.pop()}")
-        _refuse_activation(source, found, told.recurrent_activation)
-    modules = [module for found in files.values() for module in found.values()]
-    # Of two files, one may tell the direction.
-    if told.go_backwards and not any("direction" in module.assumed or module.output_reversed for module in modules):
-        names = " and ".join(map(label, files))
-        raise UsageError(f"--go-backwards belongs to Keras' layers, and contradicts {names}: leave it out")
-
-
-def _refuse_activation(source: str, modules: Modules, told: str | None) -> None:
-    """Raises UsageError if the activation of gates is told that a file tells otherwise, or that has none."""
-    gated = [module for module in modules.values() if module.spec.recurrent_activation is not None]
-    if told is not None and not gated:
-        raise UsageError(f"--recurrent-activation belongs to LSTM and GRU, and {label(source)} holds none: leave it out")
-    for module in gated:
-        found = module.spec.recurrent_activation
-        if (
-            told not in (None, found)
-            and not _leaves_gates_open(module)
-            and (told, found) != ("hard_sigmoid", module.hard_sigmoid)
-        ):
-            raise UsageError(f"--recurrent-activation {told} contradicts {label(source)}, which says {found}")
-
-
-def _leaves_gates_open(module: Module) -> bool:
-    """Whether the file does not tell the activation of gates: a state_dict may be that of a port of any framework."""
-    return "recurrent_activation" in module.assumed or module.layout == TORCH
-
-
-def _as_told(module: Module, told: Told) -> Module:
-    spec = module.spec
-    if told.recurrent_activation is not None and spec.recurrent_activation is not None and _leaves_gates_open(module):
-        # By this name each Keras means its own.
-        named = module.hard_sigmoid if told.recurrent_activation == "hard_sigmoid" else told.recurrent_activation
-        spec, module = replace(spec, recurrent_activation=named), replace(module, open="")
-    if told.nonlinearity is not None and "nonlinearity" in module.assumed:
-        spec = replace(spec, nonlinearity=told.nonlinearity)
-    if not spec.is_cell:
-        spec = replace(spec, batch_first=spec.batch_first or told.batch_first, dropout=told.dropout)
-    if told.go_backwards and "direction" in module.assumed:
-        return replace(module, spec=replace(spec, reverse=True), weights=module.weights.reversed(), output_reversed=True)
-    return replace(module, spec=spec)
 
 
 def compare_with_torch(

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnntrace.api.compare_one import Modules
 from rnntrace.api.initial import as_held, held_apart
+from rnntrace.api.input_differences import inputs_apart, weights_apart
 from rnntrace.api.judging import Judging, judged, not_finite
 from rnntrace.api.masks import unmasked
 from rnntrace.api.opened import open_trace
+from rnntrace.api.overrides import Modules
 from rnntrace.api.run import checked_seed
 from rnntrace.api.sources import Sources
 from rnntrace.api.trace import as_seen_by
@@ -20,11 +21,8 @@ from rnntrace.engine.trace import Trace
 from rnntrace.errors import UsageError, show
 from rnntrace.files import label, metadata_of
 from rnntrace.frameworks import Observation
-from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Draw, Inputs, assemble
 from rnntrace.model.spec import ModuleSpec, command_line
-from rnntrace.model.weights import Weights
-from rnntrace.model.windows import pieces, release
 from rnntrace.report.result import Result
 
 OTHER = "other"
@@ -78,9 +76,11 @@ def compare_traces(first: str, second: str, judging: Judging) -> dict[str, Resul
                         *unsound,
                         *_made_on_purpose(names[0], mine),
                         *_made_on_purpose(names[1], theirs),
+                        *_not_passed(names[0], mine),
+                        *_not_passed(names[1], theirs),
                         *_other_format(names, spec, theirs.spec),
-                        *_inputs_apart(mine.inputs, theirs.inputs),
-                        *_weights_apart(mine.weights, theirs.weights, spec.cell.gates),
+                        *inputs_apart(mine.inputs, theirs.inputs),
+                        *weights_apart(mine.weights, theirs.weights, spec.cell.gates),
                     )
                 )
             ),
@@ -127,7 +127,7 @@ def compare_weights(
             for name, module in zip(names, (first[mine], second[theirs]), strict=True)
             for remark in (*module.remarks, *unmasked(module))
         )
-        remarks = [*read, *_other_format(names, spec, other), *_weights_apart(weights, changed, spec.cell.gates)]
+        remarks = [*read, *_other_format(names, spec, other), *weights_apart(weights, changed, spec.cell.gates)]
         result = judged(
             spec,
             weights,
@@ -217,45 +217,16 @@ def _inputs(spec: ModuleSpec, sources: Sources, distribution: str, seed: int) ->
     return as_seen_by(spec, assemble(spec, sources.request, draw))
 
 
-def _weights_apart(mine: Weights, theirs: Weights, gates: Sequence[str]) -> Iterator[str]:
-    """A sentence for each gate's block of weights that is not the same."""
-    for (layer, direction), found in mine.columns.items():
-        blocks, others = dict(found.by_gate(gates)), dict(theirs[layer, direction].by_gate(gates))
-        for name in dict.fromkeys([*blocks, *others]):
-            yield from _apart(f"layer {layer}, {direction}: {name}", blocks.get(name), others.get(name))
-
-
-def _inputs_apart(mine: Inputs, theirs: Inputs) -> Iterator[str]:
-    """A sentence for each signal that is not the same."""
-    for name in ("x", "h0", "c0"):
-        yield from _apart(name, getattr(mine, name), getattr(theirs, name))
-
-
-def _apart(name: str, mine: Array | None, theirs: Array | None) -> Iterator[str]:
-    if mine is None or theirs is None:
-        if mine is not theirs:
-            yield f"{name} is in one of the files alone"
-    elif mine.shape != theirs.shape:
-        yield f"{name} has shape {mine.shape} in the first file, and {theirs.shape} in the other"
-    else:
-        yield from _values_apart(name, mine, theirs)
-
-
-def _values_apart(name: str, mine: Array, theirs: Array) -> Iterator[str]:
-    same, largest = True, np.nan
-    for part in pieces(mine.shape):
-        same = same and np.array_equal(mine[part], theirs[part], equal_nan=True)
-        with np.errstate(invalid="ignore", over="ignore"):
-            largest = float(np.fmax.reduce(np.abs(mine[part] - theirs[part]), axis=None, initial=largest))
-        release(mine, theirs)
-    if not same:
-        yield f"{name} differs in what is NaN" if np.isnan(largest) else f"{name} differs by up to {largest:.2g}"
-
-
 def _form(result: Result) -> tuple[object, ...]:
     """What two traces have in common that can be compared: symbols of the cell and shapes of the states."""
     states = {key: values.shape for key, values in result.trace.columns.items() if key[2] in result.spec.cell.states}
     return result.spec.cell.symbols, states
+
+
+def _not_passed(name: str, result: Result) -> Iterator[str]:
+    """That the replay of a trace does not agree with its own framework, whatever the other trace holds."""
+    if not result.passed:
+        yield f"{name} is {result.verdict} by itself: see rnntrace show"
 
 
 def _made_on_purpose(name: str, result: Result) -> Iterator[str]:

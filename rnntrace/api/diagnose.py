@@ -4,10 +4,11 @@ import time
 from collections.abc import Mapping
 
 from rnntrace.api.compare import ReadSources
-from rnntrace.api.compare_one import Told, compare_with_expected, read_weights
+from rnntrace.api.compare_one import compare_with_expected
 from rnntrace.api.compare_two import is_trace
 from rnntrace.api.judging import Judging
 from rnntrace.api.opened import open_trace
+from rnntrace.api.overrides import FileOverrides, read_weights
 from rnntrace.api.sources import read_sources
 from rnntrace.engine.compare import Verdict
 from rnntrace.engine.diagnose import Diagnosis
@@ -29,7 +30,7 @@ def diagnose_file(
     file: str,
     expected: str | None = None,
     *,
-    told: Told | None = None,
+    overrides: FileOverrides | None = None,
     sources: ReadSources = read_sources,
     judging: Judging | None = None,
     seconds: float = SECONDS,
@@ -41,7 +42,7 @@ def diagnose_file(
     """
     _check_time(seconds)
     end = time.monotonic() + seconds
-    told, judging = told or Told(), judging or Judging()
+    overrides, judging = overrides or FileOverrides(), judging or Judging()
     if is_trace(file):
         if expected is not None:
             raise UsageError(f"{show(file)} is a saved trace, which holds its expected outputs: leave --expected out")
@@ -51,10 +52,10 @@ def diagnose_file(
             f"{show(file)} holds weights: give the outputs that are to be explained as --expected, and their --input"
         )
     else:
-        modules = read_weights(file, told)
+        modules = read_weights(file, overrides)
         signals = sources(batch_first=any(module.spec.batch_first for module in modules.values()))
-        (result,) = compare_with_expected(modules, signals, judging, expected, told.ignored).values()
-        told.ignored.check()
+        (result,) = compare_with_expected(modules, signals, judging, expected, overrides.ignored).values()
+        overrides.ignored.check()
     return result, _searched(result, end - time.monotonic(), judging)
 
 

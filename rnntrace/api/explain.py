@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnntrace.api.compare_one import Told, read_weights
+from rnntrace.api.overrides import FileOverrides, read_weights
 from rnntrace.api.run import checked_seed
 from rnntrace.api.sources import Sources
 from rnntrace.api.trace import as_seen_by
@@ -84,9 +84,9 @@ def _prepared(
     return Weights(columns), as_seen_by(spec, assemble(spec, sources.request, draw))
 
 
-def read_module(source: str, told: Told) -> Module:
+def read_module(source: str, overrides: FileOverrides) -> Module:
     """The one recurrent module in a file or typed JSON. Raises FileError, WeightsError, and UsageError if there are more."""
-    modules = read_weights(source, told)
+    modules = read_weights(source, overrides)
     if len(modules) > 1:
         choices = ", ".join(show(prefix) or "(no prefix)" for prefix in modules)
         raise UsageError(f"{label(source)} holds {len(modules)} modules: choose one of {choices} with --module")

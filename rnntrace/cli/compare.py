@@ -112,8 +112,8 @@ def compare(
     from functools import partial
 
     from rnntrace.api.compare import compare as compare_files
-    from rnntrace.api.compare_one import Told
     from rnntrace.api.judging import Judging
+    from rnntrace.api.overrides import FileOverrides
     from rnntrace.api.plot import check_drawable, drawn
     from rnntrace.api.sources import read_sources
     from rnntrace.cli.output import Look, emit
@@ -130,7 +130,9 @@ def compare(
     compared = compare_files(
         file,
         other,
-        told=Told(module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards, recurrent_activation, ignored),
+        overrides=FileOverrides(
+            module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards, recurrent_activation, ignored
+        ),
         sources=sources if not {*SIGNALS, "text"}.isdisjoint(given(compare, values)) else None,
         judging=Judging(
             capture,

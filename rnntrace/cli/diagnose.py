@@ -75,10 +75,10 @@ def diagnose(
     values = locals()
     from functools import partial
 
-    from rnntrace.api.compare_one import Told
     from rnntrace.api.compare_two import is_trace
     from rnntrace.api.diagnose import diagnose_file
     from rnntrace.api.judging import Judging
+    from rnntrace.api.overrides import FileOverrides
     from rnntrace.api.sources import read_sources
     from rnntrace.cli.output import Look, emit
     from rnntrace.files import label
@@ -93,7 +93,9 @@ def diagnose(
     result, diagnosis = diagnose_file(
         file,
         expected,
-        told=Told(module, nonlinearity, batch_first, 0.0, tuple(names or ()), go_backwards, recurrent_activation, ignored),
+        overrides=FileOverrides(
+            module, nonlinearity, batch_first, 0.0, tuple(names or ()), go_backwards, recurrent_activation, ignored
+        ),
         sources=sources,
         judging=Judging(tolerance=tolerance, rtol=rtol, atol=atol, lam=lam),
         seconds=time_limit,

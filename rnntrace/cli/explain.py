@@ -122,10 +122,10 @@ def explain(
         refuse(flags, ("framework",), "lays out arrays, and --at puts numbers in: leave one of them out")
     found: Module | None = None
     if is_file:
-        from rnntrace.api.compare_one import Told
         from rnntrace.api.explain import read_module
+        from rnntrace.api.overrides import FileOverrides
 
-        found = read_module(what, Told(module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards))
+        found = read_module(what, FileOverrides(module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards))
         batch_first = found.spec.batch_first
     sources = read_sources(**signals(values), batch_first=batch_first)
     if found:

@@ -39,11 +39,11 @@ Tolerance = Annotated[
 ]
 Rtol = Annotated[
     float | None,
-    typer.Option("--rtol", help="Relative tolerance; with --atol it alone decides.", rich_help_panel=JUDGING),
+    typer.Option("--rtol", help="Relative tolerance; where it is given, it and --atol alone decide.", rich_help_panel=JUDGING),
 ]
 Atol = Annotated[
     float | None,
-    typer.Option("--atol", help="Absolute tolerance; with --rtol it alone decides.", rich_help_panel=JUDGING),
+    typer.Option("--atol", help="Absolute tolerance; where it is given, it and --rtol alone decide.", rich_help_panel=JUDGING),
 ]
 NoDrift = Annotated[
     bool,

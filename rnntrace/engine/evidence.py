@@ -120,7 +120,7 @@ def doubt(evidence: Sequence[Evidence], tolerance: Tolerance, *, bounded: bool, 
         return ""
     wide, advice = f"{tolerance}", "a narrower tolerance"
     if decimals is not None:
-        wide, advice = f"half a unit of decimal {decimals}, as typed", "more decimals"
+        wide, advice = f"half a unit of decimal place {decimals}, as typed", "more decimals"
     elif bounded and tolerance.kind != "decimals":
         dtype = evidence[0].dtype
         wide, advice = f"what rounding in {dtype.name} can explain", "float64" if dtype.eps < 1e-6 else "float32"

@@ -56,7 +56,7 @@ class Tolerance:
         within = {
             "rounding": "what rounding can explain",
             "ulp": f"{self.n} ulp of {self.dtype}",
-            "decimals": f"half a unit of decimal {self.n}",
+            "decimals": f"half a unit of decimal place {self.n}",
         }.get(self.kind, f"rtol {self.rtol:.2g}, atol {self.atol:.2g}")
         return ", ".join(filter(None, (within, given)))
 
