@@ -45,7 +45,7 @@ def rms(values: NDArray[np.floating]) -> float:
 def test_right_values_pass_and_others_never(dtype: str, kind: str, hidden: int, layers: int) -> None:
     """torch's own outputs pass; zeros, noise of a fifth of the values, and half of the units wrong do not."""
     spec = ModuleSpec(kind=kind, input_size=8, hidden_size=hidden, num_layers=layers, dtype=dtype)
-    right = run(spec, Sources(SignalRequest(steps=6, batch=2)), Judging(), seed=1)
+    right = run(spec, Sources(SignalRequest(steps=4, batch=2)), Judging(capture="off" if hidden > 64 else "auto"), seed=1)
     assert right.verdict is PASS
     outputs = right.observation.outputs
     assert handed_in(right, outputs).verdict is PASS
@@ -54,8 +54,7 @@ def test_right_values_pass_and_others_never(dtype: str, kind: str, hidden: int, 
     larger = np.argsort([rms(half[..., unit]) for unit in range(hidden)])[hidden // 2 :]
     half[..., larger] = 0
     wrong = {
-        "zeros": {name: np.zeros_like(values) for name, values in outputs.items()},
-        "zero output": {"output": np.zeros_like(outputs["output"])},
+        "zeros": {"output": np.zeros_like(outputs["output"])},
         "noise": {"output": outputs["output"] + noise.astype(np.float32)},
         "half": {"output": half},
     }
@@ -63,8 +62,7 @@ def test_right_values_pass_and_others_never(dtype: str, kind: str, hidden: int, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("hidden", [2, 64])
+@pytest.mark.parametrize(("hidden", "layers"), [(2, 2), (64, 1)])
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_no_mistake_that_moves_the_values_passes(dtype: str, kind: str, hidden: int, layers: int) -> None:
