@@ -393,6 +393,7 @@ def hidden_from(own: dict[Key, Array], layer: int, bidirectional: bool) -> Array
     return np.concatenate([own[layer, direction, "h"] for direction in directions], axis=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("spec", [spec for spec in modules() if spec.num_layers == 3 and spec.bias], ids=name)
 def test_layers_run_alone_have_the_bits_of_the_stack(spec: ModuleSpec, form: str) -> None:
@@ -454,6 +455,7 @@ class _Seen(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 @PROJECTED
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=["float64", "float32", "bfloat16"])
 @pytest.mark.parametrize("lengths", [None, (5, 5, 5), (4, 4, 4), (2, 5, 4)])

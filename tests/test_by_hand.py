@@ -249,6 +249,7 @@ BY_HAND: dict[str, tuple[str, dict[str, Any], Callable[[Given], dict[str, Array]
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id", BY_HAND)
 def test_a_wrong_loop_is_named(id: str) -> None:
     """The mistake that the loop makes is the one answer, and leaves no more than rounding."""
@@ -291,6 +292,7 @@ def test_a_smooth_loop_beside_hard_gates() -> None:
     assert [answer.id for answer in found.answers] == ["lstm.activation.smooth-sigmoid"]
 
 
+@pytest.mark.slow
 def test_one_cell_called_twice_by_an_encoder() -> None:
     """The same weights in both layers, each started from the states in which the one below had ended."""
     case = drawn("GRU", 25, num_layers=2)

@@ -84,6 +84,7 @@ def test_watched_states_are_the_bits_of_an_unwatched_call(name: str, dtype: str,
             assert at_end.tobytes() == values[row].numpy().tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", SPECS)
 def test_outputs_and_replay_do_not_depend_on_capture(name: str, dtype: str) -> None:
@@ -296,6 +297,7 @@ def more_or_fewer(name: str) -> Iterator[list[tuple[str, str]]]:
             yield rest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lengths", [None, (2, 5, 4)], ids=["full", "packed"])
 @pytest.mark.parametrize("name", SPECS)
 def test_more_or_fewer_operators_make_gates_unavailable(
@@ -308,6 +310,7 @@ def test_more_or_fewer_operators_make_gates_unavailable(
         assert_unavailable(captured(spec, lengths=None if spec.is_cell else lengths), "other operators than expected")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lengths", [None, (2, 5, 4)], ids=["full", "packed"])
 @pytest.mark.parametrize("name", SPECS)
 def test_another_order_of_operators_makes_gates_unavailable(
@@ -323,6 +326,7 @@ def test_another_order_of_operators_makes_gates_unavailable(
             assert_unavailable(captured(spec, lengths=None if spec.is_cell else lengths), "other operators than expected")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lengths", [None, (2, 5, 4)], ids=["full", "packed"])
 @pytest.mark.parametrize(
     ("name", "state", "place"),
@@ -378,6 +382,7 @@ def _warn_always() -> Iterator[None]:
     torch.set_warn_always(always)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_warn_always")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("capture", ["on", "off"])

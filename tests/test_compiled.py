@@ -105,6 +105,7 @@ def test_a_program_computes_its_expressions(name: str, states: tuple[str, ...], 
         np.testing.assert_array_equal(trace.columns[key], values)
 
 
+@pytest.mark.slow
 @given(problem=problems(), block=st.integers(1, 12), forced=st.booleans())
 @examples(150)
 def test_blocks_change_nothing(problem: Problem, block: int, forced: bool) -> None:

@@ -167,6 +167,7 @@ BY_HAND: dict[str, tuple[str, Callable[[Arrays], Outputs]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id", BY_HAND)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_students_wrong_loop_is_named(id: str, dtype: str) -> None:
@@ -350,6 +351,7 @@ def test_no_mistake_explains_noise_or_other_weights(kind: str, noise: float | No
     assert found.nearest is None or found.nearest.after < found.before
 
 
+@pytest.mark.slow
 def test_nearest_is_told_with_the_first_place_that_it_does_not_explain() -> None:
     """A gate order, and one value of the third step off by 0.1: the order is nearest, and that value is where it fails."""
     case = drawn("GRU", 10)

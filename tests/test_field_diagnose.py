@@ -161,6 +161,7 @@ def test_the_mistake_is_named(case: str, capsys: pytest.CaptureFixture[str], mon
     assert [answer["id"] for answer in found["answers"]] == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", named(UNEXPLAINED))
 def test_what_is_no_mistake_is_not_explained(
     case: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

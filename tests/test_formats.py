@@ -66,6 +66,7 @@ def test_formats_are_those_that_there_are() -> None:
     assert set(commands()) <= set(COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", RENDERERS)
 @pytest.mark.parametrize("command", commands())
 def test_every_command_in_every_format(command: str, format: str, files: Path, capsys: pytest.CaptureFixture[str]) -> None:

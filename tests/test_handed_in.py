@@ -257,6 +257,7 @@ ALIASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "alias"), [(name, alias) for name, aliases in ALIASES.items() for alias in aliases])
 def test_other_words_for_the_outputs(name: str, alias: str, capsys: pytest.CaptureFixture[str]) -> None:
     """They are judged, and called by torch's name; beside that name they are refused, right or wrong."""
@@ -277,6 +278,7 @@ def test_two_spellings_of_a_gate_are_refused(first: str, second: str, meant: str
     assert all_in((f"{first} and {second} both mean {meant}", "leave one"), refused(capsys, *asked()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "meant"),
     [

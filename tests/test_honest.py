@@ -34,7 +34,9 @@ def test_inputs_of_the_size_of_pixels(kind: str, scale: int, inputs: int, captur
 def test_what_rounding_explains_is_counted() -> None:
     """A pass that needs the rounding bound says for how many values, and an ordinary one does not."""
     torch.manual_seed(0)
-    assert rnntrace.trace(nn.GRU(50, 8), 100 * torch.randn(6, 2, 50)).comparison.by_rounding > 0
+    # torch rounds every gate to float16, which the replay, in float32, does not: on any kernels hundreds of values need it.
+    half = rnntrace.trace(nn.GRU(8, 64, dtype=torch.float16), torch.randn(6, 2, 8, dtype=torch.float16))
+    assert half.comparison.by_rounding > 0
     assert rnntrace.trace(nn.LSTM(3, 8), torch.randn(6, 2, 3)).comparison.by_rounding == 0
 
 

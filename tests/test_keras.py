@@ -496,6 +496,7 @@ REFUSED: dict[str, tuple[Build, tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [".keras", ".h5"])
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_not_supported_is_refused_by_name(name: str, how: str, keras: Any, capsys: pytest.CaptureFixture[str]) -> None:

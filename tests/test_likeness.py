@@ -108,6 +108,7 @@ def off_by(case: Case, id: str, error: float) -> Diagnosis:
     return explained(case, {"output": output})
 
 
+@pytest.mark.slow
 def test_nearest_explains_more_than_half() -> None:
     """A gate order beside a small error is nearest; beside a larger one than the order makes, nothing is."""
     case = drawn("GRU", 45)

@@ -106,6 +106,7 @@ def test_entries_have_names_of_their_own_and_whole_sentences(name: str) -> None:
             assert words.isprintable()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", KNOWN_FROM_THE_FIELD)
 def test_what_people_do_is_there(what: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every mistake that is known from the field has its entries."""

@@ -226,6 +226,7 @@ def test_any_request_is_a_verdict_or_one_line(part: int, capsys: pytest.CaptureF
     assert codes >= {1, 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", WEIGHTS)
 @pytest.mark.parametrize("name", ["output", "h_n", "c_n", "Y", "Y_h", "i"])
 @pytest.mark.parametrize("shape", [(), (0,), (0, 2, 2), (4, 0, 2), (4, 2, 0), (4, 1, 2, 0), (1,) * 32])

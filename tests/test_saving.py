@@ -180,6 +180,7 @@ def test_content_may_write_itself() -> None:
     assert names() == ["result"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 def test_a_trace_does_not_fit_on_the_disk(suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
     """One line, and nothing left behind, wherever in the file the disk is full."""

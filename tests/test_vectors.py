@@ -248,6 +248,7 @@ def test_the_replay_in_float64_is_the_reference(name: str) -> None:
     assert list(_disagreements(case.replayed(), case.reference, atol, 0.0)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REPLAYABLE)
 def test_torch_gives_the_published_numbers_and_its_gates_agree(name: str) -> None:
     """A torch module with the published weights passes, every gate and state captured, and meets the published numbers."""

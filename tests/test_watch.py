@@ -552,6 +552,7 @@ def test_results_are_judged_alike_under_autocast() -> None:
         assert traces.passed
 
 
+@pytest.mark.slow
 def test_a_device_without_numbers_is_said_in_one_line() -> None:
     """A model on the meta device runs on; its calls cannot be judged."""
     with torch.device("meta"):
