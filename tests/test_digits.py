@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from commandline import ask
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import examples
 
@@ -72,6 +72,8 @@ def test_printed_numbers_lie_within_their_half_units(values: list[float], digits
         words = [f"{value:.{digits}f}" for value in meant]
     else:
         words = [f"{value:.{digits - (how == 'e')}{how}}" for value in meant]
+    # A whole number says nothing of its digits: 3162 may be a rounded 3162.28 or exact.
+    assume(how != "g" or all("." in word or "e" in word for word in words))
     half = half_units(words, np.array(words, float), OUTPUTS)
     if half is not None:
         assert np.all(np.abs(np.array(words, float) - np.array(meant)) <= half * (1 + 1e-9))
