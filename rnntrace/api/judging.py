@@ -58,6 +58,11 @@ class Judging:
         """The affine terms of gates that are kept beside them."""
         return term_symbols(cell) if self.keep == "terms" else ()
 
+    def tolerance_of_mistakes(self, spec: ModuleSpec) -> Tolerance:
+        """That for a mistaken trajectory, which has no bound on its rounding: none is needed to see the mistake."""
+        own = self.tolerance_for(spec)
+        return own if own.of_trajectory else make_tolerance("torch", spec.dtype)
+
     @property
     def pair(self) -> bool:
         """Whether rtol or atol were given: they alone decide."""
@@ -202,9 +207,7 @@ def _asked_of(result: DisplayedResult, judging: Judging) -> DisplayedResult:
     for option, given in apart.items():
         if judging.mistakes and given:
             raise UsageError(f"{option} does not go with --mistake, which replays in its own way: leave one of them out")
-    # A mistaken trajectory has no bound on its rounding, and none is needed to see the mistake.
-    own = judging.tolerance_for(result.spec)
-    tolerance = own if own.of_trajectory else make_tolerance("torch", result.spec.dtype)
+    tolerance = judging.tolerance_of_mistakes(result.spec)
     if judging.blind:
         from rnntrace.api.mistaken import with_blindness
 

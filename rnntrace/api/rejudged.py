@@ -154,8 +154,7 @@ def _with_mistakes(result: Result, judging: Judging, *, sound: bool) -> tuple[Co
     """As `judging` does where mistakes were made on purpose: the trajectory, by rtol and atol."""
     from rnntrace.api.mistaken import with_mistakes
 
-    spec, own = result.spec, judging.tolerance_for(result.spec)
-    tolerance = own if own.of_trajectory else make_tolerance("torch", spec.dtype)
+    spec, tolerance = result.spec, judging.tolerance_of_mistakes(result.spec)
     again = with_mistakes(result, [mistake.id for mistake in result.mistakes], tolerance)
     place = judge(pair_up(again.trace, again.trace, result.trace.columns), tolerance, spec.precision).first_failure
     made_up = [f"the replay in it is not the one with these mistakes: first {place.symbol}, t={place.t}"] if place else []
