@@ -16,13 +16,11 @@ from rnntrace.errors import FileError, SpecError, WeightsError, show
 from rnntrace.files import keras_layers
 from rnntrace.files.hdf5 import Hdf5
 from rnntrace.files.keras_layers import Config, Version
-from rnntrace.files.keras_masks import Masks
+from rnntrace.files.keras_masks import PASSING, Masks
 from rnntrace.files.keras_store import Groups, Store
 from rnntrace.files.tensors import Tensors, check_distinct, check_text, of_model, reading
 from rnntrace.model.module import Contents, Layer, Mask, Refused, stacked
 
-PASSING = ("Dropout", "SpatialDropout1D", "GaussianNoise", "ActivityRegularization")
-"""Layers that may stand between two of a stack: outside of training they give on what they get."""
 RECURRENT = re.compile(r"LSTM|GRU|RNN")
 """What the names of recurrent layers have in them, also of those that are not read."""
 

@@ -6,7 +6,9 @@ from typing import Any
 
 from rnntrace.model.module import Mask
 
-UNCHANGED = ("InputLayer", "Dropout", "SpatialDropout1D", "GaussianNoise", "ActivityRegularization")
+PASSING = ("Dropout", "SpatialDropout1D", "GaussianNoise", "ActivityRegularization")
+"""Layers that may stand between two of a stack: outside of training they give on what they get."""
+UNCHANGED = ("InputLayer", *PASSING)
 """Layers whose output shows where the steps of their input are masked."""
 ENDING = ("Flatten", "GlobalAveragePooling1D", "GlobalMaxPooling1D")
 """Layers behind which there are no steps."""
