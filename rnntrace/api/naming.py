@@ -39,7 +39,7 @@ def unused_in(tensors: Tensors, words: Vocabulary, source: str, used: Sequence[s
     """The names of arrays in a file that are not used, and a sentence on them if there are any."""
     unused = tuple(own for own in (*tensors.arrays, *tensors.refused) if own not in used)
     known = ", ".join(words.canonical.values())
-    sentence = f"{label(source)}: not read, for nothing here is called so: {listed(unused)} (read are {known})"
+    sentence = f"{label(source)}: not read: {listed(unused)} (names that are read: {known})"
     return unused, (sentence,) if unused else ()
 
 
