@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from rnntrace.engine.diagnose import Diagnosis, diagnose
-from rnntrace.engine.mistakes import Case, Mistake, Outputs, catalogue, outputs_of
-from rnntrace.engine.tolerance import TORCH_TOLERANCES
+from rnntrace.engine.diagnose.catalogue import Case, Mistake, Outputs, catalogue, outputs_of
+from rnntrace.engine.diagnose.search import Diagnosis, diagnose
+from rnntrace.engine.judge.tolerance import TORCH_TOLERANCES
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
@@ -62,8 +62,8 @@ def drawn(kind: str, generator: np.random.Generator) -> Case:
         biases = (block(gates, hidden), block(gates, hidden)) if spec.bias else (None, None)
         return LayerWeights(block(gates, hidden, spec.layer_input_size(layer)), block(gates, hidden, hidden), *biases)
 
-    weights = Weights({(layer, direction): column(layer) for layer, direction in spec.columns})
-    states = {f"{state}0": generator.standard_normal((len(spec.columns), BATCH, hidden)) for state in spec.cell.states}
+    weights = Weights({(layer, direction): column(layer) for layer, direction in spec.layer_directions})
+    states = {f"{state}0": generator.standard_normal((len(spec.layer_directions), BATCH, hidden)) for state in spec.cell.states}
     lengths = (STEPS, 2, 4) if generator.random() < 0.2 else None
     signals = Inputs(generator.standard_normal((STEPS, BATCH, inputs)), **states, lengths=lengths)  # type: ignore[arg-type]
     return Case.of(spec, weights, signals)

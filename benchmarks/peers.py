@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rnntrace.engine.replay import replay
+from rnntrace.engine.replay.replay import replay
 from rnntrace.frameworks import torch as framework
 from rnntrace.frameworks.torch_capture import capture_gates
 from rnntrace.model.layouts import weights_from_torch

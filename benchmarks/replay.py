@@ -23,7 +23,7 @@ import numpy as np
 import peers
 import torch
 
-from rnntrace.engine.replay import replay
+from rnntrace.engine.replay.replay import replay
 from rnntrace.frameworks import torch as framework
 from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.signals import Inputs
@@ -64,7 +64,7 @@ class Case:
 
     def products(self) -> None:
         """The matrix products of a forced replay alone, in blocks of the same length."""
-        from rnntrace.engine.replay import BLOCK
+        from rnntrace.engine.replay.replay import BLOCK
 
         _, weights, inputs = self.arguments
         column, rows = weights[0, "forward"], inputs.steps * inputs.batch

@@ -23,16 +23,16 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from rnntrace.api.judging import Judging, judged  # noqa: E402
-from rnntrace.api.run import build_and_trace, run  # noqa: E402
-from rnntrace.api.sources import Sources  # noqa: E402
-from rnntrace.engine.compare import Verdict  # noqa: E402
+from rnntrace.engine.judge.result import Result  # noqa: E402
+from rnntrace.engine.judge.verdict import Verdict  # noqa: E402
 from rnntrace.errors import FrameworkError  # noqa: E402
 from rnntrace.model.dtypes import DTYPES, rounded  # noqa: E402
 from rnntrace.model.signals import SignalRequest  # noqa: E402
 from rnntrace.model.spec import ModuleSpec  # noqa: E402
 from rnntrace.model.weights import LayerWeights, Weights  # noqa: E402
-from rnntrace.report.result import Result  # noqa: E402
+from rnntrace.verbs.given.sources import Sources  # noqa: E402
+from rnntrace.verbs.judging import JudgeOptions, judged  # noqa: E402
+from rnntrace.verbs.run import build_and_trace, run  # noqa: E402
 
 HIDDEN = (1, 2, 3, 5, 8, 16, 32, 64, 128, 256, 512)
 SCALES = (1.0, 1.0, 2.0, 3.0, 5.0)
@@ -91,7 +91,7 @@ def random_weights(spec: ModuleSpec, generator: np.random.Generator, scale: floa
                 draw(gates, hidden) if spec.bias else None,
                 draw(size, hidden) if spec.proj_size else None,
             )
-            for layer, direction in spec.columns
+            for layer, direction in spec.layer_directions
         }
     )
 
@@ -102,7 +102,7 @@ def honest(count: int, seed: int) -> None:
     pair_fails = refused = 0
     for number, case in enumerate(cases(count, seed)):
         for tolerance in ("torch", "rounding"):
-            judging = Judging(tolerance=tolerance)
+            judging = JudgeOptions(tolerance=tolerance)
             try:
                 result = build_and_trace(case.spec, Sources(case.request), judging, case.weights, seed=number)
             except FrameworkError:
@@ -135,8 +135,8 @@ def onnx_runtime(count: int, seed: int) -> None:
         return
     from onnx_model import as_onnx
 
-    from rnntrace.api.compare_one import compare_with_expected
     from rnntrace.model.module import Module
+    from rnntrace.verbs.compare_one import compare_with_expected
 
     verdicts: Counter[Verdict] = Counter()
     by_rounding = 0
@@ -151,7 +151,7 @@ def onnx_runtime(count: int, seed: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             expected = f"{folder}/expected.npz"
             np.savez(expected, output=np.moveaxis(Y, 1, 2).reshape(Y.shape[0], Y.shape[2], -1), h_n=Y_h)
-            found = compare_with_expected(modules, Sources(request), Judging(), expected)[""]
+            found = compare_with_expected(modules, Sources(request), JudgeOptions(), expected)[""]
         verdicts[found.verdict] += 1
         by_rounding += found.comparison.by_rounding > 0
     print("\nONNX Runtime:", ", ".join(f"{number} {verdict}" for verdict, number in verdicts.items()))
@@ -169,7 +169,7 @@ def smallest_step(seed: int) -> None:
                 for number in range(20):
                     spec = ModuleSpec(kind=kind, input_size=4, hidden_size=hidden, dtype=dtype)
                     request = SignalRequest(steps=8, batch=2)
-                    result = run(spec, Sources(request), Judging(), seed=seed + number)
+                    result = run(spec, Sources(request), JudgeOptions(), seed=seed + number)
                     for name in found:
                         found[name].append(_smallest(result, name) / spec.precision.eps)
                 pair, rounding = (median(found[name]) for name in found)
@@ -178,7 +178,7 @@ def smallest_step(seed: int) -> None:
 
 def _smallest(result: Result, name: str) -> float:
     """The smallest power of two by which one weight must move until the comparison fails."""
-    judging = Judging(tolerance="rounding") if name == "rounding" else Judging(tolerance="torch", lam=1e-12)
+    judging = JudgeOptions(tolerance="rounding") if name == "rounding" else JudgeOptions(tolerance="torch", lam=1e-12)
     column = result.weights[0, "forward"]
     for exponent in range(-52, 1):
         W_hh = column.W_hh.copy()

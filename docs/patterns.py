@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from reference import GENERATED
 
-from rnntrace.engine.mistakes import Case, Mistake, catalogue, outputs_of
+from rnntrace.engine.diagnose.catalogue import Case, Mistake, catalogue, outputs_of
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
@@ -37,7 +37,7 @@ def mistakes_page() -> str:
         "# Mistakes",
         "",
         "These are the mistakes that `rnntrace diagnose` looks for, that `rnntrace run KIND --mistake ID` makes on",
-        "purpose, and that `--blind` asks a pass about: the declarations in `rnntrace/engine/mistakes/`. Each was measured in",
+        "purpose, and that `--blind` asks a pass about: the declarations in `engine/diagnose/catalogue/`. Each was measured in",
         f"float64, on weights as torch draws them, with {SIZE} inputs, {SIZE} units, {STEPS} steps, {BATCH} items and initial",
         "states of zero, or with what it needs to be seen: initial states, two directions, layers, lengths. *first* is the",
         "step at which the output first differs, *then* the largest difference there and at the last step. A dash says that",
@@ -111,10 +111,10 @@ def _case(
     weights = Weights(
         {
             (layer, direction): LayerWeights(block(spec.layer_input_size(layer)), block(SIZE), block(), block())
-            for layer, direction in spec.columns
+            for layer, direction in spec.layer_directions
         }
     )
     x = generator.standard_normal((STEPS, batch, inputs))
-    drawn = [generator.standard_normal((len(spec.columns), batch, SIZE)) * states for _ in spec.cell.states]
+    drawn = [generator.standard_normal((len(spec.layer_directions), batch, SIZE)) * states for _ in spec.cell.states]
     signals = Inputs(x, drawn[0], drawn[1] * scale if len(drawn) > 1 else None)
     return Case.of(spec, weights, replace(signals, lengths=lengths))

@@ -10,41 +10,41 @@ TYPE_CHECKING = False
 """As type checkers know it: typing itself takes longer to import than it takes to fall into an interrupt."""
 
 if TYPE_CHECKING:
-    from rnntrace.api.diagnose import diagnose as diagnose
-    from rnntrace.api.load import inspect as inspect
-    from rnntrace.api.load import load as load
-    from rnntrace.api.opened import open_trace as open_trace
-    from rnntrace.api.plot import plot as plot
-    from rnntrace.api.saved import save as save
-    from rnntrace.api.trace import replay as replay
-    from rnntrace.api.trace import trace as trace
-    from rnntrace.api.watch import Traces as Traces
-    from rnntrace.api.watch import watch as watch
-    from rnntrace.engine.compare import Verdict as Verdict
-    from rnntrace.engine.trace import Trace as Trace
+    from rnntrace.engine.judge.result import Result as Result
+    from rnntrace.engine.judge.verdict import Verdict as Verdict
+    from rnntrace.engine.replay.trace import Trace as Trace
     from rnntrace.errors import RnnTraceError as RnnTraceError
     from rnntrace.model.signals import Inputs as Inputs
     from rnntrace.model.spec import ModuleSpec as ModuleSpec
     from rnntrace.model.weights import LayerWeights as LayerWeights
     from rnntrace.model.weights import Weights as Weights
-    from rnntrace.report.result import Result as Result
+    from rnntrace.verbs.diagnose import diagnose as diagnose
+    from rnntrace.verbs.load import inspect as inspect
+    from rnntrace.verbs.load import load as load
+    from rnntrace.verbs.opened import open_trace as open_trace
+    from rnntrace.verbs.plot import plot as plot
+    from rnntrace.verbs.saved import save as save
+    from rnntrace.verbs.trace import replay as replay
+    from rnntrace.verbs.trace import trace as trace
+    from rnntrace.verbs.watch import Traces as Traces
+    from rnntrace.verbs.watch import watch as watch
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "trace": "rnntrace.api.trace",
-    "replay": "rnntrace.api.trace",
-    "watch": "rnntrace.api.watch",
-    "load": "rnntrace.api.load",
-    "inspect": "rnntrace.api.load",
-    "diagnose": "rnntrace.api.diagnose",
-    "plot": "rnntrace.api.plot",
-    "save": "rnntrace.api.saved",
-    "open_trace": "rnntrace.api.opened",
-    "Result": "rnntrace.report.result",
-    "Trace": "rnntrace.engine.trace",
-    "Traces": "rnntrace.api.watch",
-    "Verdict": "rnntrace.engine.compare",
+    "trace": "rnntrace.verbs.trace",
+    "replay": "rnntrace.verbs.trace",
+    "watch": "rnntrace.verbs.watch",
+    "load": "rnntrace.verbs.load",
+    "inspect": "rnntrace.verbs.load",
+    "diagnose": "rnntrace.verbs.diagnose",
+    "plot": "rnntrace.verbs.plot",
+    "save": "rnntrace.verbs.saved",
+    "open_trace": "rnntrace.verbs.opened",
+    "Result": "rnntrace.engine.judge.result",
+    "Trace": "rnntrace.engine.replay.trace",
+    "Traces": "rnntrace.verbs.watch",
+    "Verdict": "rnntrace.engine.judge.verdict",
     "ModuleSpec": "rnntrace.model.spec",
     "Inputs": "rnntrace.model.signals",
     "Weights": "rnntrace.model.weights",

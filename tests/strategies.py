@@ -131,9 +131,9 @@ def problem(spec: ModuleSpec, steps: int, batch: int, lengths: tuple[int, ...] |
             W_hr=block(spec.proj_size, spec.hidden_size) if spec.proj_size else None,
         )
 
-    weights = Weights({(layer, direction): column(layer) for layer, direction in spec.columns})
+    weights = Weights({(layer, direction): column(layer) for layer, direction in spec.layer_directions})
     x = generator.standard_normal((steps, batch, spec.input_size))
-    rows = len(spec.columns)
+    rows = len(spec.layer_directions)
     h0 = generator.standard_normal((rows, batch, spec.output_size))
     c0 = generator.standard_normal((rows, batch, spec.hidden_size)) if spec.family == "LSTM" else None
     return Problem(spec, weights, Inputs(x, h0, c0, lengths))

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 from typer.core import TyperCommand
 
 from rnntrace.cli.limited import Limits, go_on_in_child, limits, out_of_memory
-from rnntrace.cli.progress import sign_of_life
+from rnntrace.cli.progress import showing_progress
 
 IN_CHILD = "in child"
 """In the context of a line that a process was started for, and that goes on in a child of it."""
@@ -48,7 +48,7 @@ class Command(TyperCommand):
                 kept_to = limits(ctx.params["timeout"], ctx.params["max_memory"], words)
             go_on_in_child(kept_to, [word for word in words if isinstance(word, Path)])
         try:
-            with sign_of_life():
+            with showing_progress():
                 return super().invoke(ctx)
         except (MemoryError, SystemError):
             # Of a library that wanted memory and did not see that it got none, Python says SystemError.

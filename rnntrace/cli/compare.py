@@ -111,17 +111,17 @@ def compare(
     from dataclasses import replace
     from functools import partial
 
-    from rnntrace.api.compare import compare as compare_files
-    from rnntrace.api.judging import Judging
-    from rnntrace.api.overrides import FileOverrides
-    from rnntrace.api.plot import check_drawable, drawn
-    from rnntrace.api.sources import read_sources
-    from rnntrace.cli.output import Look, emit
-    from rnntrace.engine.compare import Verdict
+    from rnntrace.cli.output import OutputOptions, emit
+    from rnntrace.engine.judge.verdict import Verdict
     from rnntrace.files import label
     from rnntrace.files.ignored import Ignored
     from rnntrace.report.compare import compare_report
     from rnntrace.report.select import parse_parts, parse_view
+    from rnntrace.verbs.compare import compare as compare_files
+    from rnntrace.verbs.given.overrides import FileOverrides
+    from rnntrace.verbs.given.sources import read_sources
+    from rnntrace.verbs.judging import JudgeOptions
+    from rnntrace.verbs.plot import check_drawable, drawn
 
     if plot:
         check_drawable(plot)
@@ -134,7 +134,7 @@ def compare(
             module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards, recurrent_activation, ignored
         ),
         sources=sources if not {*SIGNALS, "text"}.isdisjoint(given(compare, values)) else None,
-        judging=Judging(
+        judging=JudgeOptions(
             capture,
             tolerance,
             rtol,
@@ -164,5 +164,11 @@ def compare(
     failed = any(result.verdict is Verdict.FAIL for result in compared.results.values())
     if expected is not None and failed and not mistake:
         report = replace(report, hint=f"to look for the mistake: {typed(diagnose, values)}")
-    emit(report, Look(format, quiet, color, digits, max_rows), output, others, read=(file, other, expected, input, h0, c0))
+    emit(
+        report,
+        OutputOptions(format, quiet, color, digits, max_rows),
+        output,
+        others,
+        read=(file, other, expected, input, h0, c0),
+    )
     return ExitCode.AGREES if report.passed else ExitCode.DISAGREES

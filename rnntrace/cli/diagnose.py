@@ -75,15 +75,15 @@ def diagnose(
     values = locals()
     from functools import partial
 
-    from rnntrace.api.compare_two import is_trace
-    from rnntrace.api.diagnose import diagnose_file
-    from rnntrace.api.judging import Judging
-    from rnntrace.api.overrides import FileOverrides
-    from rnntrace.api.sources import read_sources
-    from rnntrace.cli.output import Look, emit
+    from rnntrace.cli.output import OutputOptions, emit
     from rnntrace.files import label
     from rnntrace.files.ignored import Ignored
     from rnntrace.report.diagnose import diagnosis_report, explained
+    from rnntrace.verbs.compare_two import is_trace
+    from rnntrace.verbs.diagnose import diagnose_file
+    from rnntrace.verbs.given.overrides import FileOverrides
+    from rnntrace.verbs.given.sources import read_sources
+    from rnntrace.verbs.judging import JudgeOptions
 
     if is_trace(file):
         reason = f"belongs to weights, and {label(file)} is a saved trace: leave it out"
@@ -97,9 +97,9 @@ def diagnose(
             module, nonlinearity, batch_first, 0.0, tuple(names or ()), go_backwards, recurrent_activation, ignored
         ),
         sources=sources,
-        judging=Judging(tolerance=tolerance, rtol=rtol, atol=atol, lam=lam),
+        judging=JudgeOptions(tolerance=tolerance, rtol=rtol, atol=atol, lam=lam),
         seconds=time_limit,
     )
-    look = Look(format, quiet, color, digits=4, max_rows=0)
+    look = OutputOptions(format, quiet, color, digits=4, max_rows=0)
     emit(diagnosis_report(label(file), result, diagnosis), look, output)
     return ExitCode.AGREES if explained(result, diagnosis) else ExitCode.DISAGREES

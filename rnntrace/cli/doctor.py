@@ -11,9 +11,9 @@ def doctor(
     color: options.Color = When.AUTO,
 ) -> int:
     """Say what is installed, which path torch takes here, and how to get what is missing."""
-    from rnntrace.api.doctor import check_up
-    from rnntrace.cli.output import Look, emit
+    from rnntrace.cli.output import OutputOptions, emit
     from rnntrace.report.doctor import doctor_report
+    from rnntrace.verbs.doctor import check_up
 
-    emit(doctor_report(check_up()), Look(format, quiet=False, color=color, digits=4, max_rows=0), output)
+    emit(doctor_report(check_up()), OutputOptions(format, quiet=False, color=color, digits=4, max_rows=0), output)
     return ExitCode.AGREES

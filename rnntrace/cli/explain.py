@@ -103,13 +103,13 @@ def explain(
     """Show the equations of a module, and which part of which array is whose; with --at, the same with numbers put in."""
     values = locals()
     flags = set(given(explain, values))
-    from rnntrace.api.sources import read_sources
-    from rnntrace.cli.output import Look, emit
+    from rnntrace.cli.output import OutputOptions, emit
     from rnntrace.model.conventions import TORCH
     from rnntrace.model.module import Module
     from rnntrace.model.spec import ModuleSpec, parse_kind
     from rnntrace.report.explain import equations_report
     from rnntrace.report.layouts import convention_named
+    from rnntrace.verbs.given.sources import read_sources
 
     is_file = _is_file(what)
     if is_file:
@@ -122,8 +122,8 @@ def explain(
         refuse(flags, ("framework",), "lays out arrays, and --at puts numbers in: leave one of them out")
     found: Module | None = None
     if is_file:
-        from rnntrace.api.explain import read_module
-        from rnntrace.api.overrides import FileOverrides
+        from rnntrace.verbs.explain import read_module
+        from rnntrace.verbs.given.overrides import FileOverrides
 
         found = read_module(what, FileOverrides(module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards))
         batch_first = found.spec.batch_first
@@ -148,10 +148,10 @@ def explain(
     if at is None:
         report = equations_report(spec, convention_named(framework or (found.layout if found else TORCH)))
     else:
-        from rnntrace.api.explain import explain as derive
-        from rnntrace.api.initial import as_held
-        from rnntrace.api.load import load_module
         from rnntrace.report.derivation import derivation_report
+        from rnntrace.verbs.explain import explain as derive
+        from rnntrace.verbs.given.initial import as_held
+        from rnntrace.verbs.load import load_module
 
         own = found or (load_module(weights, spec) if weights is not None else None)
         if own:
@@ -160,7 +160,7 @@ def explain(
         report = derivation_report(
             derive(spec, at, sources, own.weights if own else None, distribution=dist, seed=seed, top=top, back=back), digits
         )
-    emit(report, Look(format, quiet=False, color=color, digits=digits, max_rows=max_rows), output)
+    emit(report, OutputOptions(format, quiet=False, color=color, digits=digits, max_rows=max_rows), output)
     return ExitCode.AGREES
 
 

@@ -31,10 +31,10 @@ def inspect(
     max_memory: options.MaxMemory = None,
 ) -> int:
     """List the recurrent modules in a file of weights: kind, sizes and options, told without running anything."""
-    from rnntrace.api.load import inspect as inspect_file
-    from rnntrace.cli.output import Look, emit
+    from rnntrace.cli.output import OutputOptions, emit
     from rnntrace.report.inspect import inspect_report
+    from rnntrace.verbs.load import inspect as inspect_file
 
     report = inspect_report(inspect_file(file, names=names or (), ignore=ignore or ()), weights=weights)
-    emit(report, Look(format, False, color, digits, max_rows), output)
+    emit(report, OutputOptions(format, False, color, digits, max_rows), output)
     return ExitCode.AGREES

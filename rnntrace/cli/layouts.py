@@ -18,8 +18,8 @@ def layouts(
     color: options.Color = When.AUTO,
 ) -> int:
     """Gate orders, biases and conventions of each framework; for one of them the way from its arrays to torch's."""
-    from rnntrace.cli.output import Look, emit
+    from rnntrace.cli.output import OutputOptions, emit
     from rnntrace.report.layouts import layouts_report
 
-    emit(layouts_report(framework), Look(format, quiet=False, color=color, digits=4, max_rows=0), output)
+    emit(layouts_report(framework), OutputOptions(format, quiet=False, color=color, digits=4, max_rows=0), output)
     return ExitCode.AGREES

@@ -23,9 +23,13 @@ def mistakes(
     color: options.Color = When.AUTO,
 ) -> int:
     """List the mistakes that `diagnose` looks for and `run --mistake` makes: what went wrong, and where it comes from."""
-    from rnntrace.api.mistaken import mistakes_of
-    from rnntrace.cli.output import Look, emit
+    from rnntrace.cli.output import OutputOptions, emit
     from rnntrace.report.mistakes import mistakes_report
+    from rnntrace.verbs.mistaken import mistakes_of
 
-    emit(mistakes_report(mistakes_of(kind), family), Look(format, quiet=False, color=color, digits=4, max_rows=0), output)
+    emit(
+        mistakes_report(mistakes_of(kind), family),
+        OutputOptions(format, quiet=False, color=color, digits=4, max_rows=0),
+        output,
+    )
     return ExitCode.AGREES

@@ -28,7 +28,7 @@ _ASCII = str.maketrans(
 
 
 @dataclass(frozen=True)
-class Look:
+class OutputOptions:
     """How a report is to be written; see the flags of the same names."""
 
     format: str
@@ -40,7 +40,7 @@ class Look:
 
 def emit(
     report: Report,
-    look: Look,
+    look: OutputOptions,
     output: Path | None,
     others: Sequence[tuple[Path, Content]] = (),
     read: Sequence[str | None] = (),

@@ -59,11 +59,11 @@ def plot(
     """Draw the gates and states of a saved trace, without torch. The exit code is that of its verdict."""
     from dataclasses import replace
 
-    from rnntrace.api.opened import open_trace
-    from rnntrace.api.plot import check_drawable, drawn
-    from rnntrace.cli.output import Look, emit
+    from rnntrace.cli.output import OutputOptions, emit
     from rnntrace.report.run import run_report
     from rnntrace.report.select import parse_view
+    from rnntrace.verbs.opened import open_trace
+    from rnntrace.verbs.plot import check_drawable, drawn
 
     check_drawable(output)
     result = open_trace(trace)
@@ -73,5 +73,5 @@ def plot(
     content = drawn(result, output, kind, view)
     report = run_report(result, replace(view, parts=frozenset()), "plot")
     report = replace(report, headline=(*report.headline, ((f"{kind}: {show(str(output))}",), ())))
-    emit(report, Look(Format.TABLE, quiet, color, 4, 40), None, [(output, content)], read=(str(trace),))
+    emit(report, OutputOptions(Format.TABLE, quiet, color, 4, 40), None, [(output, content)], read=(str(trace),))
     return ExitCode.AGREES if result.passed else ExitCode.DISAGREES

@@ -123,7 +123,7 @@ _current: _Sign | None = None
 
 
 @contextmanager
-def sign_of_life() -> Iterator[None]:
+def showing_progress() -> Iterator[None]:
     """Around work that may take long."""
     global _current
     if sys.stderr is None or not sys.stderr.isatty():

@@ -67,20 +67,20 @@ def run(
     import shlex
     from dataclasses import replace
 
-    from rnntrace.api.judging import Judging
-    from rnntrace.api.plot import check_drawable, drawn
-    from rnntrace.api.run import run as run_module
-    from rnntrace.api.saved import dump
-    from rnntrace.api.sources import read_sources
-    from rnntrace.cli.output import Look, check_targets, emit, warn
+    from rnntrace.cli.output import OutputOptions, check_targets, emit, warn
     from rnntrace.cli.progress import tell
-    from rnntrace.engine.compare import Verdict
+    from rnntrace.engine.judge.verdict import Verdict
     from rnntrace.files import check_writable
     from rnntrace.model.signals import sizes
     from rnntrace.model.spec import ModuleSpec, parse_kind
     from rnntrace.report.run import run_report
     from rnntrace.report.select import parse_parts, parse_view
     from rnntrace.report.trace import check_shown
+    from rnntrace.verbs.given.sources import read_sources
+    from rnntrace.verbs.judging import JudgeOptions
+    from rnntrace.verbs.plot import check_drawable, drawn
+    from rnntrace.verbs.run import run as run_module
+    from rnntrace.verbs.saved import dump
 
     parts = parse_parts(show)
     if save:
@@ -101,7 +101,7 @@ def run(
         dropout=dropout,
         dtype=dtype,
     )
-    judging = Judging(
+    judging = JudgeOptions(
         capture,
         tolerance,
         rtol,
@@ -122,7 +122,7 @@ def run(
     )
     others = [(save, dump(result, save))] if save else []
     others += [(plot, drawn(result, plot, view=view))] if plot else []
-    style = Look(format, quiet, color, digits, max_rows)
+    style = OutputOptions(format, quiet, color, digits, max_rows)
     report = run_report(result, view)
     if result.verdict is Verdict.FAIL and not mistake:
         saved = shlex.quote(str(save or "t.npz"))

@@ -27,12 +27,12 @@ def show(
     max_memory: options.MaxMemory = None,
 ) -> int:
     """Show a saved trace again, in any format and any view, without torch. The exit code is that of its verdict."""
-    from rnntrace.api.opened import open_trace
-    from rnntrace.cli.output import Look, emit
+    from rnntrace.cli.output import OutputOptions, emit
     from rnntrace.report.run import run_report
     from rnntrace.report.select import parse_view
+    from rnntrace.verbs.opened import open_trace
 
     result = open_trace(trace)
     view = parse_view(show, result.spec, result.inputs.steps, result.inputs.batch, layer=layer, time=time, unit=unit, item=item)
-    emit(run_report(result, view, "show"), Look(format, quiet, color, digits, max_rows), output, read=(str(trace),))
+    emit(run_report(result, view, "show"), OutputOptions(format, quiet, color, digits, max_rows), output, read=(str(trace),))
     return ExitCode.AGREES if result.passed else ExitCode.DISAGREES

@@ -6,8 +6,8 @@ from functools import reduce
 
 import numpy as np
 
-from rnntrace.engine.evaluate import OPERATORS, Scope, evaluate
-from rnntrace.engine.trace import Trace
+from rnntrace.engine.replay.evaluate import OPERATORS, Scope, evaluate
+from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.cells import Step
 from rnntrace.equations.expression import Expr, Op
 from rnntrace.equations.notation import UNICODE, Notation, spell

@@ -108,7 +108,7 @@ def _by_step(
 ) -> dict[tuple[int, str, str], Array]:
     lengths = np.asarray(inputs.lengths or (inputs.steps,) * inputs.batch)
     last_step = int(lengths.max())
-    if [name for name, _ in operators] != [name for name, _ in expected] * (len(spec.columns) * last_step):
+    if [name for name, _ in operators] != [name for name, _ in expected] * (len(spec.layer_directions) * last_step):
         raise CaptureFailed(_unexpected(spec))
     # A packed batch is sorted by falling length, ties as torch's sort leaves them; at step t its first rows are the items
     # that are still running.
@@ -117,7 +117,7 @@ def _by_step(
         order = torch.sort(torch.tensor(inputs.lengths), descending=True).indices.numpy()
     captured: dict[tuple[int, str, str], Array] = {}
     log = iter(operators)
-    for layer, direction in spec.columns:
+    for layer, direction in spec.layer_directions:
         for symbol in spec.cell.symbols:
             size = spec.output_size if symbol == "h" else spec.hidden_size
             captured[layer, direction, symbol] = np.full((inputs.steps, inputs.batch, size), np.nan, spec.precision.replay)
@@ -147,7 +147,7 @@ def _check(
     last = np.asarray(inputs.lengths or (inputs.steps,) * inputs.batch) - 1
     items = np.arange(inputs.batch)
     for state in spec.cell.states:
-        for row, (layer, direction) in enumerate(spec.columns):
+        for row, (layer, direction) in enumerate(spec.layer_directions):
             final = captured[layer, direction, state][0 if direction == REVERSE else last, items]
             pairs.append((final, outputs[f"{state}_n"][row]))
     if not all(np.array_equal(mine, torchs, equal_nan=True) for mine, torchs in pairs):

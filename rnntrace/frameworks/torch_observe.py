@@ -10,11 +10,11 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnntrace.errors import FrameworkError, UsageError
-from rnntrace.frameworks import UNKNOWN_PATH, Observation
 from rnntrace.frameworks.torch import build, first_line, to_numpy
 from rnntrace.frameworks.torch_capture import CaptureFailed, capture_gates, native_path
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import parameter_name, part_shapes
+from rnntrace.model.observation import UNKNOWN_PATH, Observation
 from rnntrace.model.signals import Inputs, to_own_layout, to_time_major, trace_size
 from rnntrace.model.spec import ModuleSpec
 
@@ -208,7 +208,7 @@ def _capture(module: Any, spec: ModuleSpec, inputs: Inputs, wanted: str) -> tupl
 
 def not_to_capture(spec: ModuleSpec, inputs: Inputs, wanted: str) -> str:
     """Why torch's own gates are not to be captured; empty if they are."""
-    steps = len(spec.columns) * inputs.steps
+    steps = len(spec.layer_directions) * inputs.steps
     values = trace_size(spec, inputs.steps, inputs.batch, len(spec.cell.symbols))
     if wanted == "auto" and (steps > MAX_CAPTURED_STEPS or values > MAX_CAPTURED_VALUES):
         return (

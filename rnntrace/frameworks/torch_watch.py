@@ -16,11 +16,11 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torch.utils.hooks import RemovableHandle
 
 from rnntrace.errors import RnnTraceError, UsageError
-from rnntrace.frameworks import Observation
 from rnntrace.frameworks.torch import DEVICES, build, first_line, kind_of, load_weights, spec_of, to_numpy
 from rnntrace.frameworks.torch_observe import check_autocast, observe
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import parameter_shapes, weights_from_torch
+from rnntrace.model.observation import Observation
 from rnntrace.model.signals import Inputs, SignalRequest, assemble, to_time_major
 from rnntrace.model.spec import KINDS, ModuleSpec
 from rnntrace.model.weights import Weights

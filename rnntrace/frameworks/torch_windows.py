@@ -48,7 +48,7 @@ class Follower:
         h = np.zeros((inputs.steps, inputs.batch, inputs.h0.shape[2]), inputs.h0.dtype)
         after = {state: values.copy() for state, values in before.items()}
         if running.any():
-            rows = len(self.spec.columns)
+            rows = len(self.spec.layer_directions)
             present = Inputs(
                 inputs.x[:, running],
                 **{f"{state}0": np.repeat(values[:, running], rows, axis=0) for state, values in before.items()},

@@ -63,7 +63,7 @@ def blocks(spec: ModuleSpec, convention: Convention) -> Iterator[Block]:
     Raises UsageError if the framework has no module of this kind.
     """
     order = gate_order(spec, convention)
-    for layer, direction in spec.columns:
+    for layer, direction in spec.layer_directions:
         parts = part_shapes(spec, layer)
         projection = parts.pop("weight_hr", None)
         names = _parameters(spec, convention, layer, direction)

@@ -60,7 +60,7 @@ def last_output_form(module: Module, inputs: Inputs) -> Form:
 def _state_forms(module: Module, inputs: Inputs, size: int, in_onnx_words: bool) -> Iterator[Form]:
     """Of h_n or c_n, (L·D, B, S), or the D last rows of it alone; the module's own layout first."""
     spec, B = module.spec, inputs.batch
-    rows, D, one_item = len(spec.columns), len(module.spec.directions), inputs.batch == 1
+    rows, D, one_item = len(spec.layer_directions), len(module.spec.directions), inputs.batch == 1
 
     def with_rows(array: Array) -> Array:
         return array.reshape(-1, B, size)

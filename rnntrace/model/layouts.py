@@ -55,7 +55,7 @@ def parameter_shapes(spec: ModuleSpec) -> dict[str, tuple[int, ...]]:
     """Every parameter of the module by torch's name, in torch's order."""
     return {
         parameter_name(spec, part, layer, direction): shape
-        for layer, direction in spec.columns
+        for layer, direction in spec.layer_directions
         for part, shape in part_shapes(spec, layer).items()
     }
 
@@ -72,7 +72,7 @@ def weights_from_torch(spec: ModuleSpec, parameters: Mapping[str, Array]) -> Wei
     for name in parameters:
         if name not in expected:
             raise WeightsError(f"the weights have {name}, which {_describe(spec)} does not have")
-    return Weights({column: _column(spec, parameters, *column) for column in spec.columns})
+    return Weights({column: _column(spec, parameters, *column) for column in spec.layer_directions})
 
 
 def _column(spec: ModuleSpec, parameters: Mapping[str, Array], layer: int, direction: str) -> LayerWeights:

@@ -12,7 +12,7 @@ from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 
 
-def untold(spec: ModuleSpec) -> tuple[str, ...]:
+def unrecorded(spec: ModuleSpec) -> tuple[str, ...]:
     """The fields of a spec that names and shapes of torch's parameters do not tell."""
     return (
         *(("nonlinearity",) if spec.family == "RNN" else ()),
@@ -70,7 +70,7 @@ class Module:
     def parameters(self) -> int:
         """Number of trainable parameters that the file holds."""
         spec = self.spec
-        not_there = (2 - self.biases) * len(spec.cell.gates) * spec.hidden_size * len(spec.columns)
+        not_there = (2 - self.biases) * len(spec.cell.gates) * spec.hidden_size * len(spec.layer_directions)
         return spec.parameters - (not_there if spec.bias else 0)
 
 

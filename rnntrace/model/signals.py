@@ -148,7 +148,7 @@ def x_shape(spec: ModuleSpec, steps: int, batch: int, unbatched: bool) -> tuple[
 
 def state_shape(spec: ModuleSpec, batch: int, size: int, unbatched: bool) -> tuple[int, ...]:
     """Shape of h0, h_n (`size` R), c0 or c_n (`size` H) in the module's own layout: (L·D, B, size), less what it lacks."""
-    rows = () if spec.is_cell else (len(spec.columns),)
+    rows = () if spec.is_cell else (len(spec.layer_directions),)
     return (*rows, *(() if unbatched else (batch,)), size)
 
 
@@ -200,7 +200,7 @@ def _check_size(spec: ModuleSpec, steps: int, batch: int, quantities: int) -> No
 
 def trace_size(spec: ModuleSpec, steps: int, batch: int, quantities: int) -> int:
     """How many values so many of the gates and states have, in all layers and directions."""
-    return steps * batch * spec.hidden_size * quantities * len(spec.columns)
+    return steps * batch * spec.hidden_size * quantities * len(spec.layer_directions)
 
 
 def _lengths(

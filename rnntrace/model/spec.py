@@ -128,7 +128,7 @@ class ModuleSpec:
         return (REVERSE,) if self.reverse else (FORWARD,)
 
     @property
-    def columns(self) -> tuple[tuple[int, str], ...]:
+    def layer_directions(self) -> tuple[tuple[int, str], ...]:
         """Every (layer, direction) in the order of h_n: l0 forward, l0 reverse, l1 forward and so on."""
         return tuple((layer, direction) for layer in range(self.num_layers) for direction in self.directions)
 
@@ -183,7 +183,7 @@ class ModuleSpec:
         biases = 2 if self.bias else 0
         per_column = [
             gates * (self.layer_input_size(layer) + self.output_size + biases) + self.proj_size * self.hidden_size
-            for layer, _ in self.columns[: 2 * len(self.directions)]
+            for layer, _ in self.layer_directions[: 2 * len(self.directions)]
         ]
         # All layers above the first are alike.
         above = sum(per_column[len(self.directions) :]) * (self.num_layers - 1)

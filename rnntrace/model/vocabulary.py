@@ -61,8 +61,8 @@ def of_results(spec: ModuleSpec) -> Vocabulary:
     for name in outputs:
         words |= {word.lower(): name for word in (name, *OTHER_WORDS[name])}
     canonical: dict[Name, str] = {name: name for name in outputs}
-    for layer, direction in spec.columns:
-        alone = len(spec.columns) == 1
+    for layer, direction in spec.layer_directions:
+        alone = len(spec.layer_directions) == 1
         for symbol, role in spec.cell.roles.items():
             key = (layer, direction, symbol)
             long, short = f"{layer}.{direction}.{symbol}", f"{symbol}_l{layer}"

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from rnntrace.engine.compare import Verdict
+from rnntrace.engine.judge.result import Result
+from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.errors import show
 from rnntrace.report.panels import heat
-from rnntrace.report.result import Result
 from rnntrace.report.run import run_report
 from rnntrace.report.select import View
 from rnntrace.report.table import SCHEMA, Line, Report

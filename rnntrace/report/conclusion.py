@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from rnntrace.engine.compare import Comparison, Verdict
-from rnntrace.engine.quantities import OUTPUTS, Place
+from rnntrace.engine.judge.pairing import OUTPUTS, Place
+from rnntrace.engine.judge.result import Result
+from rnntrace.engine.judge.verdict import Comparison, Verdict
 from rnntrace.model.vocabulary import output_names
-from rnntrace.report.result import Result
 
 
 def conclusion(result: Result) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ def _worst(result: Result) -> tuple[str, ...]:
 def _where(result: Result, place: Place, *, brief: bool = False) -> str:
     """The place in words; brief leaves out what there is only one of."""
     words = [
-        (len(result.spec.columns) > 1, f"layer {place.layer}, {place.direction}"),
+        (len(result.spec.layer_directions) > 1, f"layer {place.layer}, {place.direction}"),
         (True, f"t={place.t}"),
         (result.inputs.batch > 1, f"item {place.item}"),
         (True, f"unit {place.unit}"),

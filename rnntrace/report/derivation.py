@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnntrace.engine.derivation import Derivation, Moment, largest
-from rnntrace.engine.trace import Trace
+from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.notation import LATEX, UNICODE, Notation, formula, left_side, spell
 from rnntrace.model.blocks import blocks
 from rnntrace.model.conventions import BY_NAME, TORCH
@@ -80,7 +80,7 @@ def derivation_report(explained: Explanation, digits: int = 4) -> Report:
 def _title(moment: Moment, trace: Trace) -> str:
     place = moment.position
     words = [f"t = {place.t}", f"unit {place.unit}"]
-    if len(trace.spec.columns) > 1:
+    if len(trace.spec.layer_directions) > 1:
         words += [f"layer {place.layer}", place.direction]
     if trace.inputs.batch > 1:
         words.append(f"item {place.item}")

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from rnntrace.engine.compare import Verdict
-from rnntrace.engine.diagnose import Answer, Diagnosis
-from rnntrace.engine.quantities import Place
+from rnntrace.engine.diagnose.search import Answer, Diagnosis
+from rnntrace.engine.judge.pairing import Place
+from rnntrace.engine.judge.result import Result
+from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.report.mistakes import told
-from rnntrace.report.result import Result
 from rnntrace.report.run import headline
 from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
 
@@ -130,7 +130,7 @@ def _document(result: Result, diagnosis: Diagnosis) -> dict[str, Any]:
         "before": before if np.isfinite(before) else None,
         "coarse": diagnosis.coarse or None,
         "answers": [_answer(answer, before) for answer in diagnosis.answers],
-        "told_apart_by": diagnosis.told_apart_by or None,
+        "told_apart_by": diagnosis.distinguishing_run or None,
         "told_apart": _groups(diagnosis),
         "nearest": None if diagnosis.nearest is None else _answer(diagnosis.nearest, before),
         "may_be": list(diagnosis.may_be),

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnntrace.engine.judge.result import Result
 from rnntrace.errors import UsageError
-from rnntrace.report.result import Result
 from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
 
 if TYPE_CHECKING:
-    from rnntrace.engine.blindness import Blindness
-    from rnntrace.engine.mistakes import Mistake
+    from rnntrace.engine.diagnose.blindness import Blindness
+    from rnntrace.engine.diagnose.catalogue import Mistake
 
 
 def mistakes_report(catalogues: Mapping[str, Sequence["Mistake"]], family: str | None) -> Report:

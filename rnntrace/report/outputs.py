@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnntrace.engine.judge.result import Result
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.report.excerpt import excerpt, far_apart, is_long, part_of
-from rnntrace.report.result import Result
 from rnntrace.report.select import View, selected
 from rnntrace.report.table import Column, Scale, Table
 
@@ -78,7 +78,7 @@ def _out_of_tolerance(result: Result, name: str, places: _Places) -> Flags:
             part = (unit >= units.start) & (unit < units.stop)
             out[part] = flags[row[part], item[part], unit[part] - units.start]
         elif other == name:
-            part = row == spec.columns.index((layer, direction))
+            part = row == spec.layer_directions.index((layer, direction))
             out[part] = flags[0, item[part], unit[part]]
     return out
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntrace.engine.trace import Key
+from rnntrace.engine.judge.result import Result
 from rnntrace.errors import show
+from rnntrace.model.keys import Key
 from rnntrace.model.spec import REVERSE
-from rnntrace.report.result import Result
 from rnntrace.report.select import HEAT, View, numbers_in, selected, times_in_view
 from rnntrace.report.table import Panel, Scale
 from rnntrace.report.trace import Masked, item_values, kept_symbols, place, scale_of
@@ -55,7 +55,7 @@ def panels_of(result: Result, view: View) -> Iterator[Panel]:
 
 def keys_of(result: Result, view: View) -> Iterator[tuple[Key, int]]:
     """What the panels are of: symbols of a layer, direction and item."""
-    for layer, direction in result.spec.columns:
+    for layer, direction in result.spec.layer_directions:
         for item in items_in(view):
             for symbol in kept_symbols(result):
                 key = layer, direction, symbol

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntrace.engine.trace import Key
+from rnntrace.engine.judge.result import Result
 from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import Flags
+from rnntrace.model.keys import Key
 from rnntrace.model.spec import REVERSE
 from rnntrace.model.windows import pieces
 from rnntrace.report.conclusion import conclusion
 from rnntrace.report.panels import blank_panel, grid_of, heatmap, items_in, keys_of, steps_together, time_axis, without_initial
-from rnntrace.report.result import Result
 from rnntrace.report.run import headline
 from rnntrace.report.select import View
 from rnntrace.report.table import Panel, Scale

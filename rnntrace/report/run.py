@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 import rnntrace
-from rnntrace.frameworks import Observation
+from rnntrace.engine.judge.result import Result
 from rnntrace.model.dtypes import Array
+from rnntrace.model.observation import Observation
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.conclusion import conclusion
 from rnntrace.report.mistakes import blind_document, blind_tables, told
 from rnntrace.report.outputs import output_tables, weight_tables
 from rnntrace.report.panels import heat
-from rnntrace.report.result import Result
 from rnntrace.report.select import View
 from rnntrace.report.table import SCHEMA, Line, Report
 from rnntrace.report.tidy import tidy_rows

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntrace.engine.trace import Key
+from rnntrace.engine.judge.result import Result
 from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.keys import Key
 from rnntrace.model.windows import pieces, release
-from rnntrace.report.result import Result
 from rnntrace.report.select import View, are_selected, numbers_in, selected
 from rnntrace.report.table import Column, Rows, Scale, Table
 from rnntrace.report.trace import shown_symbols
@@ -145,7 +145,7 @@ def _outputs(result: Result, view: View) -> Iterator[dict[str, Any]]:
             if name != "output":
                 t = result.trace.final_step(direction)[None]
                 # From behind: the other side may have given the last rows alone.
-                row = spec.columns.index((layer, direction)) - len(spec.columns)
+                row = spec.layer_directions.index((layer, direction)) - len(spec.layer_directions)
                 mine = values[row][None]
                 theirs = expected[row][None] if expected is not None and len(expected) >= -row else None
                 yield _rows(view, _Place(*where, t, steps.chosen[t]), mine, theirs)
@@ -177,4 +177,4 @@ def _weights(result: Result, view: View) -> Iterator[dict[str, Any]]:
 
 def _columns(result: Result, view: View) -> list[tuple[int, str]]:
     """The layers and directions that are selected."""
-    return [column for column in result.spec.columns if selected(column[0], view.layers)]
+    return [column for column in result.spec.layer_directions if selected(column[0], view.layers)]

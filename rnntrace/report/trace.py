@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntrace.engine.trace import Key, input_term_symbol, term_symbols
+from rnntrace.engine.judge.result import Result
+from rnntrace.engine.replay.trace import input_term_symbol, term_symbols
 from rnntrace.equations.cells import Cell
 from rnntrace.equations.expression import Op
 from rnntrace.equations.notation import UNICODE, spell
 from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.keys import Key
 from rnntrace.model.spec import REVERSE
 from rnntrace.model.windows import release
 from rnntrace.report.excerpt import excerpt, far_apart, is_long, part_of, span
-from rnntrace.report.result import Result
 from rnntrace.report.select import PARTS, View, numbers_in, selected, times_in_view
 from rnntrace.report.table import Column, Scale, Table
 
@@ -31,7 +32,7 @@ def trace_tables(result: Result, view: View) -> Iterator[Table]:
     symbols = shown_symbols(result, view)
     if not symbols:
         return
-    for layer, direction in result.spec.columns:
+    for layer, direction in result.spec.layer_directions:
         for item in range(result.inputs.batch):
             if selected(layer, view.layers) and selected(item, view.items):
                 yield _steps(result, view, symbols, layer, direction, item)

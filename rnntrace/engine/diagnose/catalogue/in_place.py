@@ -1,0 +1,68 @@
+"""h overwritten in place: the units are computed one after the other, and each sees this step's h of those before it."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from rnntrace.engine.diagnose.mistake import Case, by_layer
+from rnntrace.engine.replay.evaluate import Scope, evaluate
+from rnntrace.engine.replay.trace import Trace
+from rnntrace.equations.expression import Op
+from rnntrace.model.dtypes import Array
+from rnntrace.model.keys import Key
+from rnntrace.model.spec import REVERSE
+from rnntrace.model.weights import LayerWeights
+
+
+def in_place(case: Case) -> Case | None:
+    """The case run so."""
+    parts = [part for step in case.cell.steps for part in step.expression.walk()]
+    of_h_alone = all(part.args[0].op is Op.BEFORE for part in parts if part.op is Op.RECURRENT_TERM)
+    if case.spec.hidden_size == 1 or case.spec.proj_size or not of_h_alone:
+        return None
+    return replace(case, run=lambda case: by_layer(case, _played))
+
+
+def _played(case: Case) -> Trace:
+    columns: dict[Key, Array] = {}
+    for row, column in enumerate(case.spec.layer_directions):
+        initial = {state: case.inputs.initial(state)[row].copy() for state in case.cell.states}
+        found = _column(case, case.weights[column], initial, backwards=column[1] == REVERSE)
+        columns |= {(*column, symbol): values for symbol, values in found.items()}
+    return Trace(case.spec, case.inputs, columns)
+
+
+class _Unit(Scope):
+    """Of a product, the row of one unit; whatever is not its own is left at zero."""
+
+    unit = 0
+
+    def recurrent_term(self, gate: str, argument: Array) -> Array:
+        """W_hg·argument + b_hg of this unit."""
+        place, found = self.gates[gate], np.zeros_like(argument)
+        found[:, self.unit] = argument @ self.weights.W_hh[place, self.unit]
+        if self.weights.b_hh is not None:
+            found[:, self.unit] += self.weights.b_hh[place, self.unit]
+        return found
+
+
+def _column(case: Case, weights: LayerWeights, states: dict[str, Array], *, backwards: bool) -> dict[str, Array]:
+    """Every gate and state of a layer and direction, (T, B, H)."""
+    inputs, cell = case.inputs, case.cell
+    scope = _Unit(cell, weights)
+    terms = scope.input_terms(inputs.x)
+    shape = inputs.steps, *states["h"].shape
+    found: dict[str, Any] = {symbol: np.full(shape, np.nan, terms.dtype) for symbol in cell.symbols}
+    valid = inputs.valid
+    for t in range(inputs.steps)[:: -1 if backwards else 1]:
+        rows = slice(None) if valid is None else valid[t]
+        for scope.unit in range(case.spec.hidden_size):
+            now: dict[str, Array] = {}
+            scope.enter(terms[t], now, states)
+            for step in cell.steps:
+                now[step.symbol] = evaluate(step.expression, scope)
+                found[step.symbol][t, rows, scope.unit] = now[step.symbol][rows, scope.unit]
+            for state in cell.states:
+                states[state][rows, scope.unit] = now[state][rows, scope.unit]
+    return found

@@ -1,0 +1,158 @@
+"""Mistakes in reading what a module returns."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from rnntrace.engine.diagnose.mistake import Case, Change, Mistake, Outputs, Read
+from rnntrace.model.dtypes import Array
+
+_ROWS = "take row 0 for layer 0 forward, row 1 for layer 0 reverse, then layer 1: one row for each layer and direction"
+_BOTH_WAYS = "two directions (--bidirectional)"
+
+
+_STACKED = (
+    ("stacked-first", 0, "a new first axis", " and more than one step or item"),
+    ("stacked-second", 1, "a new second axis", " and more than one item (--batch 2), or step with --batch-first"),
+    ("stacked-last", -1, "a new last axis", " and a hidden size above 1"),
+)
+"""Names, the axis on which halves (T, B, H) are stacked, words, and what it needs."""
+
+
+def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
+    """All of a kind with these states."""
+
+    def where(applies: Callable[[Case], bool]) -> Change:
+        return lambda case: case if applies(case) else None
+
+    both_ways = where(lambda case: case.spec.bidirectional)
+    yield Mistake(
+        f"{kind}.reading.reverse-not-flipped",
+        "the reverse half of the output was left in the order in which it was computed",
+        "flip it back in time: output[t] belongs to x[t] in both directions",
+        where(lambda case: case.spec.bidirectional and case.inputs.steps > 1),
+        _reverse_not_flipped,
+        frameworks=("Keras go_backwards",),
+        needs=f"{_BOTH_WAYS} and more than one step",
+        causal=False,
+    )
+    yield Mistake(
+        f"{kind}.reading.halves-swapped",
+        "the forward and the reverse half of the output were exchanged",
+        "put the forward half first",
+        both_ways,
+        lambda case, outputs: {**outputs, "output": np.roll(outputs["output"], case.spec.output_size, axis=2)},
+        needs=_BOTH_WAYS,
+    )
+    for name, axis, says, needs in _STACKED:
+        yield Mistake(
+            f"{kind}.reading.{name}",
+            f"the two halves of the output were stacked on {says} and reshaped, where they belong side by side",
+            "join them on the last axis: torch.cat([forward, reverse], dim=-1)",
+            where(lambda case, axis=axis: case.spec.bidirectional and _is_another(case, axis)),  # type: ignore[misc]
+            lambda case, outputs, axis=axis: {**outputs, "output": _stacked(case, outputs["output"], axis)},  # type: ignore[misc]
+            needs=f"{_BOTH_WAYS}{needs}",
+            causal=False,
+            itemwise=False,
+        )
+    yield Mistake(
+        f"{kind}.reading.axes-swapped",
+        "the axes of batch and time were exchanged in the output alone",
+        "leave the output as it is, or give x in the same order of axes: see batch_first",
+        where(lambda case: case.inputs.batch == case.inputs.steps > 1),
+        lambda case, outputs: {**outputs, "output": outputs["output"].swapaxes(0, 1)},
+        needs="as many items as steps (--batch 4)",
+        causal=False,
+        itemwise=False,
+    )
+    yield Mistake(
+        f"{kind}.reading.last-output-as-h_n",
+        "output[-1] was taken for the final states: the reverse direction ends at t = 1, and output[-1] is its first step",
+        "take h_n itself, or output[0] for the reverse half",
+        both_ways,
+        _last_output_as_h_n,
+        needs=_BOTH_WAYS,
+    )
+    yield Mistake(
+        f"{kind}.reading.directions-first",
+        "the final states were taken for all forward layers, then all reverse ones",
+        _ROWS,
+        where(lambda case: case.spec.bidirectional and case.spec.num_layers > 1),
+        _states(lambda rows: rows.reshape(-1, 2, *rows.shape[1:]).swapaxes(0, 1).reshape(rows.shape)),
+        needs="several layers in two directions (--layers 2 --bidirectional)",
+    )
+    yield Mistake(
+        f"{kind}.reading.layers-reversed",
+        "the final states were taken from the last layer to the first",
+        _ROWS,
+        where(lambda case: len(case.spec.layer_directions) > 1),
+        _states(lambda rows: rows[::-1]),
+        needs="several layers or directions (--layers 2)",
+    )
+    yield Mistake(
+        f"{kind}.reading.viewed",
+        "the final states were viewed as (batch, …) without exchanging the axes first, which mixes the items",
+        "write h_n.transpose(0, 1).reshape(batch, -1)",
+        where(lambda case: len(case.spec.layer_directions) > 1 and case.inputs.batch > 1),
+        _states(lambda rows: rows.reshape(rows.shape[1], rows.shape[0], -1).swapaxes(0, 1)),
+        needs="several layers or directions, and items (--layers 2 --batch 2)",
+        itemwise=False,
+    )
+    if "c" in states:
+        yield Mistake(
+            f"{kind}.reading.c_n-as-h_n",
+            "h_n and c_n were exchanged",
+            "take the pair as (h, c), as torch and Keras give it; TF1 and flax give (c, h)",
+            where(lambda case: not case.spec.proj_size),
+            lambda case, outputs: {**outputs, "h_n": outputs["c_n"], "c_n": outputs["h_n"]},
+            frameworks=("flax linen", "TF1 BasicLSTMCell"),
+            needs="an LSTM without a projection",
+        )
+
+
+def merge_mistakes(kind: str) -> Iterator[Mistake]:
+    """What else than side by side the halves of two directions can be; they come last, since it changes the shape."""
+    for name, merge, did in (
+        ("summed", np.add, "added to"),
+        ("averaged", lambda forward, reverse: (forward + reverse) / 2, "averaged with"),
+        ("multiplied", np.multiply, "multiplied by"),
+    ):
+        yield Mistake(
+            f"{kind}.merge.{name}",
+            f"the forward half of the output was {did} the reverse half, where both belong side by side",
+            "join them on the last axis; in Keras, merge_mode='concat'",
+            lambda case: case if case.spec.bidirectional else None,
+            lambda case, outputs, merge=merge: {**outputs, "output": merge(*np.split(outputs["output"], 2, axis=2))},  # type: ignore[misc]
+            frameworks=("Keras merge_mode",),
+            needs=f"{_BOTH_WAYS} and given outputs as wide as one of them: it is looked for, and not made on purpose",
+            reshapes=True,
+        )
+
+
+def _is_another(case: Case, axis: int) -> bool:
+    """Whether stacking on this axis of (T, B, H), or of (B, T, H) with batch_first, puts values in other places."""
+    steps, batch = case.inputs.steps, case.inputs.batch
+    first, second = (batch, steps) if case.spec.batch_first else (steps, batch)
+    return case.spec.output_size > 1 if axis == -1 else first * second > 1 if axis == 0 else second > 1
+
+
+def _stacked(case: Case, output: Array, axis: int) -> Array:
+    """The halves stacked on an axis of the user's own layout, and reshaped to that of the output."""
+    own = output.swapaxes(0, 1) if case.spec.batch_first else output
+    stacked = np.stack(np.split(own, 2, axis=2), axis=axis).reshape(own.shape)
+    return stacked.swapaxes(0, 1) if case.spec.batch_first else stacked
+
+
+def _states(order: Callable[[Array], Array]) -> Read:
+    """h_n and c_n with their rows, one for each layer and direction, in another order."""
+    return lambda case, outputs: {name: values if name == "output" else order(values) for name, values in outputs.items()}
+
+
+def _reverse_not_flipped(case: Case, outputs: Outputs) -> Outputs:
+    forward, reverse = np.split(outputs["output"], 2, axis=2)
+    return {**outputs, "output": np.concatenate([forward, reverse[::-1]], axis=2)}
+
+
+def _last_output_as_h_n(case: Case, outputs: Outputs) -> Outputs:
+    last = np.stack(np.split(outputs["output"][-1], 2, axis=1))
+    return {**outputs, "h_n": np.concatenate([outputs["h_n"][:-2], last])}

@@ -1,0 +1,143 @@
+"""Matrices that were transposed, or brought to another shape where they should have been."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from rnntrace.engine.diagnose.mistake import Case, Change, Mistake
+from rnntrace.equations.cells import Cell
+from rnntrace.model.dtypes import Array
+
+_SQUARE = "an input as large as the hidden state, in every layer (-i 2 -H 2)"
+_NOT_SQUARE = "inputs and units above 1, of another number of inputs than units where gates are taken one by one (-i 3 -H 2)"
+_TRANSPOSED = "Keras 3", "TF1 BasicLSTMCell", "flax linen"
+_MATRICES = "W_ih", "W_hh"
+
+Turn = Callable[[Array], Array]
+"""A matrix (G, H, N), the blocks of all gates, with its values in other places."""
+
+
+def transpose_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
+    """All of a cell."""
+    yield from _transposed(kind)
+    yield from _reshaped(kind, one_block=len(cell.gates) == 1)
+
+
+def _transposed(kind: str) -> Iterator[Mistake]:
+    def transposed(name: str) -> Change:
+        def change(case: Case) -> Case | None:
+            arrays = [getattr(weights, name) for weights in case.weights.columns.values()]
+            if any(array.shape[1] != array.shape[2] or array.shape[2] == 1 for array in arrays):
+                return None
+            return case.with_weights(lambda weights: replace(weights, **{name: getattr(weights, name).swapaxes(1, 2)}))
+
+        return change
+
+    yield Mistake(
+        id=f"{kind}.transpose.W_hh",
+        says="W_hh of every gate was transposed: h @ W_hh instead of W_hh @ h",
+        fix="compute W_hh @ h, which for rows of a batch is h @ W_hh.T",
+        change=transposed("W_hh"),
+        frameworks=_TRANSPOSED,
+        needs="a hidden size above 1 and no projection",
+    )
+    yield Mistake(
+        id=f"{kind}.transpose.W_ih",
+        says="W_ih of every gate was transposed: x @ W_ih instead of W_ih @ x",
+        fix="compute W_ih @ x, which for rows of a batch is x @ W_ih.T",
+        change=transposed("W_ih"),
+        frameworks=_TRANSPOSED,
+        needs=_SQUARE,
+    )
+    yield Mistake(
+        id=f"{kind}.transpose.both",
+        says="W_ih and W_hh of every gate were both transposed",
+        fix="compute W_ih @ x and W_hh @ h, which for rows of a batch are x @ W_ih.T and h @ W_hh.T",
+        change=lambda case: (first := transposed("W_ih")(case)) and transposed("W_hh")(first),
+        frameworks=("Keras 3",),
+        needs=_SQUARE,
+    )
+
+
+def _reshaped(kind: str, *, one_block: bool) -> Iterator[Mistake]:
+    """A shape that fits is no transpose: values keep their order in memory, so rows do not become columns.
+
+    Of `one_block` the whole is that, and of W_hh, which is square then, there is nothing but the transpose.
+    """
+    yield _reshape(
+        f"{kind}.transpose.reshaped",
+        "the weights were brought to another shape with reshape where they should have been transposed",
+        _whole(read),
+        _MATRICES,
+    )
+    yield _reshape(
+        f"{kind}.transpose.reshaped-back",
+        "the weights were transposed and then brought back to their shape with reshape",
+        _whole(stored),
+        _MATRICES,
+    )
+    if one_block:
+        return
+    yield _reshape(
+        f"{kind}.transpose.reshaped-blocks",
+        "the block of each gate was brought to another shape with reshape where it should have been transposed",
+        _by_block(read),
+        _MATRICES,
+        frameworks=("cuDNN",),
+    )
+    yield _reshape(
+        f"{kind}.transpose.reshaped-blocks-back",
+        "the block of each gate was transposed, but its values lie as if it had been brought to that shape with reshape",
+        _by_block(stored),
+        _MATRICES,
+        frameworks=("cuDNN", "CuDNNGRU and CuDNNLSTM of Keras 2"),
+    )
+    for name in _MATRICES:
+        for id, turn, says in (
+            (f"reshaped-{name}", read, "was brought to another shape with reshape where it should have been transposed"),
+            (f"reshaped-back-{name}", stored, "was transposed and then brought back to its shape with reshape"),
+        ):
+            yield _reshape(f"{kind}.transpose.{id}", f"{name} alone {says}", _whole(turn), (name,), rare=True)
+
+
+def read(array: Array) -> Array:
+    """(M, N) read as (N, M) without moving a value, then transposed."""
+    return array.reshape(array.shape[::-1]).T
+
+
+def stored(array: Array) -> Array:
+    """(M, N) transposed, and that read as (M, N) without moving a value."""
+    return array.T.reshape(array.shape)
+
+
+def _whole(turn: Turn) -> Turn:
+    return lambda array: turn(array.reshape(-1, array.shape[2])).reshape(array.shape)
+
+
+def _by_block(turn: Turn) -> Turn:
+    def turned(array: Array) -> Array:
+        blocks = array.copy()
+        for gate, block in enumerate(array):
+            blocks[gate] = turn(block)
+        return blocks
+
+    return turned
+
+
+def _reshape(
+    id: str, says: str, turn: Turn, names: tuple[str, ...], *, frameworks: tuple[str, ...] = (), rare: bool = False
+) -> Mistake:
+    def change(case: Case) -> Case | None:
+        arrays = [getattr(weights, name) for weights in case.weights.columns.values() for name in names]
+        # Of a square block, nothing is left but its transpose.
+        if all(np.array_equal(turn(array), array.swapaxes(1, 2)) for array in arrays):
+            return None
+        if any(array.shape[2] == 1 for weights in case.weights.columns.values() for array in (weights.W_ih, weights.W_hh)):
+            return None
+        return case.with_weights(lambda weights: replace(weights, **{name: turn(getattr(weights, name)) for name in names}))
+
+    fix = "use .T: reshape keeps the values in their order in memory, so rows do not become columns"
+    if "blocks" in id:
+        fix = "bring each block to its shape with reshape and leave .T out, if it is cuDNN's; else use .T alone"
+    return Mistake(id, says, fix, change, frameworks=frameworks, needs=_NOT_SQUARE, rare=rare)

@@ -1,0 +1,139 @@
+"""Which input tells hypotheses apart that give the same on the one that was used: each is played on other inputs, and seen."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rnntrace.engine.diagnose.agreement import Fit
+from rnntrace.engine.diagnose.catalogue import Case, Mistake, outputs_of
+from rnntrace.engine.diagnose.digits import Digits
+from rnntrace.engine.judge.tolerance import Tolerance
+from rnntrace.model.dtypes import Array
+
+STEPS, ITEMS, LARGE = 4, 2, 100.0
+"""How many steps and items show more than fewer, and a cell state that every clip shows."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of a run, in words, and the flags of `rnntrace run` that make it."""
+
+    says: str
+    flags: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.says} ({self.flags})" if self.flags else self.says
+
+
+@dataclass(frozen=True)
+class Distinction:
+    """A change of the run, and which hypotheses give the same under it: groups of their numbers, more than one.
+
+    What is `impossible` cannot be made there.
+    """
+
+    change: Change
+    groups: tuple[tuple[int, ...], ...]
+    impossible: tuple[int, ...] = ()
+
+    @property
+    def alike(self) -> int:
+        """How many stay alike, at most."""
+        return max(len(group) for group in self.groups)
+
+
+def distinguish(
+    case: Case, hypotheses: Sequence[tuple[Mistake, ...]], tolerance: Tolerance, digits: Digits | None = None
+) -> Distinction | None:
+    """The change of the run under which most of these hypotheses differ, the smallest if there are several.
+
+    They differ where their outputs do by more than the tolerance, in as many `digits` as were given. None if no change of
+    ours tells any of them apart.
+    """
+    best: Distinction | None = None
+    for change, other in _changes(_short(case)):
+        groups, impossible = _groups(other, hypotheses, tolerance, digits)
+        if len(groups) > 1 and (best is None or len(groups) + len(impossible) > len(best.groups) + len(best.impossible)):
+            best = Distinction(change, groups, impossible)
+            if best.alike == 1:
+                break
+    return best
+
+
+def _groups(
+    case: Case, hypotheses: Sequence[tuple[Mistake, ...]], tolerance: Tolerance, digits: Digits | None
+) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
+    """Hypotheses that give the same here, together, and those that cannot be made here."""
+    found: list[tuple[Fit, list[int]]] = []
+    impossible = []
+    for number, hypothesis in enumerate(hypotheses):
+        outputs = outputs_of(case, hypothesis)
+        if outputs is None:
+            impossible.append(number)
+            continue
+        for fit, group in found:
+            if fit.off(outputs).agrees:
+                group.append(number)
+                break
+        else:
+            found.append((Fit.of(case, outputs, tolerance, digits), [number]))
+    return tuple(tuple(group) for _, group in found), tuple(impossible)
+
+
+def _short(case: Case) -> Case:
+    """A few steps of a few items of the case: what is drawn anew shows as much there."""
+    inputs, several = case.inputs, slice(2 * ITEMS)
+    rows = {f"{state}0": inputs.initial(state)[:, several] for state in case.cell.states}
+    lengths = None if inputs.lengths is None else tuple(min(length, 2 * STEPS) for length in inputs.lengths[several])
+    return case.with_inputs(x=inputs.x[: 2 * STEPS, several], lengths=lengths, **rows)
+
+
+def _changes(case: Case) -> Iterator[tuple[Change, Case]]:
+    """Runs that show more, with what is changed in words, from the smallest change to the largest."""
+    steps, lstm = max(STEPS, case.inputs.steps), case.inputs.c0 is not None
+    zero = [name for name in (("h0", "c0") if lstm else ("h0",)) if not case.inputs.initial(name[0]).any()]
+    states = (
+        Change("initial states that are not zero", " ".join(f"--{name} random" for name in zero))
+        if zero
+        else Change("other initial states")
+    )
+    longer = Change("more steps", f"--steps {STEPS}") if case.inputs.steps < STEPS else Change("another x")
+    yield states, _drawn(case, states=1.0)
+    yield longer, _drawn(case, steps)
+    if case.inputs.batch < ITEMS:
+        yield Change("more items", f"--batch {ITEMS}"), _drawn(case, steps, ITEMS)
+    if case.spec.bias:
+        biases = [array for found in case.weights.columns.values() for array in (found.b_ih, found.b_hh) if array is not None]
+        says = "other biases" if all(array.any() for array in biases) else "biases that are not zero"
+        yield Change(says), _drawn(case, biases=True)
+    yield Change(f"{longer} and {states}"), _drawn(case, steps, states=1.0)
+    if lstm:
+        yield Change(f"a large cell state (c0 of {LARGE:g})"), _drawn(case, states=LARGE)
+    yield Change(f"{longer}, {states} and other biases"), _drawn(case, steps, states=1.0, biases=True)
+
+
+def _drawn(case: Case, steps: int = 0, items: int = 0, *, states: float = 0.0, biases: bool = False) -> Case:
+    """The case with what is named drawn anew, always alike: x of so many steps and items, initial states, biases."""
+    generator = np.random.default_rng(0)
+
+    def draw(array: Array, *shape: int) -> Array:
+        return generator.normal(size=shape or array.shape).astype(array.dtype)
+
+    inputs = case.inputs
+    if items:
+        rows = {f"{state}0": inputs.initial(state)[:, :1].repeat(items, axis=1) for state in case.cell.states}
+        inputs = replace(inputs, **rows)  # type: ignore[arg-type]
+    if steps:
+        inputs = replace(inputs, x=draw(inputs.x, steps, items or inputs.batch, inputs.x.shape[2]), lengths=None)
+    if states:
+        c0 = None if inputs.c0 is None else inputs.c0.dtype.type(states) * draw(inputs.c0)
+        inputs = replace(inputs, h0=draw(inputs.h0), c0=c0)
+    case = replace(case, inputs=inputs)
+    if not biases:
+        return case
+    return case.with_weights(
+        lambda found: (
+            found if found.b_ih is None or found.b_hh is None else replace(found, b_ih=draw(found.b_ih), b_hh=draw(found.b_hh))
+        )
+    )

@@ -1,0 +1,40 @@
+"""A cheap trial of a hypothesis: on one item, and on the first steps alone where these decide the first outputs."""
+
+from collections.abc import Sequence
+
+from rnntrace.engine.diagnose.agreement import Fit, Off, is_final
+from rnntrace.engine.diagnose.catalogue import Case, Mistake
+
+STEPS = 3
+"""Steps of a trial."""
+
+
+class Trial:
+    """A small part of a case and of what was given, which nearly every wrong hypothesis fails to explain."""
+
+    def __init__(self, case: Case, fit: Fit) -> None:
+        self._parts = {causal: _part(case, fit, causal=causal) for causal in (True, False)}
+
+    def off(self, hypothesis: Sequence[Mistake]) -> Off | None:
+        """How far off the hypothesis is in that part; None if it agrees there, or cannot be tried there."""
+        if not all(mistake.itemwise for mistake in hypothesis):
+            return None
+        small, part = self._parts[all(mistake.causal for mistake in hypothesis)]
+        values = part.played(small, hypothesis)
+        if values is None:
+            return None
+        off = part.off(values)
+        return None if off.agrees else off
+
+
+def _part(case: Case, fit: Fit, *, causal: bool) -> tuple[Case, Fit]:
+    inputs = case.inputs
+    if inputs.lengths is not None:
+        return case, fit
+    one_way = case.spec.directions == ("forward",)
+    sequences = [name for name in fit.expected if not is_final(name)]
+    steps = STEPS if causal and one_way and sequences else inputs.steps
+    c0 = None if inputs.c0 is None else inputs.c0[:, :1]
+    small = case.with_inputs(x=inputs.x[:steps, :1], h0=inputs.h0[:, :1], c0=c0)
+    # Final states belong to the last step.
+    return small, fit.part(sequences if steps < inputs.steps else tuple(fit.expected), steps, 1)

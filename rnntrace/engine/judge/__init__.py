@@ -1,0 +1,1 @@
+"""From two sets of values to a verdict: pairing, tolerance, rounding bounds, evidence."""

@@ -1,0 +1,143 @@
+"""What is compared: each quantity of a replay paired with the framework's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnntrace.engine.replay.trace import Trace
+from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.keys import Key
+
+OUTPUTS = ("output", "h_n", "c_n")
+"""Names of the quantities that a module returns; all others are symbols of its cell."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One value in one quantity, and what both sides have there."""
+
+    layer: int
+    direction: str
+    symbol: str
+    t: int
+    item: int
+    unit: int
+    replay: float
+    framework: float
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One quantity from both sides: arrays (T, B, H); `one_step` is the forced replay where `replay` runs free.
+
+    `name` is a symbol of the cell, or output, h_n or c_n. `t` (T, B) is the time that each row belongs to. `valid` (T, B) is
+    False at steps that do not exist. `bound` is what rounding can do in a single step, where that is known. Of values that
+    were typed, `half_unit` is that of each one's last digit, and `carried` what the digits of typed weights and inputs leave
+    open.
+    """
+
+    name: str
+    layer: int
+    direction: str
+    replay: Array
+    one_step: Array
+    framework: Array
+    t: NDArray[np.int_]
+    valid: Flags | None = None
+    bound: Array | None = None
+    half_unit: Array | None = None
+    carried: Array | None = None
+
+    def part(self, rows: slice) -> "Quantity":
+        """Some of its rows."""
+        replay = self.replay[rows]
+        return replace(
+            self,
+            replay=replay,
+            one_step=replay if self.one_step is self.replay else self.one_step[rows],
+            framework=self.framework[rows],
+            t=self.t[rows],
+            valid=None if self.valid is None else self.valid[rows],
+            bound=_part(self.bound, rows),
+            half_unit=_part(self.half_unit, rows),
+            carried=_part(self.carried, rows),
+        )
+
+
+def _part(values: Array | None, rows: slice) -> Array | None:
+    return None if values is None else values[rows]
+
+
+HalfUnits = Mapping[str | Key, Array]
+"""Half a unit of the last digit of values that were typed, by the name of an output, or by key: in the shape of the values."""
+
+
+def pair_up(
+    shown: Trace, one_step: Trace, own: Mapping[Key, Array], half_units: HalfUnits | None = None, carried: Trace | None = None
+) -> list[Quantity]:
+    """Every gate and state that the framework's `own` values hold, in order of computation.
+
+    `half_units` are those of values that were typed, and `carried` what typed weights and inputs leave open.
+    """
+    half_units = half_units or {}
+    quantities = []
+    t = times(slice(0, shown.inputs.steps), shown.inputs.batch)
+    for key, values in shown.columns.items():
+        if key in own:
+            layer, direction, symbol = key
+            bound = one_step.bounds.columns[key] if one_step.bounds else None
+            sides = values, one_step.columns[key], own[key]
+            open_ = half_units.get(key), carried.columns[key] if carried else None
+            quantities.append(Quantity(symbol, layer, direction, *sides, t, shown.inputs.valid, bound, *open_))
+    return quantities
+
+
+def pair_outputs(
+    shown: Trace,
+    one_step: Trace,
+    expected: Mapping[str, Array],
+    taken: Mapping[str, Array] | None = None,
+    half_units: HalfUnits | None = None,
+    carried: Trace | None = None,
+) -> list[Quantity]:
+    """output, h_n and c_n, time-major, as far as they are `expected`; each layer and direction is a quantity of its own.
+
+    `taken` is what was taken for the outputs of both traces, where that is not what they are; what it lacks is not paired.
+    An expected h_n or c_n with fewer rows than there are layers and directions holds the last ones. `half_units` and `carried`
+    are as in `pair_up`.
+    """
+    spec = shown.spec
+    last, t = spec.num_layers - 1, times(slice(0, shown.inputs.steps), shown.inputs.batch)
+    quantities = []
+    mine, forced = (shown.outputs, one_step.outputs) if taken is None else (taken, taken)
+    expected = {name: values for name, values in expected.items() if name in mine}
+    bounds = one_step.bounds.outputs if one_step.bounds else {}
+    half_units, left_open = half_units or {}, carried.outputs if carried else {}
+
+    def pair(name: str, layer: int, direction: str, part: Any, t: NDArray[np.int_], theirs: Any = None) -> None:
+        given = part if theirs is None else theirs
+        sides = mine[name][part], forced[name][part], expected[name][given]
+        half_unit = half_units[name][given] if name in half_units else None
+        rest = {"bound": bounds, "carried": left_open}
+        may_be_off = {what: arrays[name][part] for what, arrays in rest.items() if arrays}
+        quantities.append(Quantity(name, layer, direction, *sides, t, half_unit=half_unit, **may_be_off))
+
+    if "output" in expected:
+        for direction in spec.directions:
+            pair("output", last, direction, np.s_[..., spec.output_units(direction)], t)
+    for state in spec.cell.states:
+        if f"{state}_n" in expected:
+            missing = len(spec.layer_directions) - len(expected[f"{state}_n"])
+            for row, (layer, direction) in enumerate(spec.layer_directions[missing:]):
+                part, theirs = np.s_[row + missing : row + missing + 1], np.s_[row : row + 1]
+                pair(f"{state}_n", layer, direction, part, shown.final_step(direction)[None], theirs)
+    return quantities
+
+
+def times(steps: slice, batch: int) -> NDArray[np.int_]:
+    """(T, B): t of every row of some steps, the first of all being t = 1."""
+    t = np.arange(steps.start + 1, steps.stop + 1)
+    return np.broadcast_to(t[:, None], (len(t), batch))

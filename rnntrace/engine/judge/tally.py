@@ -1,0 +1,182 @@
+"""One quantity of both sides, judged piece by piece: what is counted, how far apart the two are, and where first."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnntrace.engine.judge.evidence import Evidence
+from rnntrace.engine.judge.pairing import OUTPUTS, Place, Quantity
+from rnntrace.engine.judge.tolerance import TORCH_TOLERANCES, Tolerance, with_digits
+from rnntrace.model.dtypes import Array, Dtype, Flags
+from rnntrace.model.keys import Key
+from rnntrace.model.spec import REVERSE
+from rnntrace.model.windows import pieces, release
+
+
+class First:
+    """The first place that is out, as time runs in a direction."""
+
+    def __init__(self, direction: str) -> None:
+        self.backwards = direction == REVERSE
+        self.place: Place | None = None
+
+    @property
+    def rank(self) -> int:
+        """When that is, counted in the order in which times come."""
+        assert self.place is not None
+        return -self.place.t if self.backwards else self.place.t
+
+    def add(self, t: NDArray[np.int_], bad: Flags, place: Callable[[NDArray[np.int_]], Place]) -> None:
+        """Keep the first of the places (T, B, ·) that are bad, if it comes before what is known."""
+        if bad.any():
+            ranks = -t if self.backwards else t
+            first = int(ranks[bad.any(axis=2)].min())
+            if self.place is None or first < self.rank:
+                self.place = place(np.argwhere(bad & (ranks == first)[..., None])[0])
+
+
+class Tally:
+    """What is known of a quantity so far; it does not matter in which pieces, or in which order, its steps are added.
+
+    `of` values were judged. `bad` are out of tolerance on the trajectory, first at `trajectory`, and `one_step_bad` in single
+    steps, first at `step`; `unexplained` is where a single step is first further off than rounding alone explains. Of those
+    that agree, `by_rounding` do so by the bound on rounding alone, and `by_digits` by the digits that were typed alone, which
+    are so many `decimals`. `largest` is the largest difference, -1 without any, and `worst` its place.
+    """
+
+    def __init__(self, name: str, layer: int, direction: str, tolerance: Tolerance, dtype: Dtype) -> None:
+        self.name, self.layer, self.direction = name, layer, direction
+        self.tolerance, self.dtype = tolerance, dtype
+        self.of = self.bad = self.one_step_bad = self.both_not_finite = self.by_rounding = self.by_digits = 0
+        self.largest, self.one_step_largest, self.relative, self.scale = -1.0, 0.0, 0.0, 0.0
+        self.identical, self.bounded = True, False
+        self.decimals: int | None = None
+        self.worst: Place | None = None
+        self.step, self.trajectory, self.unexplained = First(direction), First(direction), First(direction)
+        self.evidence = Evidence(dtype)
+
+    @property
+    def key(self) -> Key:
+        """(layer, direction, name)."""
+        return self.layer, self.direction, self.name
+
+    @property
+    def column(self) -> tuple[bool, int, str]:
+        """What is searched together for the first failure: gates and states of a layer and direction, then each output."""
+        return (self.name in OUTPUTS, self.layer, self.direction)
+
+    @property
+    def in_eps(self) -> float:
+        """The largest difference in units of the format's eps times the largest value."""
+        if self.scale:
+            return max(self.largest, 0.0) / (self.dtype.eps * self.scale)
+        return np.inf if self.largest > 0 else 0.0
+
+    def add(self, quantity: Quantity) -> Flags:
+        """Judge some more steps; where they are out of tolerance on the trajectory. Raises ValueError if shapes differ."""
+        shape = quantity.framework.shape
+        if not quantity.replay.shape == quantity.one_step.shape == shape:
+            raise ValueError(f"{quantity.name}: replay {quantity.replay.shape} and framework {shape} differ in shape")
+        out = np.zeros(shape, bool)
+        for rows in pieces(shape):
+            bad = self._add(quantity.part(rows))
+            # Zeros that nobody writes to take no memory.
+            if bad.any():
+                out[rows] = bad
+            release(quantity.replay, quantity.one_step, quantity.framework)
+        return out
+
+    def _add(self, piece: Quantity) -> Flags:
+        replay, framework = as_held(piece.replay, self.dtype), piece.framework.astype(np.float64)
+        one_step = replay if piece.one_step is piece.replay else as_held(piece.one_step, self.dtype)
+        valid = np.broadcast_to(True if piece.valid is None else piece.valid[..., None], framework.shape)
+        bound = piece.bound
+        # An infinite bound: part of a sum can be too large for the format. The framework may have lost the value there; where
+        # it has not, sums of that size leave so much rounding.
+        overflows = np.zeros((), bool) if bound is None else np.isposinf(bound)
+        bound = bound if bound is None else np.where(overflows, self.dtype.eps * self.dtype.largest, bound)
+        both_not_finite = ~np.isfinite(framework)
+        if both_not_finite.any():
+            both_not_finite &= valid & (~np.isfinite(one_step) | overflows)
+        counted = valid & ~both_not_finite
+
+        def place(index: NDArray[np.int_], mine: Array) -> Place:
+            row, item, unit = map(int, index)
+            values = float(mine[row, item, unit]), float(framework[row, item, unit])
+            return Place(self.layer, self.direction, self.name, int(piece.t[row, item]), item, unit, *values)
+
+        def beyond(allowed: Array) -> Flags:
+            """Where a single step is further off than that."""
+            return counted & ~_within(one_step_delta, allowed)
+
+        # What is allowed without any bound, with it, and with the digits that were typed.
+        pair = self.tolerance.allowed(framework)
+        wide = allowed = pair if bound is None else self.tolerance.allowed(framework, bound)
+        if piece.half_unit is not None:
+            allowed = with_digits(wide, piece.half_unit, piece.carried)
+        delta = _apart(replay, framework)
+        one_step_delta = delta if one_step is replay else _apart(one_step, framework)
+        bad = counted & ~_within(delta, allowed)
+        one_step_bad = bad if one_step is replay else beyond(allowed)
+        # A value that agrees within the format's own pair proves as much, however wide its bound is.
+        near = TORCH_TOLERANCES[self.dtype.name].allowed(framework) if self.tolerance.kind == "rounding" else pair
+        needed = allowed if allowed is near else np.where(beyond(near), allowed, np.minimum(near, allowed))
+        if bound is not None:
+            self.bounded = True
+            self.by_rounding += int(np.count_nonzero(beyond(pair) & ~beyond(wide)))
+            self.unexplained.add(piece.t, beyond(bound), lambda index: place(index, one_step))
+        if piece.half_unit is not None:
+            self.by_digits += int(np.count_nonzero(beyond(wide) & ~one_step_bad))
+            self.decimals = max(self.decimals or 0, _decimals(piece.half_unit))
+        self.of += int(np.count_nonzero(counted))
+        self.both_not_finite += int(np.count_nonzero(both_not_finite))
+        self.bad += int(np.count_nonzero(bad))
+        self.one_step_bad += int(np.count_nonzero(one_step_bad))
+        self.identical = self.identical and replay[valid].tobytes() == framework[valid].tobytes()
+        self.evidence.add(one_step, one_step_delta, needed, counted)
+        size = np.abs(framework)
+        self.one_step_largest = _largest(one_step_delta, counted, self.one_step_largest)
+        self.scale = _largest(size, counted, self.scale)
+        with np.errstate(all="ignore"):
+            ratio = np.divide(delta, size, out=np.zeros_like(delta), where=delta != 0)
+        self.relative = _largest(ratio, counted, self.relative)
+        largest = _largest(delta, counted, -1.0)
+        if largest > self.largest or (self.worst and largest == self.largest and piece.t.min() < self.worst.t):
+            self.worst = place(np.argwhere(counted & (delta == largest))[0], replay)
+            self.largest = largest
+        self.trajectory.add(piece.t, bad, lambda index: place(index, replay))
+        self.step.add(piece.t, one_step_bad, lambda index: place(index, one_step))
+        return bad
+
+
+def _apart(replay: NDArray[np.float64], framework: NDArray[np.float64]) -> NDArray[np.float64]:
+    """|replay - framework|; infinite where NaN is on a side."""
+    with np.errstate(invalid="ignore"):
+        delta = np.abs(replay - framework)
+    if not np.isfinite(delta).all():
+        delta[np.isnan(delta)] = np.inf
+    return delta
+
+
+def _within(delta: Array, allowed: Array) -> Flags:
+    """Whether a difference is allowed; a value that is finite on one side only never agrees."""
+    return (delta <= allowed) & (delta < np.inf)
+
+
+def _decimals(half_units: Array) -> int:
+    """The number of decimals to which the finest value was typed."""
+    finest = float(half_units.min(initial=np.inf))
+    return round(-np.log10(2 * finest)) if 0 < finest < np.inf else 0
+
+
+def _largest(values: NDArray[np.float64], counted: Flags, so_far: float) -> float:
+    return float((values if counted.all() else values[counted]).max(initial=so_far))
+
+
+def as_held(replay: Array, dtype: Dtype) -> NDArray[np.float64]:
+    """The replay's values, infinite where they are too large for the framework's format: the replay's may be wider."""
+    values = replay.astype(np.float64)
+    if float(np.finfo(replay.dtype).max) > dtype.largest:
+        values = np.where(np.abs(values) > dtype.largest, np.copysign(np.inf, values), values)
+    return values

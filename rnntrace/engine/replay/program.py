@@ -1,0 +1,275 @@
+"""The steps of a cell as straight-line numpy: arrays made beforehand, every result written where it is kept.
+
+The text of a program is written from the declaration, once per cell, and reads like a loop written by hand. Of an LSTM that
+runs free:
+
+    x.dot(W_x, input)
+    add(input, b_x, input)
+    for input_t, i_f_o_t, g_t, f_t, ... in by_step(batch, input, i_f_o, g, f, ...):
+        h_before.dot(W_h, recurrent)
+        add(recurrent, b_h, recurrent)
+        add(input_t, recurrent, recurrent)
+        sigmoid(recurrent_i_f_o, i_f_o_t)
+        tanh(recurrent_g, g_t)
+        multiply(f_t, c_before, c_t)
+        multiply(i_t, g_t, part_5)
+        add(c_t, part_5, c_t)
+        tanh(c_t, h_t)
+        multiply(o_t, h_t, h_t)
+        h_before = h_t
+        c_before = c_t
+
+Gates of one form stand side by side and are computed together. What does not wait for the step before stands outside the loop.
+Every array is a matrix with a row for each step and item; in the loop, for each item.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from rnntrace.engine.replay.evaluate import OPERATORS, alike, schedule
+from rnntrace.equations.cells import Cell, Step
+from rnntrace.equations.expression import Expr, Op
+from rnntrace.model.dtypes import Array
+
+
+@dataclass(frozen=True)
+class Program:
+    """`run(batch, **arrays)` computes a block of steps; `names` are the arrays that it takes.
+
+    `widths` are those of the arrays to be made beforehand. Those in `kept` are the results, the symbols of one form side by
+    side; those in `each_step` have rows for one step, all others for the block. `columns` are parts of other arrays. `matrices`
+    says which gates' blocks stand side by side in `W_x`, which is of W_ih, and in `W_h` (`W_h_2`, …), of W_hh; so do biases.
+    """
+
+    text: str
+    run: Callable[..., None]
+    names: tuple[str, ...]
+    widths: Mapping[str, int]
+    kept: Mapping[str, tuple[str, ...]]
+    each_step: frozenset[str]
+    columns: Mapping[str, tuple[str, slice]]
+    matrices: Mapping[str, tuple[str, ...]]
+    constants: Mapping[str, float]
+
+
+@lru_cache(maxsize=512)
+def compiled(cell: Cell, known: tuple[str, ...], widths: tuple[int, int], *, bias: bool, padded: bool) -> Program:
+    """The program of a cell whose states `known` are given beforehand; `widths` are those of a gate and of h.
+
+    With `padded` sequences it takes `ended` (rows, 1) and leaves the states as they were where that is True.
+    """
+    return _Writer(cell, known, *widths, bias=bias, padded=padded).program()
+
+
+def by_step(batch: int, *blocks: Array) -> Iterator[tuple[Array, ...]]:
+    """Of every block (T·B, N) the rows (B, N) of one step, step after step."""
+    return zip(*(block.reshape(-1, batch, block.shape[1]) for block in blocks), strict=True)
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **{op.value: function for op, function in OPERATORS.items()},
+    "copyto": np.copyto,
+    "by_step": by_step,
+}
+
+
+class _Writer:
+    """Writes a program in three parts: before the loop over steps (`ahead`), inside it (`scan`), and `behind` it."""
+
+    def __init__(self, cell: Cell, known: tuple[str, ...], hidden: int, output: int, *, bias: bool, padded: bool) -> None:
+        self.cell, self.hidden, self.output, self.bias, self.padded = cell, hidden, output, bias, padded
+        self.carried = [state for state in cell.states if state not in known]
+        plan = schedule(cell, known)
+        self.waiting = {step.symbol for step in plan.scan}
+        self.groups = {"ahead": alike(plan.ahead), "scan": alike(plan.scan), "behind": alike(plan.behind)}
+        computed = [step.symbol for groups in self.groups.values() for group in groups for step in group]
+        self.gates = tuple(sorted(cell.gates, key=computed.index))
+        parts = [part for step in cell.steps for part in step.expression.walk()]
+        self.recurrent = Counter(part for part in parts if part.op is Op.RECURRENT_TERM)
+        self.sums = Counter(part for part in parts if part.op is Op.ADD and part.args[1].op is Op.RECURRENT_TERM)
+        self.part = "ahead"
+        self.lines: dict[str, list[str]] = {part: [] for part in self.groups}
+        # Arrays by name: those that lines use, those that the loop takes row by row, and those that stay as they are in it.
+        self.names: dict[str, None] = {}
+        self.moving: dict[str, None] = {}
+        self.still = {f"{state}_before" for state in self.carried}
+        self.widths: dict[str, int] = {}
+        self.kept: dict[str, tuple[str, ...]] = {}
+        self.columns: dict[str, tuple[str, slice]] = {}
+        self.matrices: dict[str, tuple[str, ...]] = {}
+        self.products: dict[Expr, str] = {}
+        self.summed: set[str] = set()
+        self.constants: dict[str, float] = {}
+
+    def program(self) -> Program:
+        """Everything, in order."""
+        self._affine("x", "x", self.gates, self._array("input", len(self.gates) * self.hidden))
+        for part, groups in self.groups.items():
+            self.part = part
+            for group in groups:
+                self._write(group)
+        if self.lines["scan"]:
+            self._close_loop()
+        lines = [f"    {line}" for part in self.lines.values() for line in part]
+        text = "\n".join([f"def run(batch, {', '.join(self.names)}):", *lines])
+        scope: dict[str, Callable[..., Any]] = dict(_FUNCTIONS)
+        exec(text, scope)
+        return Program(
+            text=text,
+            run=scope["run"],
+            names=tuple(self.names),
+            widths=self.widths,
+            kept=self.kept,
+            each_step=frozenset(self.still & self.widths.keys()),
+            columns=self.columns,
+            matrices=self.matrices,
+            constants=self.constants,
+        )
+
+    def _close_loop(self) -> None:
+        """Carry the states, and put the loop's head before its lines."""
+        self.part = "scan"
+        for state in self.carried:
+            if self.padded:
+                self._line("copyto({0}, {1}, where={2})", state, f"{state}_before", "ended")
+        for state in self.carried:
+            self._line("{0} = {1}", f"{state}_before", state)
+        head = f"for {', '.join(f'{name}_t' for name in self.moving)}, in by_step(batch, {', '.join(self.moving)}):"
+        self.lines["scan"] = [head, *(f"    {line}" for line in self.lines["scan"])]
+
+    def _line(self, pattern: str, *names: str) -> None:
+        """One line of the part that is being written; inside the loop an array of the block is its rows of one step."""
+        self.names |= dict.fromkeys(names)
+        if self.part == "scan":
+            moving = [name for name in names if self.columns.get(name, (name,))[0] not in self.still]
+            self.moving |= dict.fromkeys(moving)
+            names = tuple(f"{name}_t" if name in moving else name for name in names)
+        self.lines[self.part].append(pattern.format(*names))
+
+    def _write(self, group: tuple[Step, ...]) -> None:
+        """Steps of one form: the expression of the first, whose own gate stands for all of theirs."""
+        self.group = tuple(step.symbol for step in group)
+        expr, kept = group[0].expression, "_".join(self.group)
+        self.kept[kept], self.widths[kept] = self.group, self._width(expr)
+        for symbol in self.group:
+            self._part_of(kept, self.group, (symbol,), symbol)
+        value = self._value(expr, kept)
+        if value != kept:
+            self._line("copyto({0}, {1})", kept, value)
+
+    def _value(self, expr: Expr, out: str = "") -> str:
+        """The name of the value, once the lines that compute it are written: `out` or a new array where operators do."""
+        if self.part == "scan" and expr.args and not self._waits(expr):
+            self.part = "ahead"
+            value = self._value(expr, out)
+            self.part = "scan"
+            return value
+        match expr.op:
+            case Op.NOW:
+                return expr.name
+            case Op.BEFORE:
+                return f"{expr.name}_before"
+            case Op.CONSTANT:
+                name = f"constant_{len(self.constants)}"
+                self.constants[name] = expr.value
+                self.still.add(name)
+                return name
+            case Op.INPUT_TERM:
+                return self._part_of("input", self.gates, self._own(expr))
+            case Op.RECURRENT_TERM:
+                product, gates = self._product(*expr.args)
+                return self._part_of(product, gates, self._own(expr))
+        if self._is_only_summed(expr):
+            return self._sum_of_terms(expr.args[1])
+        out = out or self._array(f"part_{len(self.widths)}", self._width(expr))
+        if expr.op is Op.PROJECTION:
+            self.still.add("W_r")
+            self._line("{0}.dot({1}, {2})", self._value(expr.args[0]), "W_r", out)
+            return out
+        args: list[str] = []
+        for arg in expr.args:
+            free = out not in args and self._width(arg) == self._width(expr)
+            args.append(self._value(arg, out if free else ""))
+        self._line(f"{expr.op.value}({', '.join('{}' for _ in args)}, {{}})", *args, out)
+        return out
+
+    def _waits(self, expr: Expr) -> bool:
+        """Whether anything of it is known only when the step before is."""
+        return any(
+            (leaf.op is Op.BEFORE and leaf.name in self.carried) or (leaf.op is Op.NOW and leaf.name in self.waiting)
+            for leaf in expr.walk()
+        )
+
+    def _own(self, term: Expr) -> tuple[str, ...]:
+        """The gates that a term stands for."""
+        return self.group if term.name == self.group[0] else (term.name,)
+
+    def _product(self, argument: Expr) -> tuple[str, tuple[str, ...]]:
+        """One product for all gates that multiply the same, and which gates these are."""
+        readers = {part.name for part in self.recurrent if part.args == (argument,)}
+        gates = tuple(gate for gate in self.gates if gate in readers)
+        if argument not in self.products:
+            value = self._value(argument)
+            number = f"_{len(self.products) + 1}" if self.products else ""
+            self.products[argument] = self._array(f"recurrent{number}", len(gates) * self.hidden)
+            self._affine(value, f"h{number}", gates, self.products[argument])
+        return self.products[argument], gates
+
+    def _sum_of_terms(self, term: Expr) -> str:
+        """What a gate sees of the input and of the state before, added for all gates at once where none needs them apart."""
+        product, gates = self._product(*term.args)
+        if product not in self.summed:
+            self.summed.add(product)
+            self._line("add({0}, {1}, {1})", self._part_of("input", self.gates, gates), product)
+        return self._part_of(product, gates, self._own(term))
+
+    def _is_only_summed(self, expr: Expr) -> bool:
+        """Whether this adds a gate's two terms, as does every gate that multiplies the same."""
+        if expr.op is not Op.ADD or expr.args[1].op is not Op.RECURRENT_TERM:
+            return False
+        sums = {
+            Expr(Op.ADD, (Expr(Op.INPUT_TERM, name=term.name), term)): count
+            for term, count in self.recurrent.items()
+            if term.args == expr.args[1].args
+        }
+        return expr in sums and all(self.sums[each] >= count for each, count in sums.items())
+
+    def _affine(self, value: str, suffix: str, gates: tuple[str, ...], out: str) -> None:
+        """The product of a value with a matrix, and its bias."""
+        matrix, bias = f"W_{suffix}", f"b_{suffix}"
+        self.matrices[suffix] = gates
+        self.still |= {matrix, bias}
+        self._line("{0}.dot({1}, {2})", value, matrix, out)
+        if self.bias:
+            self._line("add({0}, {1}, {0})", out, bias)
+
+    def _array(self, name: str, width: int) -> str:
+        """A new array to work in, with rows for the block or, in the loop, for one step."""
+        self.widths[name] = width
+        if self.part == "scan":
+            self.still.add(name)
+        return name
+
+    def _part_of(self, array: str, gates: tuple[str, ...], wanted: tuple[str, ...], name: str = "") -> str:
+        """The columns of an array that belong to some of its gates, which stand side by side."""
+        if wanted == gates:
+            return array
+        first = gates.index(wanted[0]) * self.hidden
+        name = name or f"{array}_{'_'.join(wanted)}"
+        self.columns[name] = (array, slice(first, first + len(wanted) * self.hidden))
+        return name
+
+    def _width(self, expr: Expr) -> int:
+        match expr.op:
+            case Op.NOW | Op.BEFORE:
+                return self.output if expr.name == "h" else self.hidden
+            case Op.INPUT_TERM | Op.RECURRENT_TERM:
+                return len(self._own(expr)) * self.hidden
+            case Op.PROJECTION:
+                return self.output
+        return max((self._width(arg) for arg in expr.args), default=1)

@@ -1,0 +1,255 @@
+"""The replay: a module computed again from its declaration, over layers, directions and time.
+
+Free-running, every step starts from the replay's own state before. Teacher-forced, it starts from the state before that is
+given in `known`, so the difference at each step is that step's own. Both run a program
+that is written from the declaration, block by block: see `compiled`.
+"""
+
+from collections.abc import Collection, Mapping
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from rnntrace.engine.judge.rounding import Bounded, Format, Typed, error_bounds
+from rnntrace.engine.replay.evaluate import Scope, evaluate
+from rnntrace.engine.replay.program import Program, compiled
+from rnntrace.engine.replay.trace import Trace, input_term_symbol, recurrent_term_symbol, side_by_side
+from rnntrace.equations.cells import Cell
+from rnntrace.equations.expression import Op
+from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.keys import Key
+from rnntrace.model.signals import Inputs
+from rnntrace.model.spec import REVERSE, ModuleSpec
+from rnntrace.model.weights import LayerWeights, Weights
+
+BLOCK = 256
+"""So many rows, one for each step and item, are computed at once: enough for a fast product, few enough to stay in a cache."""
+TRAJECTORY = 4.0
+"""A free trajectory that cannot be judged step by step may be off by this many times what a single step may be."""
+
+
+def replay(
+    spec: ModuleSpec,
+    weights: Weights,
+    inputs: Inputs,
+    *,
+    known: Mapping[Key, Array] | None = None,
+    dtype: np.dtype[np.floating] | None = None,
+    keep_terms: bool = False,
+    rounding: Format | None = None,
+    errors: Mapping[str, Array] | None = None,
+    typed: Typed | None = None,
+    keep: Collection[str] | None = None,
+    cell: Cell | None = None,
+) -> Trace:
+    """Every gate and state of a module on these inputs.
+
+    `known` gives state sequences (layer, direction, "h" or "c") → (T, B, ·) to force the replay with: it then needs an "h"
+    for every layer and direction. `dtype` is the numpy format to compute in, by default the one of `spec`. With `rounding`
+    the trace also holds bounds on what rounding in these formats can do: in a single step where h is known, and otherwise
+    since the first step, but at most TRAJECTORY times that; `errors` says what the initial states of all layers may be off by
+    already. Without such a limit go the half units of what was `typed`. Of the gates only those in `keep` are kept, by default
+    all. `cell` replaces the declaration that `spec` names, by one of the same gates and states.
+    """
+    dtype = np.dtype(dtype or spec.precision.replay)
+    known = known or {}
+    cell = cell or spec.cell
+    columns: dict[Key, Array] = {}
+    terms: dict[Key, Array] = {}
+    bounds: dict[Key, Array] = {}
+    so_far = Trace(spec, inputs, columns)
+    with np.errstate(all="ignore"):
+        for layer, direction in spec.layer_directions:
+            if layer == 0:
+                layer_input = inputs.x
+            elif known:
+                layer_input = side_by_side(known, layer - 1, spec, inputs.valid)
+            else:
+                layer_input = so_far.hidden(layer - 1)
+            column = _Column(cell, weights[layer, direction], layer_input, inputs.valid, direction, dtype, keep)
+            for state in cell.states:
+                column.start(state, so_far.initial(state, layer, direction), known.get((layer, direction, state)))
+            column.run()
+            columns |= {(layer, direction, symbol): array for symbol, array in column.quantities().items()}
+            if keep_terms:
+                terms |= {(layer, direction, symbol): array for symbol, array in column.terms().items()}
+            if rounding is not None:
+                inherited = None if layer == 0 or known else side_by_side(bounds, layer - 1, spec, inputs.valid)
+                off = errors or {}
+                if typed:
+                    inherited = typed.x if layer == 0 else inherited
+                    off = typed.initial(spec.layer_directions.index((layer, direction)))
+                half_units = typed.weights[layer, direction] if typed and typed.weights else None
+                found = column.bounds(rounding, inherited, off, half_units, limited=not typed)
+                bounds |= {(layer, direction, symbol): array for symbol, array in found.items()}
+    return Trace(spec, inputs, columns, terms, Trace(spec, inputs, bounds) if bounds else None)
+
+
+class _Column:
+    """One layer in one direction. Inside, time runs in the order of computation: for the reverse direction, backwards."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        weights: LayerWeights,
+        x: Array,
+        valid: Flags | None,
+        direction: str,
+        dtype: np.dtype[np.floating],
+        keep: Collection[str] | None,
+    ) -> None:
+        self.cell, self.dtype, self.backwards = cell, dtype, direction == REVERSE
+        self.keep = keep
+        self.weights = weights.astype(dtype)
+        self.valid = None if valid is None else self._in_order(valid)
+        self.x = self._in_order(x).astype(dtype, copy=False)
+        self.steps, self.batch = self.x.shape[:2]
+        self.initial: dict[str, Array] = {}
+        self.known: dict[str, Array] = {}
+        self.now: dict[str, Array] = {}
+
+    def start(self, state: str, initial: Array, known: Array | None) -> None:
+        """Give a state's value at t = 0 and, to force it, its whole sequence."""
+        self.initial[state] = initial.astype(self.dtype, copy=False)
+        if known is not None:
+            self.known[state] = self._in_order(known)
+
+    def run(self) -> None:
+        """Compute every step of the cell for every t, block by block."""
+        _, hidden, output = self.weights.W_hh.shape
+        bias, padded = self.weights.b_hh is not None, self.valid is not None
+        program = compiled(self.cell, tuple(self.known), (hidden, output), bias=bias, padded=padded)
+        kept = self._memory({name: program.widths[name] for name, symbols in program.kept.items() if self._keeps(symbols)})
+        still = self._matrices(program)
+        blocks = self.blocks
+        length = blocks[0][1]
+        work: dict[str, Array] = {}
+        for name in program.widths.keys() - kept.keys():
+            array = np.empty(((1 if name in program.each_step else length) * self.batch, program.widths[name]), self.dtype)
+            (still if name in program.each_step else work)[name] = array
+        for first, last in blocks:
+            rows = slice(first * self.batch, last * self.batch)
+            arrays = still | {name: array[rows] for name, array in kept.items()} | self._given(first, last, kept)
+            arrays |= {name: array[: rows.stop - rows.start] for name, array in work.items()}
+            arrays |= {name: arrays[whole][:, columns] for name, (whole, columns) in program.columns.items()}
+            program.run(self.batch, **{name: arrays[name] for name in program.names})
+        for name in kept:
+            symbols = program.kept[name]
+            array = kept[name].reshape(self.steps, self.batch, len(symbols), -1)
+            self.now |= {symbol: array[:, :, place] for place, symbol in enumerate(symbols)}
+
+    def _keeps(self, symbols: Collection[str]) -> bool:
+        """Whether any of them is kept."""
+        return self.keep is None or any(symbol in self.keep or symbol in self.cell.states for symbol in symbols)
+
+    def _memory(self, widths: Mapping[str, int]) -> dict[str, Array]:
+        """Arrays (T·B, ·) of these widths; in one piece, which the system hands out faster than many."""
+        rows, ends = self.steps * self.batch, accumulate(widths.values())
+        memory = np.empty(rows * sum(widths.values()), self.dtype)
+        return {
+            name: memory[rows * (end - width) : rows * end].reshape(rows, -1)
+            for (name, width), end in zip(widths.items(), ends, strict=True)
+        }
+
+    def _matrices(self, program: Program) -> dict[str, Array]:
+        """Matrices (N, gates·H) and biases (1, gates·H), in the program's order of gates, and its numbers."""
+        weights = self.weights
+        arrays: dict[str, Array] = {name: np.full((), value, self.dtype) for name, value in program.constants.items()}
+        for name, gates in program.matrices.items():
+            W, b = (weights.W_ih, weights.b_ih) if name == "x" else (weights.W_hh, weights.b_hh)
+            places = [self.cell.gates.index(gate) for gate in gates]
+            arrays[f"W_{name}"] = np.ascontiguousarray(W[places].reshape(-1, W.shape[2]).T)
+            if b is not None:
+                arrays[f"b_{name}"] = b[places].reshape(1, -1)
+        if weights.W_hr is not None:
+            arrays["W_r"] = np.ascontiguousarray(weights.W_hr.T)
+        return arrays
+
+    def _given(self, first: int, last: int, kept: Mapping[str, Array]) -> dict[str, Array]:
+        """What a block of steps reads: x, the known states of the steps before and, of the others, where they start."""
+        rows = (last - first) * self.batch
+        given = {"x": np.ascontiguousarray(self.x[first:last]).reshape(rows, -1)}
+        for state, initial in self.initial.items():
+            if state in self.known:
+                before = self._before(state, self.known[state], first, last).reshape(rows, -1)
+            else:
+                before = kept[state][(first - 1) * self.batch : first * self.batch] if first else initial
+            given[f"{state}_before"] = before
+        if self.valid is not None:
+            given["ended"] = ~self.valid[first:last].reshape(rows, 1)
+        return given
+
+    def quantities(self) -> dict[str, Array]:
+        """Every gate and state that is kept, (T, B, ·) in input-time order, NaN where a step does not exist."""
+        return {symbol: self._in_input_order(self.now[symbol]) for symbol in self.cell.symbols if self._keeps((symbol,))}
+
+    def terms(self) -> dict[str, Array]:
+        """The affine terms of every gate, likewise."""
+        scope = Scope(self.cell, self.weights)
+        names = {Op.INPUT_TERM: input_term_symbol, Op.RECURRENT_TERM: recurrent_term_symbol}
+        leaves = [leaf for step in self.cell.steps for leaf in step.expression.walk() if leaf.op in names]
+        found = {leaf: np.empty((self.steps, self.batch, self.weights.W_hh.shape[1]), self.dtype) for leaf in leaves}
+        for first, last in self.blocks:
+            before = {state: self._before(state, self._sequence(state), first, last) for state in self.cell.states}
+            now = {symbol: array[first:last] for symbol, array in self.now.items()}
+            scope.enter(scope.input_terms(self.x[first:last]), now, before)
+            for leaf, array in found.items():
+                array[first:last] = evaluate(leaf, scope)
+        return {names[leaf.op](leaf.name): self._in_input_order(array) for leaf, array in found.items()}
+
+    @property
+    def before(self) -> dict[str, Array]:
+        """Every state a step before, (T, B, ·)."""
+        return {state: self._before(state, self._sequence(state), 0, self.steps) for state in self.cell.states}
+
+    def _sequence(self, state: str) -> Array:
+        """The values of a state that the next step starts from: those that are known, or else its own."""
+        return self.known.get(state, self.now[state])
+
+    @property
+    def blocks(self) -> list[tuple[int, int]]:
+        """First and last step of everything that is computed at once."""
+        length = max(BLOCK // self.batch, 1)
+        return [(first, min(first + length, self.steps)) for first in range(0, self.steps, length)]
+
+    def bounds(
+        self,
+        rounding: Format,
+        inherited: Array | None,
+        errors: Mapping[str, Array],
+        half_units: LayerWeights | None,
+        *,
+        limited: bool,
+    ) -> dict[str, Array]:
+        """What rounding can do to every gate and state, likewise, where x is off by `inherited`, initial states by `errors`."""
+
+        def bounded(known: Collection[str], x_error: Array | None) -> dict[str, Array]:
+            x = Bounded(self.x, np.zeros_like(self.x) if x_error is None else self._in_order(x_error))
+            return error_bounds(self.cell, self.weights, x, self.before, known, self.valid, rounding, errors, half_units)
+
+        found = bounded(self.known, inherited)
+        if limited and "h" not in self.known:
+            # Through h such a bound can grow from step to step until it allows anything, and honest errors do not.
+            single = bounded(self.cell.states, None)
+            found = {symbol: np.minimum(bound, TRAJECTORY * single[symbol]) for symbol, bound in found.items()}
+        return {symbol: self._in_input_order(array) for symbol, array in found.items()}
+
+    def _before(self, state: str, sequence: Array, first: int, last: int) -> Array:
+        """The state before each step of a block: its initial value at first, and wherever the step before does not exist."""
+        before = np.empty((last - first, *sequence.shape[1:]), self.dtype)
+        begun = max(first, 1)
+        before[: begun - first] = self.initial[state]
+        before[begun - first :] = sequence[begun - 1 : last - 1]
+        if self.valid is not None:
+            np.copyto(before[begun - first :], self.initial[state], where=~self.valid[begun - 1 : last - 1, :, None])
+        return before
+
+    def _in_order(self, sequence: Any) -> Any:
+        return sequence[::-1] if self.backwards else sequence
+
+    def _in_input_order(self, sequence: Array) -> Array:
+        if self.valid is not None:
+            np.copyto(sequence, self.dtype.type(np.nan), where=~self.valid[..., None])
+        ordered: Array = self._in_order(sequence)
+        return ordered

@@ -1,0 +1,120 @@
+"""The trace: every gate and state of a replay, by layer, direction and symbol."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rnntrace.equations.cells import Cell
+from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.keys import Key
+from rnntrace.model.signals import Inputs
+from rnntrace.model.spec import FORWARD, REVERSE, ModuleSpec, command_line
+
+
+def input_term_symbol(gate: str) -> str:
+    """The symbol under which a trace keeps W_ig·x + b_ig."""
+    return f"{gate}.input"
+
+
+def recurrent_term_symbol(gate: str) -> str:
+    """The symbol under which a trace keeps W_hg·h + b_hg."""
+    return f"{gate}.recurrent"
+
+
+def term_symbols(cell: Cell) -> tuple[str, ...]:
+    """Both terms of every gate, in the order of its gates."""
+    return tuple(symbol(gate) for gate in cell.gates for symbol in (input_term_symbol, recurrent_term_symbol))
+
+
+@dataclass(frozen=True, repr=False)
+class Trace:
+    """A replay, quantity by quantity: (layer, direction, symbol) → array (T, B, H) for t = 1 … T in input-time order.
+
+    The hidden state of a projected LSTM is (T, B, R). Steps that do not exist, behind the end of a shorter sequence, are NaN
+    in every quantity and False in `inputs.valid`. Arrays are read-only. `terms` holds the affine terms, and
+    `bounds` in a trace of its own what rounding can do in a single step, if they were kept.
+    """
+
+    spec: ModuleSpec
+    inputs: Inputs
+    columns: Mapping[Key, Array]
+    terms: Mapping[Key, Array] = field(default_factory=dict)
+    bounds: "Trace | None" = None
+
+    def __post_init__(self) -> None:
+        for array in (*self.columns.values(), *self.terms.values()):
+            array.flags.writeable = False
+
+    def __getitem__(self, key: str | tuple[str] | tuple[str, int] | tuple[str, int, str]) -> Array:
+        """`trace["f", 0, "forward"]`; layer and direction may be left out where there is one. KeyError names what there is."""
+        symbol, *where = (key,) if isinstance(key, str) else key
+        arrays = {**self.columns, **self.terms}
+        if symbol not in self._symbols:
+            raise KeyError(f"{symbol!r} is not in the trace; it holds the symbols {', '.join(self._symbols)}")
+        found = [column for column in self.spec.layer_directions if [*column[: len(where)]] == where]
+        if len(found) != 1:
+            last, directions = self.spec.num_layers - 1, " or ".join(self.spec.directions)
+            raise KeyError(
+                f"{key!r} fits {len(found)} arrays of the trace: name a layer from 0 to {last} and a direction, {directions}, "
+                f"as in {(symbol, *self.spec.layer_directions[-1])}"
+            )
+        return arrays[*found[0], symbol]
+
+    def __repr__(self) -> str:
+        return f"<Trace of {self.summary}: {', '.join(self._symbols)}>"
+
+    @property
+    def summary(self) -> str:
+        """What was traced, in one line: `lstm -i 3 -H 2, T=4, B=1`."""
+        return f"{command_line(self.spec)}, T={self.inputs.steps}, B={self.inputs.batch}"
+
+    @property
+    def _symbols(self) -> list[str]:
+        return list(dict.fromkeys(symbol for *_, symbol in (*self.columns, *self.terms)))
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self.columns)
+
+    def initial(self, state: str, layer: int, direction: str) -> Array:
+        """The state at t = 0 of one layer and direction, (B, R) for h and (B, H) for c."""
+        initial: Array = self.inputs.initial(state)[self.spec.layer_directions.index((layer, direction))]
+        return initial
+
+    def hidden(self, layer: int) -> Array:
+        """What a layer gives to the one above: every direction's h side by side, (T, B, D·R), zero at padded steps."""
+        return side_by_side(self.columns, layer, self.spec, self.inputs.valid)
+
+    @property
+    def output(self) -> Array:
+        """The last layer's hidden states, (T, B, D·R), zero at padded steps."""
+        return self.hidden(self.spec.num_layers - 1)
+
+    def final(self, state: str) -> Array:
+        """h_n or c_n by the symbol of the state: (L·D, B, ·), rows in the order of `spec.layer_directions`."""
+        items = np.arange(self.inputs.batch)
+        rows = [
+            self.columns[layer, direction, state][self.final_step(direction) - 1, items]
+            for layer, direction in self.spec.layer_directions
+        ]
+        return np.stack(rows)
+
+    def final_step(self, direction: str) -> np.ndarray[tuple[int], np.dtype[np.int_]]:
+        """(B,): the t at which each item's state is final: its length going forward, 1 in reverse."""
+        if direction == REVERSE:
+            return np.ones(self.inputs.batch, int)
+        assert direction == FORWARD
+        return np.asarray(self.inputs.lengths or (self.inputs.steps,) * self.inputs.batch)
+
+    @property
+    def outputs(self) -> dict[str, Array]:
+        """output, h_n and, for an LSTM, c_n; time-major."""
+        finals = {f"{state}_n": self.final(state) for state in self.spec.cell.states}
+        return {"output": self.output, **finals}
+
+
+def side_by_side(columns: Mapping[Key, Array], layer: int, spec: ModuleSpec, valid: Flags | None) -> Array:
+    """The hidden states of a layer's directions, (T, B, D·R), zero at the steps that do not exist; a single one as it is."""
+    parts = [columns[layer, direction, "h"] for direction in spec.directions]
+    h = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+    return h if valid is None else np.where(valid[..., None], h, h.dtype.type(0))

@@ -1,0 +1,32 @@
+"""What a framework made of the inputs, to be judged against a replay."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rnntrace.model.dtypes import Array
+
+UNKNOWN_PATH = "unknown path"
+"""The path of outputs that the framework does not give again, to the last bit, on the same inputs."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a framework made of the inputs, time-major.
+
+    `outputs`: output (T, B, D·R), h_n (L·D, B, R), c_n (L·D, B, H), from the path the framework takes by itself.
+    `hidden`: (layer, direction, "h") → (T, B, R), every layer's own h on that path. `captured`: the framework's own gates and
+    states by (layer, direction, symbol), from `captured_path`; empty where `not_captured` says why. `half_units` are those of
+    the last digit of values that were typed, in their shape, by the name of an output or by (layer, direction, symbol).
+    """
+
+    framework: str
+    version: str
+    device: str
+    threads: int
+    path: str
+    outputs: Mapping[str, Array]
+    hidden: Mapping[tuple[int, str, str], Array]
+    captured: Mapping[tuple[int, str, str], Array] = field(default_factory=dict)
+    captured_path: str = ""
+    not_captured: str = ""
+    half_units: Mapping[str | tuple[int, str, str], Array] = field(default_factory=dict)

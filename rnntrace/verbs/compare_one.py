@@ -1,0 +1,177 @@
+"""`compare` with one file: saved weights beside torch, and saved weights against given outputs."""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from rnntrace.engine.judge.pairing import OUTPUTS
+from rnntrace.engine.judge.result import Result
+from rnntrace.engine.judge.tolerance import MOST_DIGITS
+from rnntrace.engine.judge.verdict import Verdict
+from rnntrace.errors import UsageError, show
+from rnntrace.files.ignored import Ignored
+from rnntrace.model.dtypes import Array
+from rnntrace.model.signals import Inputs, assemble
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.vocabulary import Name, canonical_names
+from rnntrace.verbs.given.expected import Expected, read_expected
+from rnntrace.verbs.given.initial import as_held
+from rnntrace.verbs.given.masks import masked, undecided, unmasked, without_repeats
+from rnntrace.verbs.given.overrides import Modules
+from rnntrace.verbs.given.sources import Sources
+from rnntrace.verbs.judging import JudgeOptions, judged
+from rnntrace.verbs.run import build_and_trace
+from rnntrace.verbs.trace import quantized
+
+TAKEN = {
+    "h0": "an initial state, h0, and zeros are taken for it",
+    "c0": "an initial state, c0, and zeros are taken for it",
+    "lengths": "the lengths of the sequences, and all are taken to be as long as the input",
+}
+"""What stands in for a signal that a model hands in when it runs, where it is not given."""
+
+
+def compare_with_torch(
+    modules: Modules,
+    sources: Sources,
+    judging: JudgeOptions,
+    *,
+    distribution: str = "normal",
+    seed: int | None = None,
+    device: str = "cpu",
+) -> dict[str, Result]:
+    """Trace every module with torch, each on the signals of `sources`. One seed serves all.
+
+    Raises UsageError for a module that torch lacks.
+    """
+    for prefix, module in modules.items():
+        if module.spec.torch_lacks:
+            name = f"{show(prefix)} is" if prefix else "this is"
+            raise UsageError(
+                f"{name} {module.spec.torch_lacks}, which torch lacks: give its own framework's outputs as --expected"
+            )
+    results: dict[str, Result] = {}
+    for prefix, module in modules.items():
+        result = build_and_trace(
+            module.spec,
+            as_held(module, sources),
+            judging,
+            module.weights,
+            remarks=module.remarks,
+            distribution=distribution,
+            seed=seed,
+            device=device,
+        )
+        results[prefix] = undecided(replace(result, warnings=(*result.warnings, *unmasked(module))), module.open)
+        seed = result.seed
+    return results
+
+
+def compare_with_expected(
+    modules: Modules,
+    sources: Sources,
+    judging: JudgeOptions,
+    expected: str,
+    ignored: Ignored | None = None,
+    require: Sequence[str] = (),
+) -> dict[str, Result]:
+    """Replay the one module with numpy alone and judge it by what a file or typed JSON holds: see `read_expected`.
+
+    What the file does not hold is not judged. Where every layer's h is known, as that of one layer is from the output, single
+    steps are judged; else the trajectory is. Raises UsageError, FileError and SignalError.
+    """
+    if len(modules) != 1:
+        raise UsageError(f"--expected is for one module, and there are {len(modules)}: choose with --module")
+    if judging.replay == "forced":
+        raise UsageError("--replay forced needs a framework's states, and --expected gives outputs: leave one of them out")
+    ((prefix, module),) = modules.items()
+    spec, sources = module.spec, as_held(module, sources)
+    behind = masked(module, quantized(spec, assemble(spec, sources.request, _no_draw)))
+    inputs, doubt = behind.inputs, module.open or behind.doubt
+    given = read_expected(module, inputs, expected, ignored, require)
+    if "output" in given.values:
+        output = without_repeats(spec, module.mask, inputs, given.values["output"])
+        given = replace(given, values={**given.values, "output": output})
+    remarks = [*module.remarks, *([behind.remark] if behind.remark else [])]
+    remarks += [
+        f"the model gives this layer {TAKEN[name]}: see --{name}"
+        for name in module.takes
+        if not isinstance(getattr(sources.request, name), np.ndarray | tuple)
+    ]
+    weights = module.weights.astype(spec.precision.replay)
+
+    def against(given: Expected, inputs: Inputs, judging: JudgeOptions = judging) -> Result:
+        return judged(
+            spec,
+            weights,
+            inputs,
+            given.observation(spec, expected),
+            judging,
+            origin=sources.described("given"),
+            warnings=[*sources.warnings, *given.notes, *remarks],
+            typed=sources.typed(spec, inputs, module.half_units) if given.half_units else None,
+        )
+
+    result = undecided(against(given, inputs), doubt)
+    if result.passed:
+        result = undecided(result, _not_judged(result, given.names))
+    if given.last_output is not None and result.passed:
+        # The output of the last step is h_n once more: both must agree.
+        half_units: dict[Name, Array] = {} if given.last_half_unit is None else {"h_n": given.last_half_unit}
+        last = against(replace(given, values={"h_n": given.last_output}, half_units=half_units), inputs)
+        result = result if last.passed else last
+    if result.verdict is Verdict.FAIL:
+        result = replace(
+            result, agrees_to=_decimals(result, lambda rounded: against(given, inputs, replace(judging, **rounded)))
+        )
+    if not doubt and not result.passed and "output" in given.values:
+        readings = _other_readings(spec, inputs, given.values["output"])
+        hints = [
+            hint
+            for hint, output, signals in readings
+            if against(replace(given, values={"output": output}, half_units={}), signals).passed
+        ]
+        result = replace(result, warnings=(*result.warnings, *hints))
+    return {prefix: replace(result, handed_in=given.names, unused=(*sources.unused, *given.unused))}
+
+
+def _not_judged(result: Result, names: Collection[Name]) -> str:
+    """Why agreement says nothing of some of what was given, in a sentence. To hand in more is no way to pass with less."""
+    unjudged = {key[2] if key[2] in OUTPUTS else key for key in result.comparison.unjudged}
+    found = canonical_names(result.spec, unjudged & {*names})
+    why = "what is allowed there is more than a fifth of the values; a wider format or other weights would help"
+    return f"agreement says nothing of {', '.join(found)}: {why}" if found else ""
+
+
+def _decimals(result: Result, judged: Callable[[dict[str, Any]], Result]) -> int | None:
+    """To how many decimals, two or more, all values agree that fail; `judged` tries a tolerance."""
+    worst = max(difference.max_abs for difference in result.comparison.differences)
+    certain = math.floor(-math.log10(2 * worst)) if 0 < worst < math.inf else 0
+    # Rounding may have moved a value a little beyond half a unit.
+    for n in (certain + 1, certain):
+        if (
+            2 <= n <= MOST_DIGITS
+            and judged({"tolerance": f"decimals:{n}", "rtol": None, "atol": None, "lam": None, "rounded": False}).passed
+        ):
+            return n
+    return None
+
+
+def _other_readings(spec: ModuleSpec, inputs: Inputs, output: Array) -> Iterator[tuple[str, Array, Inputs]]:
+    """Other ways to read what was given: what it means if one of them agrees, the output and the inputs read so."""
+    if spec.bidirectional:
+        halves = np.roll(output, spec.output_size, axis=2)
+        yield "the output agrees if its halves are swapped: forward comes first in torch", halves, inputs
+    states = {name: array for name, array in (("h0", inputs.h0), ("c0", inputs.c0)) if array is not None}
+    if spec.is_cell or spec.batch_first or inputs.unbatched or inputs.lengths or any(state.any() for state in states.values()):
+        return
+    zeros = {name: np.zeros((len(state), inputs.steps, state.shape[2]), state.dtype) for name, state in states.items()}
+    turned = replace(inputs, x=inputs.x.swapaxes(0, 1), **zeros)  # type: ignore[arg-type]
+    yield "the output agrees if axis 0 of x and output is the batch: pass --batch-first", output.swapaxes(0, 1), turned
+
+
+def _no_draw(shape: tuple[int, ...]) -> Array:
+    raise UsageError("--expected needs --input, and h0 and c0 that are zeros or given: random signals would be other ones")

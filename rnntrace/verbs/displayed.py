@@ -1,0 +1,46 @@
+"""A result that shows itself in a notebook."""
+
+from dataclasses import dataclass, replace
+
+from rnntrace.engine.judge.result import Result
+
+MAX_TABLES, MAX_ROWS = 4, 20
+"""As much is shown of a long trace: tables, each of a layer, direction and item, and rows in each."""
+
+
+@dataclass(frozen=True, repr=False)
+class DisplayedResult(Result):
+    """A result with the forms that notebooks ask for: tables with the verdict, and the cell's equations for a page in LaTeX."""
+
+    def _repr_html_(self) -> str:
+        """What `rnntrace run` prints, with the warnings; of a long trace a part that says so."""
+        from rnntrace.render import Style
+        from rnntrace.render.html import fragment
+        from rnntrace.report.run import run_report
+        from rnntrace.report.select import View
+
+        view, remarks = View(), [*self.warnings]
+        if len(self.spec.layer_directions) * self.inputs.batch > MAX_TABLES:
+            place = self.comparison.first_failure
+            item, first = (place.item, place.layer) if place else (0, 0)
+            layers = range(self.spec.num_layers)[first : first + MAX_TABLES // len(self.spec.directions)]
+            view = View(items=[item], layers=layers)
+            shown = f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))} and item {item}"
+            remarks.append(f"shown: {shown}; {self.spec.num_layers} layers and {self.inputs.batch} items are in .trace")
+        report = run_report(self, view)
+        above = (((self.title,), ()),) if self.title else ()
+        below = (((remark,), ()) for remark in remarks)
+        return fragment(replace(report, headline=(*above, *report.headline, *below)), Style(max_rows=MAX_ROWS))
+
+    @property
+    def title(self) -> str:
+        """What stands above the tables, if anything."""
+        return ""
+
+    def _repr_latex_(self) -> str:
+        """The equations of the cell, typeset."""
+        from rnntrace.render.layout import aligned
+        from rnntrace.report.explain import equations
+
+        lines = "\n".join(aligned(equations(self.spec), escape=str))
+        return f"$$\n\\begin{{aligned}}\n{lines}\n\\end{{aligned}}\n$$"

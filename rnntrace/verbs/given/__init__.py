@@ -1,0 +1,1 @@
+"""What a user hands in, read: files, arrays and names become modules, signals and expected values."""

@@ -1,0 +1,136 @@
+"""What a user gives to judge a replay by: outputs, gates and states, as frameworks write them."""
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
+
+from rnntrace.engine.judge.pairing import OUTPUTS
+from rnntrace.errors import FileError, SignalError, UsageError, show
+from rnntrace.files import digits, label, read_source
+from rnntrace.files.ignored import Ignored
+from rnntrace.model.dtypes import Array
+from rnntrace.model.forms import forms, last_output_form
+from rnntrace.model.module import Module
+from rnntrace.model.observation import Observation
+from rnntrace.model.signals import Inputs
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.vocabulary import Name, of_results, required
+from rnntrace.verbs.given.naming import found_in, listed, unused_in
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a source holds, time-major: output, h_n and c_n by name, gates and states (T, B, ·) by (layer, direction, symbol).
+
+    `half_units` are half a unit of the last digit of each value that was typed, by the same names. An output of the last step
+    alone stands under h_n, or, if there is an h_n beside it, in `last_output`, with `last_half_unit`. `names` says what was
+    given, `unused` what else there is, and `notes` are sentences on how it was read.
+    """
+
+    values: Mapping[Name, Array]
+    half_units: Mapping[Name, Array]
+    names: frozenset[Name]
+    last_output: Array | None = None
+    last_half_unit: Array | None = None
+    unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def observation(self, spec: ModuleSpec, source: str) -> Observation:
+        """As what a framework made of the inputs. The last layer's h is known from the output, if it was not given."""
+        known, half_units = dict(self.values), dict(self.half_units)
+        for direction in spec.directions if "output" in known else ():
+            key, units = (spec.num_layers - 1, direction, "h"), spec.output_units(direction)
+            if key not in known:
+                known[key] = known["output"][..., units]
+                half_units |= {key: half_units["output"][..., units]} if "output" in half_units else {}
+        states = {key: values for key, values in known.items() if not isinstance(key, str)}
+        return Observation(
+            framework="expected",
+            version="",
+            device="",
+            threads=0,
+            path=label(source),
+            outputs={name: known[name] for name in OUTPUTS if name in known},
+            hidden={key: values for key, values in states.items() if key[2] == "h"},
+            captured=states if any(not isinstance(name, str) for name in self.names) else {},
+            half_units=half_units,
+        )
+
+
+def read_expected(
+    module: Module, inputs: Inputs, source: str, ignored: Ignored | None = None, require: Sequence[str] = ()
+) -> Expected:
+    """The outputs, gates and states that a source holds, under the names of `vocabulary` and in the shapes of `forms`.
+
+    One array alone is the output, whatever its name. Raises UsageError for a name in `require` that means nothing here;
+    FileError for one that is missing, for two names of one thing, for a name that is nearly right, and for an array that
+    cannot be read under a right one; SignalError for shapes that do not fit.
+    """
+    if source == "":
+        raise UsageError("--expected needs the name of a file, or JSON, and is empty")
+    words = of_results(module.spec)
+    tensors = (ignored or Ignored()).without(read_source(source))
+    found = found_in(tensors, words, source, alone="output")
+    if not found:
+        wanted = ", ".join(name for name in words.canonical if isinstance(name, str))
+        holds = listed([*tensors.arrays, *tensors.refused]) or "nothing"
+        raise FileError(f"{label(source)} should hold one array, or some of {wanted}, and holds {holds}")
+    in_onnx_words = any(own.lower().startswith("y") for own in found.values())
+    values: dict[Name, Array] = {}
+    half_units: dict[Name, Array] = {}
+    notes = []
+    names, last_output, last_half_unit = set(found), None, None
+    for name, own in found.items():
+        array, half = tensors.arrays[own], tensors.half_units(own, digits.OUTPUTS)
+        is_last, bring = _form(module, inputs, words.canonical[name], name, array, source, in_onnx_words)
+        if is_last and not module.last_output:
+            # A module that gives every step has not been given its output.
+            names = names - {"output"} | {"h_n"}
+        if is_last and "h_n" in found:
+            last_output, last_half_unit = bring(array), None if half is None else bring(half)
+            continue
+        target = "h_n" if is_last else name
+        values[target] = bring(array)
+        if half is not None:
+            half_units[target] = bring(half)
+        if is_last:
+            notes.append(f"{label(source)} holds the output of the final step alone: it is judged as h_n")
+        elif isinstance(name, str) and name != "output" and len(values[name]) < len(module.spec.layer_directions):
+            notes.append(f"{name} in {label(source)} is that of the last layer alone: the layers below it are not judged")
+    _check_required(module.spec, names, require, source)
+    unused, aside = unused_in(tensors, words, source, [*found.values()])
+    return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside))
+
+
+def _form(
+    module: Module, inputs: Inputs, word: str, name: Name, array: Array, source: str, in_onnx_words: bool
+) -> tuple[bool, Callable[[Array], Array]]:
+    """Whether an array is the output of the last step alone, and what brings it to the time-major form."""
+    found = list(forms(module, inputs, name, in_onnx_words=in_onnx_words))
+    for shape, bring in found:
+        if array.shape == shape:
+            return False, bring
+    shape, bring = last_output_form(module, inputs)
+    if name == "output" and array.shape == shape and not inputs.unbatched:
+        return True, bring
+    own = found[0][0]
+    raise SignalError(
+        f"{label(source)}: {word} should have shape {own}, and has shape {array.shape}{_hint(module.spec, array, own)}"
+    )
+
+
+def _check_required(spec: ModuleSpec, found: Set[Name], require: Sequence[str], source: str) -> None:
+    """Raises UsageError and FileError, see `read_expected`."""
+    try:
+        wanted = required(spec, require)
+    except KeyError as error:
+        known = ", ".join(of_results(spec).canonical.values())
+        raise UsageError(f"--require {show(error.args[0])!r} means nothing here: choose from {known}") from None
+    if missing := [word for word, names in wanted.items() if not found >= {*names}]:
+        raise FileError(f"{label(source)} does not hold {', '.join(missing)}, which --require asks for")
+
+
+def _hint(spec: ModuleSpec, array: Array, shape: tuple[int, ...]) -> str:
+    """What may have happened to an array of the wrong shape."""
+    if array.ndim == len(shape) == 3 and array.shape == (shape[1], shape[0], shape[2]):
+        return ": batch and time are the other way round" + ("" if spec.batch_first else ", see --batch-first")
+    return ""

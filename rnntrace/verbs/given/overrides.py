@@ -1,0 +1,112 @@
+"""What a user says of files of weights that these leave open; what a file says by itself is not overridden, but refused."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from rnntrace.errors import UsageError, show
+from rnntrace.files import label
+from rnntrace.files.ignored import Ignored
+from rnntrace.model.conventions import TORCH
+from rnntrace.model.module import Contents, Module
+from rnntrace.verbs.load import check_judged, read_modules
+
+Modules = Mapping[str, Module]
+
+
+@dataclass(frozen=True)
+class FileOverrides:
+    """What a file of weights cannot tell, and which of its modules is meant; see the flags of the same names."""
+
+    module: str | None = None
+    nonlinearity: str | None = None
+    batch_first: bool = False
+    dropout: float = 0.0
+    names: tuple[str, ...] = ()
+    go_backwards: bool = False
+    recurrent_activation: str | None = None
+    ignored: Ignored = field(default_factory=Ignored)
+
+
+def read_weights(source: str, overrides: FileOverrides) -> Modules:
+    """The modules of one file by prefix: see `read_files`."""
+    (modules,) = read_files([source], overrides)
+    return modules
+
+
+def read_files(sources: Sequence[str], overrides: FileOverrides) -> list[Modules]:
+    """The modules to compare by prefix, file by file, with what the files cannot tell as it is given.
+
+    A file of one module beside the one that holds `overrides.module` means that, whatever its prefix. Raises UsageError if
+    there is no module of that prefix, or something is given that the files tell by themselves.
+    """
+    contents = {source: read_modules(source, overrides.names, overrides.ignored) for source in sources}
+    if overrides.module is not None:
+        found = any(overrides.module in of_file.prefixes for of_file in contents.values())
+        contents = {
+            source: of_file if found and len(of_file.prefixes) == 1 else _chosen(source, of_file, overrides.module)
+            for source, of_file in contents.items()
+        }
+    for source, of_file in contents.items():
+        check_judged(source, of_file)
+    files = {source: of_file.modules for source, of_file in contents.items()}
+    _refuse_contradicted(files, overrides)
+    return [{prefix: _overridden(module, overrides) for prefix, module in files[source].items()} for source in sources]
+
+
+def _chosen(source: str, contents: Contents, prefix: str) -> Contents:
+    if prefix not in contents.prefixes:
+        choices = ", ".join(show(name) or "(no prefix)" for name in contents.prefixes)
+        raise UsageError(f"{label(source)} holds no module {show(prefix)!r}: choose one of {choices}")
+    return contents.only({prefix})
+
+
+def _refuse_contradicted(files: Mapping[str, Modules], overrides: FileOverrides) -> None:
+    """Raises UsageError if something is overrides that no file leaves open, or that a file tells otherwise."""
+    for source, found in files.items():
+        rnns = [module for module in found.values() if module.spec.family == "RNN"]
+        if overrides.nonlinearity is not None and not rnns:
+            raise UsageError(f"--nonlinearity belongs to RNN, and {label(source)} holds none: leave it out")
+        said = {module.spec.nonlinearity for module in rnns if "nonlinearity" not in module.assumed} - {overrides.nonlinearity}
+        if overrides.nonlinearity is not None and said:
+            raise UsageError(f"--nonlinearity {overrides.nonlinearity} contradicts {label(source)}, which says {said.pop()}")
+        _refuse_activation(source, found, overrides.recurrent_activation)
+    modules = [module for found in files.values() for module in found.values()]
+    # Of two files, one may tell the direction.
+    if overrides.go_backwards and not any("direction" in module.assumed or module.output_reversed for module in modules):
+        names = " and ".join(map(label, files))
+        raise UsageError(f"--go-backwards belongs to Keras' layers, and contradicts {names}: leave it out")
+
+
+def _refuse_activation(source: str, modules: Modules, overrides: str | None) -> None:
+    """Raises UsageError if the activation of gates is overrides that a file tells otherwise, or that has none."""
+    gated = [module for module in modules.values() if module.spec.recurrent_activation is not None]
+    if overrides is not None and not gated:
+        raise UsageError(f"--recurrent-activation belongs to LSTM and GRU, and {label(source)} holds none: leave it out")
+    for module in gated:
+        found = module.spec.recurrent_activation
+        if (
+            overrides not in (None, found)
+            and not _leaves_gates_open(module)
+            and (overrides, found) != ("hard_sigmoid", module.hard_sigmoid)
+        ):
+            raise UsageError(f"--recurrent-activation {overrides} contradicts {label(source)}, which says {found}")
+
+
+def _leaves_gates_open(module: Module) -> bool:
+    """Whether the file does not tell the activation of gates: a state_dict may be that of a port of any framework."""
+    return "recurrent_activation" in module.assumed or module.layout == TORCH
+
+
+def _overridden(module: Module, overrides: FileOverrides) -> Module:
+    spec = module.spec
+    if overrides.recurrent_activation is not None and spec.recurrent_activation is not None and _leaves_gates_open(module):
+        # By this name each Keras means its own.
+        named = module.hard_sigmoid if overrides.recurrent_activation == "hard_sigmoid" else overrides.recurrent_activation
+        spec, module = replace(spec, recurrent_activation=named), replace(module, open="")
+    if overrides.nonlinearity is not None and "nonlinearity" in module.assumed:
+        spec = replace(spec, nonlinearity=overrides.nonlinearity)
+    if not spec.is_cell:
+        spec = replace(spec, batch_first=spec.batch_first or overrides.batch_first, dropout=overrides.dropout)
+    if overrides.go_backwards and "direction" in module.assumed:
+        return replace(module, spec=replace(spec, reverse=True), weights=module.weights.reversed(), output_reversed=True)
+    return replace(module, spec=spec)

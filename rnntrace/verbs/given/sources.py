@@ -1,0 +1,219 @@
+"""Where the signals of a run come from: files, JSON typed on the command line, text, or nothing, and then they are drawn."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from rnntrace.engine.judge.rounding import Typed
+from rnntrace.errors import FileError, SignalError, UsageError, show
+from rnntrace.files import digits, is_json, label, read_source
+from rnntrace.files.ignored import Ignored
+from rnntrace.files.tensors import Tensors
+from rnntrace.model.dtypes import Array
+from rnntrace.model.signals import Inputs, SignalRequest, State, to_time_major
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.text import one_hot
+from rnntrace.model.vocabulary import of_signals
+from rnntrace.model.weights import Weights
+from rnntrace.verbs.given.naming import found_in, listed, unused_in
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The signals asked for.
+
+    `origin` says in a word where each came from, `given` names those that a user gave; `input_size` is that of a text, the
+    number of letters of its alphabet. `unused` are the names of other arrays in the same file, and `half_units` are half a unit
+    of the last digit of signals that were typed, in the module's own layout.
+    """
+
+    request: SignalRequest = field(default_factory=SignalRequest)
+    origin: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    input_size: int | None = None
+    unused: tuple[str, ...] = ()
+    half_units: Mapping[str, Array] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()
+
+    def typed(self, spec: ModuleSpec, inputs: Inputs, weights: Weights | None) -> Typed | None:
+        """What missing digits of these signals, and of weights with such half units, leave open; None if all is exact."""
+        inside = {name: to_time_major(spec, name, half, inputs.unbatched) for name, half in self.half_units.items()}
+        return Typed(weights, **inside) if inside or weights else None
+
+    def described(self, distribution: str) -> dict[str, str]:
+        """A word for where each of x, h0 and c0 comes from, as far as it is not an array that was given."""
+        words = {"x": distribution if self.request.x is None else None, "h0": self.request.h0, "c0": self.request.c0}
+        return {name: word for name, word in words.items() if isinstance(word, str)} | dict(self.origin)
+
+
+def read_sources(
+    *,
+    input: str | None = None,
+    texts: Sequence[str] = (),
+    alphabet: str | None = None,
+    h0: str | None = None,
+    c0: str | None = None,
+    lengths: str | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    unbatched: bool = False,
+    batch_first: bool = False,
+    ignored: Ignored | None = None,
+) -> Sources:
+    """The signals as a user asks for them.
+
+    `input`, `h0` and `c0` are a file or JSON, which for `input` may hold all of x, h0, c0 and lengths; states may be "zeros",
+    which they are where nothing is said, or "random". `texts` become
+    one-hot vectors over `alphabet`. What is `ignored` is not read. Raises FileError, SignalError or UsageError.
+    """
+    for option, source in (("--input", input), ("--h0", h0), ("--c0", c0)):
+        if source == "":
+            raise UsageError(f"{option} needs the name of a file, or JSON, and is empty")
+    if input is not None and texts:
+        raise UsageError("--input and --text both give x: leave one of them out")
+    if unbatched and batch is not None:
+        raise UsageError(f"--batch {batch} does not go with --unbatched, which feeds one sequence: leave one of them out")
+    if alphabet is not None and not texts:
+        raise UsageError("--alphabet belongs to --text: give a text, or leave it out")
+    given: dict[str, Array] = {}
+    half_units: dict[str, Array] = {}
+    origin: dict[str, str] = {}
+    warnings: list[str] = []
+    unused: tuple[str, ...] = ()
+    if input is not None:
+        tensors = (ignored or Ignored()).without(read_source(input))
+        found = _signals(tensors, input)
+        unused, aside = unused_in(tensors, of_signals(), input, [*found.values()])
+        warnings += aside
+        given, half_units = {name: tensors.arrays[own] for name, own in found.items()}, _half_units(tensors, found)
+        if "x" in given:
+            origin["x"] = "from JSON" if is_json(input) else show(Path(input).name)
+    elif texts:
+        texts = _split(texts, alphabet)
+        encoded, text_lengths = one_hot(texts, alphabet)
+        origin["x"] = "text, one-hot"
+        given["x"], same_length = _arrange(encoded, text_lengths, batch_first, unbatched)
+        if not same_length:
+            given["lengths"] = np.array(text_lengths, float)
+    for name, wanted in (("h0", h0), ("c0", c0)):
+        if wanted not in (None, "zeros"):
+            given.pop(name, None)
+            half_units.pop(name, None)
+        if wanted not in (None, "zeros", "random"):
+            tensors = read_source(wanted)
+            own = _single(tensors, wanted, name)
+            given[name], origin[name] = tensors.arrays[own], "given"
+            half_units |= _half_units(tensors, {name: own})
+    if lengths is not None:
+        given["lengths"] = np.array(_numbers(lengths), float)
+    if "x" in given:
+        warnings += _warn_of_axes(given["x"], batch_first, texts)
+        _check(given["x"], steps, batch, unbatched, batch_first)
+    state: dict[str, State] = {
+        name: given.get(name, "random" if wanted == "random" else "zeros") for name, wanted in (("h0", h0), ("c0", c0))
+    }
+    request = SignalRequest(
+        steps=4 if steps is None else steps,
+        batch=1 if batch is None else batch,
+        unbatched=unbatched,
+        x=given.get("x"),
+        lengths=whole_numbers(given["lengths"]) if "lengths" in given else None,
+        **state,
+    )
+    width = given["x"].shape[-1] if texts else None
+    said = frozenset(given) | {name for name, wanted in (("h0", h0), ("c0", c0)) if wanted is not None}
+    return Sources(request, origin, tuple(warnings), width, unused, half_units, said)
+
+
+def _signals(tensors: Tensors, source: str) -> dict[str, str]:
+    """The names in a file of x, and whatever else of h0, c0 and lengths it holds."""
+    found = found_in(tensors, of_signals(), source, alone="x")
+    if not found:
+        _refuse_all(tensors, "x", source)
+    return {str(name): own for name, own in found.items()}
+
+
+def _single(tensors: Tensors, source: str, name: str) -> str:
+    """The name in a file of the array `name`, or of its only array."""
+    found = found_in(tensors, of_signals(), source, alone=name)
+    if name not in found and len({*tensors.arrays, *tensors.refused}) != 1:
+        _refuse_all(tensors, name, source)
+    return found.get(name) or next(iter(found.values()))
+
+
+def _refuse_all(tensors: Tensors, name: str, source: str) -> NoReturn:
+    holds = listed([*tensors.arrays, *tensors.refused]) or "none"
+    raise FileError(f"{label(source)} should hold one array, or one named {name}, and holds {holds}")
+
+
+def _half_units(tensors: Tensors, found: Mapping[str, str]) -> dict[str, Array]:
+    """Half a unit of the last digit of x, h0 and c0, as far as they were typed."""
+    halves = {name: tensors.half_units(own, digits.SIGNALS) for name, own in found.items() if name != "lengths"}
+    return {name: half for name, half in halves.items() if half is not None}
+
+
+def _split(texts: Sequence[str], alphabet: str | None) -> list[str]:
+    """One text an item: a comma separates texts unless it is a letter of the alphabet."""
+    if alphabet is not None and "," in alphabet:
+        return list(texts)
+    return [part for text in texts for part in text.split(",")]
+
+
+def _arrange(encoded: Array, lengths: tuple[int, ...], batch_first: bool, unbatched: bool) -> tuple[Array, bool]:
+    """One-hot vectors (text, letter, alphabet) as x, and whether all texts are equally long.
+
+    One text is laid out as the module wants it. Several are left as they are written, texts first: what a module without
+    batch_first then makes of them is what happens to people, and is warned of.
+    """
+    same_length = len(set(lengths)) == 1
+    if len(lengths) == 1:
+        single = encoded[0] if unbatched else encoded if batch_first else encoded.swapaxes(0, 1)
+        return single, True
+    if unbatched:
+        raise UsageError(f"--unbatched takes one text, and there are {len(lengths)}: leave it out")
+    if not same_length and not batch_first:
+        raise SignalError("texts of different lengths need --batch-first: axis 0 of x are then the texts")
+    return encoded, same_length
+
+
+def _warn_of_axes(x: Array, batch_first: bool, texts: Sequence[str]) -> list[str]:
+    """Say which axis of a given x is taken for time where it may well be another one that was meant."""
+    if x.ndim != 3 or batch_first:
+        return []
+    axis_0, axis_1 = x.shape[:2]
+    taken = f"x has shape {x.shape}, time first: axis 0 ({axis_0}) was taken for time and axis 1 ({axis_1}) for the batch"
+    if len(texts) > 1:
+        return [f"{taken}, though there are {axis_0} texts of {axis_1} letters; --batch-first reads each text as one sequence"]
+    if 1 < axis_0 < axis_1:
+        return [f"{taken}; if it is (batch, time, input), pass --batch-first"]
+    return []
+
+
+def _check(x: Array, steps: int | None, batch: int | None, unbatched: bool, batch_first: bool) -> None:
+    """Flags that contradict a given x."""
+    if unbatched and x.ndim == 3:
+        raise SignalError(f"--unbatched takes x of shape (time, input), and x has shape {x.shape}: leave it out")
+    time_and_batch = {2: (*x.shape[:1], 1), 3: x.shape[1::-1] if batch_first else x.shape[:2]}
+    sizes = time_and_batch.get(x.ndim, ())
+    for option, wanted, found in zip(("--steps", "--batch"), (steps, batch), sizes, strict=False):
+        if wanted is not None and wanted != found:
+            raise SignalError(f"{option} {wanted} contradicts x, where it is {found}: leave {option} out")
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--lengths should be whole numbers such as 5,3,2, not {text!r}") from None
+
+
+def whole_numbers(lengths: Array) -> tuple[int, ...]:
+    """Lengths from an array. Raises SignalError for anything but whole numbers in one dimension."""
+    flat = np.atleast_1d(lengths)
+    if flat.ndim != 1 or not np.isfinite(flat).all() or not np.all(flat == np.floor(flat)):
+        found = str(lengths.tolist())[:40]
+        raise SignalError(f"lengths should be whole numbers, one for each item of the batch, not {found}")
+    return tuple(int(length) for length in flat)

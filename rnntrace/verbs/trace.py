@@ -1,0 +1,154 @@
+"""`trace` and `replay`: a module's every gate and state, beside torch's own or alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from rnntrace.engine.judge.result import Result
+from rnntrace.engine.replay.replay import replay as replay_engine
+from rnntrace.engine.replay.trace import Trace
+from rnntrace.errors import SignalError, UsageError, WeightsError
+from rnntrace.model.dtypes import Array, rounded
+from rnntrace.model.keys import Key
+from rnntrace.model.layouts import weights_from_torch
+from rnntrace.model.signals import Inputs, SignalRequest, State, assemble
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.weights import Weights
+from rnntrace.verbs.given.sources import whole_numbers
+from rnntrace.verbs.judging import JudgeOptions, check_mode, judged
+
+
+def trace(
+    module: Any,
+    x: Any,
+    hx: Any = None,
+    *,
+    lengths: Sequence[int] | None = None,
+    replay: Literal["free", "forced"] = "free",
+    tolerance: str = "torch",
+    capture: str = "auto",
+    terms: bool = False,
+) -> Result:
+    """Trace a module of torch.nn (RNN, LSTM, GRU or one of their cells) on x.
+
+    x is a tensor, array or nested list in the module's own layout: (T, B, I), (B, T, I) with batch_first, or (T, I); a cell
+    is called for every t. hx is h0, or (h0, c0) for an LSTM, in torch's shapes, zeros by default. `lengths` packs the batch.
+    With `terms` the trace also keeps W_ih·x + b_ih and W_hh·h + b_hh of every gate: `trace["f.input"]`, `trace["f.recurrent"]`.
+    The module is run under no_grad in eval mode and left as it was. Raises RnnTraceError for inputs that do not fit.
+    """
+    from rnntrace.frameworks import torch as framework
+
+    spec = framework.spec_of(module)
+    states: Sequence[Any] = () if hx is None else hx if spec.has_cell_state else (hx,)
+    if spec.has_cell_state and hx is not None and (not isinstance(hx, (tuple, list)) or len(hx) != 2):
+        raise SignalError(f"hx of {spec.kind} should be (h0, c0), and is {type(hx).__name__}")
+    initial: list[State] = [*map(_array, states), "zeros", "zeros"]
+    request = SignalRequest(
+        x=_array(x), h0=initial[0], c0=initial[1], lengths=None if lengths is None else whole_numbers(_array(lengths))
+    )
+    inputs = quantized(spec, assemble(spec, request, framework.drawing(spec, "normal")))
+    judging = JudgeOptions(replay=replay, tolerance=tolerance, capture=capture, keep="terms" if terms else "gates")
+    origin = {"h0": "zeros", "c0": "zeros"} if hx is None else {}
+    return result_of(module, spec, inputs, judging, origin=origin)
+
+
+def replay(
+    spec: ModuleSpec,
+    weights: Weights,
+    inputs: Inputs,
+    replay: Literal["free", "forced"] = "free",
+    *,
+    known: Mapping[Key, Array] | None = None,
+) -> Trace:
+    """Replay a module with numpy alone, no framework. Everything is time-major: see `Inputs`.
+
+    Forced, the state before each step is taken from `known`: (layer, direction, "h") → (T, B, R) for every layer and
+    direction, and "c" where it is known. Raises RnnTraceError where weights, inputs or known states do not fit the spec.
+    """
+    check_mode(replay)
+    _check_weights(spec, weights)
+    _check_inputs(spec, inputs)
+    if replay == "free":
+        return replay_engine(spec, weights, inputs)
+    shape = (inputs.steps, inputs.batch, spec.output_size)
+    for column in spec.layer_directions:
+        found = (known or {}).get((*column, "h"))
+        if found is None or found.shape != shape:
+            given = "none" if found is None else f"one of shape {found.shape}"
+            raise UsageError(f"a forced replay needs known[{(*column, 'h')}] of shape {shape}, and there is {given}")
+    return replay_engine(spec, weights, inputs, known=known)
+
+
+def _check_weights(spec: ModuleSpec, weights: Weights) -> None:
+    gates, hidden = len(spec.cell.gates), spec.hidden_size
+    for layer, direction in spec.layer_directions:
+        expected: dict[str, tuple[int, ...]] = {
+            "W_ih": (gates, hidden, spec.layer_input_size(layer)),
+            "W_hh": (gates, hidden, spec.output_size),
+        }
+        if spec.bias:
+            expected |= {"b_ih": (gates, hidden), "b_hh": (gates, hidden)}
+        if spec.proj_size:
+            expected["W_hr"] = (spec.proj_size, hidden)
+        column = weights.columns.get((layer, direction))
+        found = {} if column is None else {name: array.shape for name, array in column.arrays.items()}
+        if found != expected:
+            raise WeightsError(f"the weights of layer {layer}, {direction}, should have shapes {expected}, and have {found}")
+
+
+def _check_inputs(spec: ModuleSpec, inputs: Inputs) -> None:
+    rows, states = len(spec.layer_directions), {"h0": inputs.h0, "c0": inputs.c0}
+    if inputs.x.ndim != 3 or inputs.x.shape[2] != spec.input_size or 0 in inputs.x.shape:
+        raise SignalError(f"x should have shape (T, B, {spec.input_size}), and has shape {inputs.x.shape}")
+    for name, size in (("h0", spec.output_size), ("c0", spec.hidden_size)):
+        expected = (rows, inputs.batch, size) if name == "h0" or spec.has_cell_state else None
+        found = None if states[name] is None else np.shape(states[name])  # type: ignore[arg-type]
+        if found != expected:
+            raise SignalError(f"{name} should have shape {expected}, and has shape {found}")
+    lengths = inputs.lengths
+    if lengths is not None and (len(lengths) != inputs.batch or not all(1 <= n <= inputs.steps for n in lengths)):
+        raise SignalError(f"lengths should be {inputs.batch} numbers from 1 to {inputs.steps}, and are {lengths}")
+
+
+def quantized(spec: ModuleSpec, inputs: Inputs) -> Inputs:
+    """The inputs rounded to the module's number format, as the framework will see them."""
+    x, h0 = rounded(inputs.x, spec.precision), rounded(inputs.h0, spec.precision)
+    c0 = None if inputs.c0 is None else rounded(inputs.c0, spec.precision)
+    return Inputs(x, h0, c0, inputs.lengths, inputs.unbatched)
+
+
+def result_of(
+    module: Any,
+    spec: ModuleSpec,
+    inputs: Inputs,
+    judging: JudgeOptions,
+    *,
+    seed: int | None = None,
+    origin: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
+) -> Result:
+    """Run a torch module and judge the replay by it."""
+    from rnntrace.frameworks import torch as framework
+    from rnntrace.frameworks.torch_observe import observe
+
+    weights = weights_from_torch(spec, framework.parameters(module))
+    observation = observe(module, spec, inputs, judging.capture)
+    return judged(spec, weights, inputs, observation, judging, seed=seed, origin=origin, warnings=warnings)
+
+
+def _array(values: Any) -> Array:
+    """A tensor, array or nested list as a numpy float array of its own."""
+    if hasattr(values, "batch_sizes"):
+        raise SignalError("a PackedSequence hides its lengths: pass the padded x and lengths= instead")
+    if hasattr(values, "detach"):
+        from rnntrace.frameworks.torch import to_numpy
+
+        values = to_numpy(values)
+    try:
+        array = np.array(values, dtype=None if getattr(values, "dtype", None) is not None else np.float64)
+    except (ValueError, TypeError):
+        raise SignalError("expected numbers in an array, tensor or lists of equal length") from None
+    if array.dtype.kind not in "fiub":
+        raise SignalError(f"expected numbers, and got an array of {array.dtype}")
+    return array if array.dtype.kind == "f" else array.astype(np.float64)

@@ -1,0 +1,81 @@
+"""What people were stuck at, in public reports and questions: what a file says beside its weights is answered as it should be.
+
+The cases are looked for in $RNNTRACE_FIELD, then beside the repository in ../shared/field; each has its README.md.
+"""
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+from commandline import all_in, ask
+
+BESIDE = Path(__file__).parents[3] / "shared" / "field"
+FOLDERS = [Path(os.environ.get("RNNTRACE_FIELD") or BESIDE), BESIDE]
+FOLDER = next((folder for folder in FOLDERS if (folder / "README.md").is_file()), None)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(FOLDER is None, reason="the cases are not there: see RNNTRACE_FIELD"),
+]
+
+Answer = tuple[str, str, int, tuple[str, ...]]
+
+ANSWERS: list[Answer] = [
+    # Gates with the hard sigmoid of Keras 2 and of Keras 3.
+    ("02-hard-sigmoid", "inspect model.h5", 0, ("gates hard_sigmoid",)),
+    ("02-hard-sigmoid", "compare model.h5 --input x.npz --expected keras2.npz -q", 0, ("PASS",)),
+    ("02-hard-sigmoid", "compare model.h5 --input x.npz --expected keras3.npz -q", 1, ("FAIL",)),
+    ("02-hard-sigmoid", "compare model.h5 --input x.npz --expected numpy.npz -q", 1, ("FAIL",)),
+    ("02-hard-sigmoid", "compare model.keras --input x.npz --expected keras3.npz -q", 0, ("PASS",)),
+    ("02-hard-sigmoid", "compare model.keras --input x.npz --expected keras2.npz -q", 1, ("FAIL",)),
+    # Layers of Keras that are recurrent and not read.
+    ("03-cudnn-gru", "compare cudnn.h5 --input x.npz --expected gpu.npz", 2, ("layer cu_dnngru_1", "CuDNNGRU")),
+    # Masks: at the end of the sequences, where they are replayed, and in front, where nothing is said for certain.
+    ("15-keras-masks", "inspect model.keras", 0, ("masked by masking (Masking)",)),
+    ("15-keras-masks", "compare model.keras --input post.npz --expected post_y.npz -q", 0, ("PASS", "masking (Masking)")),
+    ("15-keras-masks", "compare model.keras --input post_len.npz --expected post_y.npz -q", 0, ("PASS",)),
+    ("15-keras-masks", "compare model.keras --input post.npz --expected port_post.npz -q", 1, ("FAIL", "reverse")),
+    ("15-keras-masks", "diagnose model.keras --input post.npz --expected port_post.npz", 0, ("lstm.lengths.ignored",)),
+    ("15-keras-masks", "compare model.keras --input pre.npz --expected pre_y.npz -q", 1, ("UNDECIDED", "masking (Masking)")),
+    ("15-keras-masks", "compare model.keras --input pre.npz --expected port_pre.npz -q", 1, ("UNDECIDED",)),
+    ("15-keras-masks", "diagnose model.keras --input pre.npz --expected pre_y.npz", 1, ("UNDECIDED", "masking (Masking)")),
+    # Lengths that an export has baked in.
+    ("16-onnx-sequence-lens", "compare dynamic.onnx --input x.npz --lengths 4,2 --expected torch.npz -q", 0, ("PASS",)),
+    ("16-onnx-sequence-lens", "compare baked.onnx --input x.npz --expected torch.npz -q", 1, ("FAIL", "holds lengths")),
+    ("16-onnx-sequence-lens", "compare baked.onnx --input x.npz --expected baked_y.npz -q", 0, ("PASS", "see --lengths")),
+    ("16-onnx-sequence-lens", "compare baked.onnx --lengths 4,2 --input x.npz --expected torch.npz -q", 0, ("PASS",)),
+    # Cells of one's own under torch's names.
+    ("20-peepholes", "compare lstm.onnx --input x.npz --expected runtime.npz", 2, ("LSTM node LSTM", "peephole weights P")),
+    ("21-layernorm-lstm", "compare ln.pt --input x.npz -q", 2, ("ln_ih.weight", "layer norm", "--ignore 'ln_*'")),
+    ("21-layernorm-lstm", "diagnose ln.pt --input x.npz --expected mine.npz", 2, ("ln_ih.weight", "layer norm")),
+    ("21-layernorm-lstm", "inspect ln.pt", 0, ("LSTMCell(3, 4)", "layer norm")),
+    ("21-layernorm-lstm", "compare ln.pt --ignore 'ln_*' --input x.npz -q", 0, ("PASS",)),
+    ("21-layernorm-lstm", "compare extra/peephole.pt --input extra/x.npz -q", 2, ("weight_ci", "peepholes")),
+    ("21-layernorm-lstm", "compare extra/awd.pt --input extra/x.npz -q", 2, ("weight_hh_l0_raw", "weight drop")),
+    ("21-layernorm-lstm", "compare extra/wn.pt --input extra/x.npz --ignore h_0 -q", 0, ("PASS", "weight norm")),
+    ("21-layernorm-lstm", "compare extra/l.pt --input extra/x.npz --expected extra/y.npz -q", 2, ("h_0", "did you mean h0?")),
+    ("21-layernorm-lstm", "compare extra/l.pt --seed 1 -q", 0, ("PASS",)),
+    # Weights in other formats than their names tell.
+    ("22-dynamic-quantised", "inspect int8.pt", 2, ("quantised module",)),
+    ("25-matlab", "inspect net73.mat", 2, ("MATLAB",)),
+    ("26-keras-stateful", "diagnose model.keras --input x.npz --expected second.npz", 0, ("lstm.state.carried-over",)),
+    ("32-sum-of-directions", "inspect sum.keras", 2, ("layer bidirectional", "merge_mode sum")),
+]
+"""By case: what a person types, the exit code, and what the answer has in it."""
+
+
+@pytest.mark.parametrize(("case", "line", "code", "fragments"), ANSWERS, ids=[f"{case}: {line}" for case, line, *_ in ANSWERS])
+def test_the_answer_is_the_right_one(
+    case: str,
+    line: str,
+    code: int,
+    fragments: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Typed in the folder of the case."""
+    assert FOLDER is not None
+    monkeypatch.chdir(FOLDER / case)
+    answer = ask(capsys, *shlex.split(line))
+    assert (answer.code, all_in(fragments, answer.out + answer.err)) == (code, True)
