@@ -12,7 +12,7 @@ from rnntrace.model.weights import Weights
 
 def as_onnx(spec: ModuleSpec, weights: Weights) -> bytes:
     """A model with one node: X (T, B, I) to Y (T, D, B, H) and Y_h (D, B, H)."""
-    order = [spec.cell.gates.index(gate) for gate in BY_NAME[ONNX].order(spec.cell.kind)]
+    order = [spec.cell.gates.index(gate) for gate in BY_NAME[ONNX].order(spec.cell)]
     columns = [weights[0, direction] for direction in spec.directions]
     arrays = {
         "W": np.stack([found.W_ih[order].reshape(-1, spec.input_size) for found in columns]),

@@ -183,7 +183,7 @@ def _smallest(result: Result, name: str) -> float:
     for exponent in range(-52, 1):
         W_hh = column.W_hh.copy()
         W_hh[0, 0, 0] += 2.0**exponent
-        changed = Weights({**result.weights.columns, (0, "forward"): replace(column, W_hh=W_hh)})
+        changed = Weights({**result.weights.columns, (0, "forward"): column.replaced(W_hh=W_hh)})
         if judged(result.spec, changed, result.inputs, result.observation, judging).verdict is Verdict.FAIL:
             return 2.0**exponent
     return float("inf")

@@ -79,6 +79,6 @@ def cells_page() -> str:
 
 def _cell(cell: Cell) -> list[str]:
     lines = [f"Gates: {', '.join(cell.gates)}. States: {', '.join(cell.states)}.", "", "| | role | |", "|---|---|---|"]
-    lines += [f"| {step.symbol} | {step.role} | `{formula(step, UNICODE)}` |" for step in cell.steps]
-    latex = [formula(step, LATEX).replace(" = ", " &= ", 1) for step in cell.steps]
+    lines += [f"| {step.symbol} | {step.role} | `{formula(step, UNICODE, cell.parameters)}` |" for step in cell.steps]
+    latex = [formula(step, LATEX, cell.parameters).replace(" = ", " &= ", 1) for step in cell.steps]
     return [*lines, "", "```math", r"\begin{aligned}", " \\\\\n".join(latex), r"\end{aligned}", "```"]

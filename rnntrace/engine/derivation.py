@@ -11,6 +11,7 @@ from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.cells import Step
 from rnntrace.equations.expression import Expr, Op
 from rnntrace.equations.notation import UNICODE, Notation, spell
+from rnntrace.equations.parameters import TERMS
 from rnntrace.model.dtypes import Array
 from rnntrace.model.spec import REVERSE
 from rnntrace.model.weights import Weights
@@ -20,7 +21,7 @@ ALL_SHOWN = 8
 ENDS = 2
 """Of a longer sum as many terms are written out at its head, and as many at its tail."""
 
-_AFFINE = (Op.INPUT_TERM, Op.RECURRENT_TERM, Op.PROJECTION)
+_AFFINE = (Op.INPUT_TERM, Op.RECURRENT_TERM, Op.DIAGONAL, Op.PROJECTION)
 _ARITHMETIC = (Op.ADD, Op.SUBTRACT, Op.MULTIPLY)
 _FUNCTIONS = (Op.SIGMOID, Op.TANH, Op.RELU, Op.HARD_SIGMOID)
 
@@ -95,7 +96,7 @@ class Scene:
 
     def __init__(self, trace: Trace, weights: Weights, position: Position) -> None:
         self.trace, self.position = trace, position
-        self.cell = trace.spec.cell
+        self.cell, self._parameters = trace.spec.cell, trace.spec.declared
         layer, direction, row, item = position.layer, position.direction, position.t - 1, position.item
         self.weights = weights[layer, direction].astype(np.dtype(np.float64))
         x = trace.inputs.x if layer == 0 else trace.hidden(layer - 1)
@@ -164,31 +165,35 @@ class Scene:
             if right.op in _AFFINE:
                 yield from self._terms(right, self._value(left) * (1.0 if factor is None else factor))
             else:
-                yield Term(spell(expr, self._names), self._value(left), self._value(right), factor)
+                yield Term(spell(expr, self._names, self._parameters), self._value(left), self._value(right), factor)
         else:
-            yield Term(spell(expr, self._names), self._value(expr), 1.0, factor)
+            yield Term(spell(expr, self._names, self._parameters), self._value(expr), 1.0, factor)
 
     def _products(self, leaf: Expr) -> list[Term]:
-        """The products of an affine term, and last its bias."""
-        unit, gate, biases = self.position.unit, self.cell.gates.index(leaf.name) if leaf.name else 0, None
+        """The products of a term that reads parameters, and last its bias."""
+        unit, (role, bias_role) = self.position.unit, TERMS[leaf.op]
+        parameter, block = self.cell.of(role, leaf.name), self.weights.block(self.cell, role, leaf.name)
+        bias = self.cell.of(bias_role, leaf.name) if bias_role else None
+        biases = self.weights.block(self.cell, bias_role, leaf.name) if bias_role else None
+        assert parameter is not None
+        assert block is not None
+        name = parameter.block(leaf.name)
+        if leaf.op is Op.DIAGONAL:
+            value = self._value(leaf.args[0])
+            what = spell(leaf.args[0], self._names, self._parameters)
+            return [Term(f"{name}[{unit}]·{what if not leaf.args[0].args else f'({what})'}", float(block[unit]), value)]
         if leaf.op is Op.INPUT_TERM:
-            matrix, values, names = f"W_i{leaf.name}", self.x, "x"
-            weights, biases = self.weights.W_ih[gate, unit], self.weights.b_ih
+            values, names = self.x, "x"
         else:
             values = np.asarray(evaluate(leaf.args[0], self._scope))
-            names = spell(leaf.args[0], self._names.whole)
+            names = spell(leaf.args[0], self._names.whole, self._parameters)
             names = names if leaf.args[0].op is Op.BEFORE else f"({names})"
-            if leaf.op is Op.RECURRENT_TERM:
-                matrix, weights, biases = f"W_h{leaf.name}", self.weights.W_hh[gate, unit], self.weights.b_hh
-            else:
-                assert self.weights.W_hr is not None
-                matrix, weights = "W_hr", self.weights.W_hr[unit]
         terms = [
-            Term(f"{matrix}[{unit},{k}]·{names}[{k}]", float(weight), float(value))
-            for k, (weight, value) in enumerate(zip(weights, values, strict=True))
+            Term(f"{name}[{unit},{k}]·{names}[{k}]", float(weight), float(value))
+            for k, (weight, value) in enumerate(zip(block[unit], values, strict=True))
         ]
-        if biases is not None:
-            terms.append(Term(f"b{matrix[1:]}[{unit}]", float(biases[gate, unit]), 1.0, is_bias=True))
+        if bias is not None and biases is not None:
+            terms.append(Term(f"{bias.block(leaf.name)}[{unit}]", float(biases[unit]), 1.0, is_bias=True))
         return terms
 
     def _written_out(self, expr: Expr, terms: Sequence[Term], top: int | None) -> set[str]:

@@ -7,8 +7,11 @@ reset gate before the matrix product is Cho et al. 2014 (arXiv:1406.1078), ONNX'
 (keras/src/backend/numpy/nn.py, and keras/backend/tensorflow_backend.py of Keras 2.2).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import product
+from typing import Any
 
 from rnntrace.equations.expression import (
     Expr,
@@ -23,6 +26,8 @@ from rnntrace.equations.expression import (
     sigmoid,
     tanh,
 )
+from rnntrace.equations.parameters import BIASES, TERMS, Parameter, Role, find, read_by, torch_parameters
+from rnntrace.errors import SpecError, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +43,9 @@ class Step:
 class Cell:
     """A recurrent cell.
 
-    `gates` are the blocks of weight_ih and weight_hh from top to bottom, `states` what is carried from step to step (the
-    hidden state first), `steps` the equations in the order in which they can be computed.
+    `gates` are the blocks of its parameters in canonical order, `states` what is carried from step to step (the hidden state
+    h first), `steps` the equations in the order in which they can be computed. `parameters` are what the steps read; left
+    out, they have torch's names. `kind` names the cell in messages. Raises SpecError for a declaration that cannot be computed.
     """
 
     kind: str
@@ -47,6 +53,46 @@ class Cell:
     gates: tuple[str, ...]
     states: tuple[str, ...]
     steps: tuple[Step, ...] = field(repr=False)
+    parameters: tuple[Parameter, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.parameters:
+            object.__setattr__(self, "parameters", torch_parameters([step.expression for step in self.steps], self.gates))
+        for complaint in self._complaints():
+            raise SpecError(f"the cell {show(self.title)} {complaint}")
+
+    def _complaints(self) -> Iterator[str]:
+        done: set[str] = set()
+        for step in self.steps:
+            for leaf in step.expression.walk():
+                if leaf.op is Op.NOW and leaf.name not in done:
+                    yield f"reads {leaf.name} of this step for {step.symbol}, before it is computed"
+                if leaf.op in TERMS and leaf.op is not Op.PROJECTION and leaf.name not in self.gates:
+                    yield f"reads the weights of {leaf.name}, and its gates are {', '.join(self.gates)}"
+                if leaf.op is Op.BEFORE and leaf.name not in self.states:
+                    yield f"reads {leaf.name} of the step before for {step.symbol}, and its states are {', '.join(self.states)}"
+            if step.symbol in done:
+                yield f"computes {step.symbol} twice"
+            done.add(step.symbol)
+        for state in self.states:
+            if state not in done:
+                yield f"has a state {state}, and no step computes it"
+        if "h" not in self.states:
+            yield "has no state h, which is its output"
+        for role, gates in read_by([step.expression for step in self.steps], self.gates):
+            for gate in gates or ("",):
+                if role in BIASES:
+                    continue
+                if self.of(role, gate) is None:
+                    yield f"has no {role}" + (f" for {gate}" if gate else "")
+
+    def of(self, role: Role, gate: str = "") -> Parameter | None:
+        """The parameter that plays this role for the gate, if there is one."""
+        return find(self.parameters, role, gate)
+
+    def size(self, symbol: str) -> str:
+        """The named size of a quantity: R of what is projected, else H."""
+        return "R" if any(step.symbol == symbol and step.expression.op is Op.PROJECTION for step in self.steps) else "H"
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -174,3 +220,35 @@ CELLS = (
     gated(GRU_RESET_BEFORE, "hard_sigmoid"),
     gated(GRU, "hard_sigmoid_keras3"),
 )
+
+
+def standard(
+    family: str,
+    *,
+    nonlinearity: str | None = None,
+    projected: bool = False,
+    reset_after: bool = True,
+    recurrent_activation: str | None = None,
+) -> Cell:
+    """The RNN, LSTM or GRU with these options."""
+    if family == "RNN":
+        return RNN_RELU if nonlinearity == "relu" else RNN_TANH
+    if family == "LSTM":
+        return gated(LSTM_PROJECTED if projected else LSTM, recurrent_activation or "sigmoid")
+    return gated(GRU if reset_after else GRU_RESET_BEFORE, recurrent_activation or "sigmoid")
+
+
+@cache
+def options_of(cell: Cell) -> dict[str, Any] | None:
+    """What `standard` takes for this cell; None for a cell of one's own."""
+    families: dict[str, dict[str, tuple[Any, ...]]] = {
+        "RNN": {"nonlinearity": ("tanh", "relu")},
+        "LSTM": {"projected": (False, True), "recurrent_activation": ("sigmoid", *SLOPES)},
+        "GRU": {"reset_after": (True, False), "recurrent_activation": ("sigmoid", *SLOPES)},
+    }
+    for family, choices in families.items():
+        for values in product(*choices.values()):
+            options = {"family": family, **dict(zip(choices, values, strict=True))}
+            if standard(**options) == cell:
+                return options
+    return None

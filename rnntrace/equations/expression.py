@@ -1,9 +1,13 @@
 """Expressions: the operators in which every cell is declared.
 
-The leaves are a quantity of this step, a state of the step before, a constant, and two affine terms:
+The leaves are a quantity of this step, a state of the step before, a constant, and the terms that read parameters:
 
 - `input_term(g)`         W_ig·x_t + b_ig
 - `recurrent_term(g, v)`  W_hg·v + b_hg
+- `diagonal(g, v)`        p_g ⊙ v
+- `projection(v)`         W_hr·v
+
+The names are those that parameters have if a cell does not declare others.
 
 Keeping the terms whole lets the engine compute all input terms of a sequence in one matrix product, while a formula still
 prints gate by gate.
@@ -24,6 +28,7 @@ class Op(StrEnum):
     CONSTANT = "constant"
     INPUT_TERM = "input term"
     RECURRENT_TERM = "recurrent term"
+    DIAGONAL = "diagonal"
     PROJECTION = "projection"
     ADD = "add"
     SUBTRACT = "subtract"
@@ -85,6 +90,11 @@ def input_term(gate: str) -> Expr:
 def recurrent_term(gate: str, argument: Expr) -> Expr:
     """W_hg·argument + b_hg for the gate g."""
     return Expr(Op.RECURRENT_TERM, (argument,), name=gate)
+
+
+def diagonal(gate: str, argument: Expr) -> Expr:
+    """p_g ⊙ argument for the gate g: a weight for each unit, as in peepholes."""
+    return Expr(Op.DIAGONAL, (argument,), name=gate)
 
 
 def projection(argument: Expr) -> Expr:

@@ -4,12 +4,13 @@ A formula is spelled for all units and any step, `fₜ = σ(W_if xₜ + …)`; f
 or, where its leaves are constants, with numbers, `σ(0.3132·0.5012 - …)`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
 from rnntrace.equations.cells import Step
 from rnntrace.equations.expression import Expr, Op
+from rnntrace.equations.parameters import TERMS, Parameter, find
 
 _SUM, _NEGATIVE, _PRODUCT, _ATOM = range(4)
 _BINDING = {
@@ -18,12 +19,14 @@ _BINDING = {
     Op.INPUT_TERM: _SUM,
     Op.RECURRENT_TERM: _SUM,
     Op.MULTIPLY: _PRODUCT,
+    Op.DIAGONAL: _PRODUCT,
     Op.PROJECTION: _PRODUCT,
 }
 _NEEDS = {
     Op.SUBTRACT: (_SUM, _PRODUCT),
     Op.MULTIPLY: (_NEGATIVE, _PRODUCT),
     Op.RECURRENT_TERM: (_ATOM,),
+    Op.DIAGONAL: (_PRODUCT,),
     Op.PROJECTION: (_ATOM,),
     Op.HARD_SIGMOID: (_PRODUCT, _PRODUCT, _SUM),
 }
@@ -33,15 +36,16 @@ LARGEST_FIXED = 1e6
 
 @dataclass(frozen=True)
 class Notation:
-    """How one way of writing spells each operator; `{0}`, `{1}` are arguments, `{name}` a symbol or gate.
+    """How one way of writing spells each operator; `{0}`, `{1}` are arguments, `{name}` a symbol.
 
     `{now}` and `{before}` are the subscripts of time, `{unit}` the unit in brackets or nothing, and `{times}` multiplies: it is
-    `vectors` element by element, and `scalars` for a single unit. `biases` follow an affine term, `left_out` is the
-    sum of terms that are not written out. `digits` are those of numbers.
+    `vectors` element by element, and `scalars` for a single unit. `{weights}` is the block of a parameter that a term reads,
+    written as `block`; its bias follows. `left_out` is the sum of terms that are not written out.
+    `digits` are those of numbers.
     """
 
     spellings: Mapping[Op, str]
-    biases: Mapping[Op, str]
+    block: str
     brackets: str
     left_out: str
     vectors: str
@@ -85,9 +89,10 @@ LATEX = Notation(
         Op.NOW: "{name}_{now}{unit}",
         Op.BEFORE: "{name}_{before}{unit}",
         Op.CONSTANT: "{number}",
-        Op.INPUT_TERM: "W_{{i{name}}}{unit} x_{now}",
-        Op.RECURRENT_TERM: "W_{{h{name}}}{unit} {0}",
-        Op.PROJECTION: "W_{{hr}}{unit} {0}",
+        Op.INPUT_TERM: "{weights}{unit} x_{now}",
+        Op.RECURRENT_TERM: "{weights}{unit} {0}",
+        Op.DIAGONAL: "{weights}{unit}{times}{0}",
+        Op.PROJECTION: "{weights}{unit} {0}",
         Op.ADD: "{0} + {1}",
         Op.SUBTRACT: "{0} - {1}",
         Op.MULTIPLY: "{0}{times}{1}",
@@ -96,7 +101,7 @@ LATEX = Notation(
         Op.RELU: r"\operatorname{{ReLU}}\left({0}\right)",
         Op.HARD_SIGMOID: r"\operatorname{{clip}}\left({1} \cdot {0} + {2}\right)",
     },
-    biases={Op.INPUT_TERM: "b_{{i{name}}}{unit}", Op.RECURRENT_TERM: "b_{{h{name}}}{unit}"},
+    block="{0}_{{{1}}}",
     brackets=r"\left({0}\right)",
     left_out=r"\underbrace{{{number}}}_{{\text{{{name}}}}}",
     vectors=r" \odot ",
@@ -112,9 +117,10 @@ UNICODE = Notation(
         Op.NOW: "{name}{now}{unit}",
         Op.BEFORE: "{name}{before}{unit}",
         Op.CONSTANT: "{number}",
-        Op.INPUT_TERM: "W_i{name}{unit} x{now}",
-        Op.RECURRENT_TERM: "W_h{name}{unit} {0}",
-        Op.PROJECTION: "W_hr{unit} {0}",
+        Op.INPUT_TERM: "{weights}{unit} x{now}",
+        Op.RECURRENT_TERM: "{weights}{unit} {0}",
+        Op.DIAGONAL: "{weights}{unit}{times}{0}",
+        Op.PROJECTION: "{weights}{unit} {0}",
         Op.ADD: "{0} + {1}",
         Op.SUBTRACT: "{0} - {1}",
         Op.MULTIPLY: "{0}{times}{1}",
@@ -123,7 +129,7 @@ UNICODE = Notation(
         Op.RELU: "ReLU({0})",
         Op.HARD_SIGMOID: "clip({1}·{0} + {2})",
     },
-    biases={Op.INPUT_TERM: "b_i{name}{unit}", Op.RECURRENT_TERM: "b_h{name}{unit}"},
+    block="{0}_{1}",
     brackets="({0})",
     left_out="[… {name}: {number}]",
     vectors=" ⊙ ",
@@ -152,9 +158,9 @@ MEANINGS = {
 """What a reader may not know of an operator: a word, the definition in Unicode, and in LaTeX."""
 
 
-def formula(step: Step, notation: Notation, *, bias: bool = True) -> str:
-    """One step of a cell as an equation, for example `cₜ = fₜ ⊙ cₜ₋₁ + iₜ ⊙ gₜ`."""
-    return f"{left_side(step.symbol, notation)} = {spell(step.expression, notation, bias=bias)}"
+def formula(step: Step, notation: Notation, parameters: Sequence[Parameter]) -> str:
+    """One step of a cell as an equation, for example `cₜ = fₜ ⊙ cₜ₋₁ + iₜ ⊙ gₜ`; `parameters` are those that there are."""
+    return f"{left_side(step.symbol, notation)} = {spell(step.expression, notation, parameters)}"
 
 
 def left_side(symbol: str, notation: Notation) -> str:
@@ -162,7 +168,7 @@ def left_side(symbol: str, notation: Notation) -> str:
     return spell(Expr(Op.NOW, name=symbol), notation)
 
 
-def spell(expr: Expr, notation: Notation, *, bias: bool = True) -> str:
+def spell(expr: Expr, notation: Notation, parameters: Sequence[Parameter] = ()) -> str:
     """The expression as text; brackets stand only where the order of operations needs them.
 
     A constant with a name is the sum of terms that are left out, and the name says how many.
@@ -172,13 +178,15 @@ def spell(expr: Expr, notation: Notation, *, bias: bool = True) -> str:
     inside = notation.whole if expr.op in (Op.RECURRENT_TERM, Op.PROJECTION) else notation
     args = []
     for arg, need in zip(expr.args, needs, strict=True):
-        text = spell(arg, inside, bias=bias)
-        args.append(notation.brackets.format(text) if _binding(arg, bias) < need else text)
+        text = spell(arg, inside, parameters)
+        args.append(notation.brackets.format(text) if _binding(arg, parameters) < need else text)
+    unit = "" if notation.unit is None else f"[{notation.unit}]"
     fields = {
         "name": expr.name,
+        "weights": _block(expr, 0, notation, parameters),
         "now": notation.now,
         "before": notation.before,
-        "unit": "" if notation.unit is None else f"[{notation.unit}]",
+        "unit": unit,
         "times": notation.vectors if notation.unit is None else notation.scalars,
         "number": notation.number(expr.value),
     }
@@ -188,9 +196,18 @@ def spell(expr: Expr, notation: Notation, *, bias: bool = True) -> str:
     if expr.op in (Op.ADD, Op.SUBTRACT, Op.MULTIPLY):
         return reduce(lambda left, right: _joined(left, right, expr.op, notation, fields), args)
     text = spelling.format(*args, **fields)
-    if bias and expr.op in notation.biases:
-        return notation.spellings[Op.ADD].format(text, notation.biases[expr.op].format(**fields))
+    if bias := _block(expr, 1, notation, parameters):
+        return notation.spellings[Op.ADD].format(text, bias + unit)
     return text
+
+
+def _block(leaf: Expr, place: int, notation: Notation, parameters: Sequence[Parameter]) -> str:
+    """What a term multiplies by (place 0), or its bias (place 1), as it is written: `W_{if}`; empty if there is none."""
+    parameter = find(parameters, TERMS[leaf.op][place], leaf.name) if leaf.op in TERMS else None
+    if parameter is None:
+        return ""
+    name, _, rest = parameter.block(leaf.name).partition("_")
+    return notation.block.format(name, rest) if rest else name
 
 
 def _joined(left: str, right: str, op: Op, notation: Notation, fields: Mapping[str, str]) -> str:
@@ -199,8 +216,8 @@ def _joined(left: str, right: str, op: Op, notation: Notation, fields: Mapping[s
     return notation.spellings[op].format(left, right, **fields)
 
 
-def _binding(expr: Expr, bias: bool) -> int:
-    if not bias and expr.op in (Op.INPUT_TERM, Op.RECURRENT_TERM):
+def _binding(expr: Expr, parameters: Sequence[Parameter]) -> int:
+    if expr.op in (Op.INPUT_TERM, Op.RECURRENT_TERM) and find(parameters, TERMS[expr.op][1], expr.name) is None:
         return _PRODUCT
     if expr.op is Op.CONSTANT and not expr.name and expr.value < 0:
         return _NEGATIVE

@@ -1,8 +1,9 @@
 """Which part of a framework's arrays of weights belongs to which gate."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rnntrace.equations.parameters import Role
 from rnntrace.errors import UsageError
 from rnntrace.model.conventions import KERAS, ONNX, Convention
 from rnntrace.model.layouts import parameter_name, part_shapes
@@ -21,7 +22,7 @@ class Block:
 
     It is what lies from `start` to `stop`, in steps of `step`, along `axis`: rows, columns or, where it is not known which of
     them, gates. With `axis` None it is the whole array. `gate` is a symbol of the cell, and `shape` that of the block where it
-    lies, or torch's where that is not known.
+    lies, or torch's where that is not known. `role` is what the block is in the equations.
     """
 
     layer: int
@@ -34,11 +35,12 @@ class Block:
     stop: int
     step: int
     shape: tuple[int, ...]
+    role: Role
 
     @property
     def is_projection(self) -> bool:
         """Whether this is the W_hr of a projected LSTM; that of a GRU is the reset gate's."""
-        return self.gate == "h" and self.name == "W_hr"
+        return self.role is Role.PROJECTION
 
     @property
     def slice(self) -> str:
@@ -49,9 +51,14 @@ class Block:
         return {"rows": f"[{part}]", "columns": f"[:, {part}]"}.get(self.axis, part)
 
 
-def gate_order(spec: ModuleSpec, convention: Convention) -> str:
-    """The gates in the framework's order. Raises UsageError if it has no module of this kind."""
-    order = convention.order(spec.family)
+def gate_order(spec: ModuleSpec, convention: Convention) -> Sequence[str]:
+    """The gates in the framework's order; those of a cell of one's own, which no framework has, in that of the cell.
+
+    Raises UsageError if the framework has no module of this kind.
+    """
+    if spec.is_custom:
+        return spec.cell.gates
+    order = convention.order(spec.cell)
     if not order:
         raise UsageError(f"{convention.framework} has no {spec.family}: `rnntrace layouts` lists who has")
     return order
@@ -64,55 +71,54 @@ def blocks(spec: ModuleSpec, convention: Convention) -> Iterator[Block]:
     """
     order = gate_order(spec, convention)
     for layer, direction in spec.layer_directions:
-        parts = part_shapes(spec, layer)
-        projection = parts.pop("weight_hr", None)
+        shapes = spec.shapes(layer)
         names = _parameters(spec, convention, layer, direction)
-        for place, gate in enumerate(order):
-            for part, (rows, *others) in parts.items():
-                if part not in names:
-                    continue
-                parameter, offset = names[part]
-                axis: str | None = "rows"
-                size = rows // len(order)
-                start, stop, step, shape = offset + place * size, offset + (place + 1) * size, 1, (size, *others)
-                if convention.framework in _ONE_ARRAY_A_GATE:
-                    axis = None
-                elif convention.framework in _INTERLEAVED:
-                    start, stop, step = place, rows, len(order)
-                if convention.transposed and others:
-                    axis, shape = axis and "columns", shape[::-1]
-                elif convention.transposed is None and others:
-                    axis = "gates"
-                symbol = ("W_" if others else "b_") + part[-2] + gate
-                yield Block(layer, direction, gate, symbol, parameter, axis, start, stop, step, shape)
-        if projection:
-            parameter, _ = names["weight_hr"]
-            yield Block(layer, direction, "h", "W_hr", parameter, None, 0, projection[0], 1, projection)
+        for gate in order:
+            for parameter in spec.declared:
+                if gate in parameter.gates and parameter.name in names:
+                    array, offset = names[parameter.name]
+                    own = [other for other in order if other in parameter.gates]
+                    place, (_, size, *others) = own.index(gate), shapes[parameter.name]
+                    axis: str | None = "rows"
+                    start, stop, step, shape = offset + place * size, offset + (place + 1) * size, 1, (size, *others)
+                    if convention.framework in _ONE_ARRAY_A_GATE:
+                        axis = None
+                    elif convention.framework in _INTERLEAVED:
+                        start, stop, step = place, len(own) * size, len(own)
+                    if convention.transposed and others:
+                        axis, shape = axis and "columns", shape[::-1]
+                    elif convention.transposed is None and others:
+                        axis = "gates"
+                    name = parameter.block(gate)
+                    yield Block(layer, direction, gate, name, array, axis, start, stop, step, shape, parameter.role)
+        for parameter in spec.declared:
+            if not parameter.gates:
+                array, shape = names[parameter.name][0], shapes[parameter.name]
+                yield Block(layer, direction, "h", parameter.name, array, None, 0, shape[0], 1, shape, parameter.role)
 
 
 def biases_a_gate(spec: ModuleSpec, convention: Convention) -> int | None:
     """1 or 2, or None where it is not known; a Keras GRU that resets before the product has 1, its default 2."""
-    if spec.family != "GRU":
-        return convention.lstm_biases
-    return 1 if convention.framework == KERAS and not spec.reset_after else convention.gru_biases
+    return 1 if convention.framework == KERAS and not spec.reset_after else convention.biases(spec.cell)
 
 
 def _parameters(spec: ModuleSpec, convention: Convention, layer: int, direction: str) -> dict[str, tuple[str, int]]:
-    """The framework's array for each of torch's, and where in it that one starts; a framework with one bias has no bias_hh."""
+    """The framework's array for each parameter, and where in it that one starts; a framework with one bias has no b_hh."""
     framework = convention.framework
-    if framework in _TORCHS_NAMES:
-        return {part: (parameter_name(spec, part, layer, direction), 0) for part in part_shapes(spec, layer)}
+    if framework in _TORCHS_NAMES or spec.is_custom:
+        parts = zip(spec.shapes(layer), part_shapes(spec, layer), strict=True)
+        return {name: (parameter_name(spec, part, layer, direction), 0) for name, part in parts}
     W_ih, W_hh = _NAMES.get(framework, _MATRICES)
-    names = {"weight_ih": (W_ih, 0), "weight_hh": (W_hh, 0), "weight_hr": ("projection matrix", 0)}
+    names = {"W_ih": (W_ih, 0), "W_hh": (W_hh, 0), "W_hr": ("projection matrix", 0)}
     if framework == ONNX:
         row = f"[{int(direction == REVERSE)}]" if spec.bidirectional else "[0]"
         # B is the input biases of all gates and behind them the recurrent ones.
-        biases = {"bias_ih": ("B", 0), "bias_hh": ("B", len(spec.cell.gates) * spec.hidden_size)}
-        return {part: (name + row, offset) for part, (name, offset) in (names | biases).items()}
+        biases = {"b_ih": ("B", 0), "b_hh": ("B", len(spec.cell.gates) * spec.hidden_size)}
+        return {parameter: (name + row, offset) for parameter, (name, offset) in (names | biases).items()}
     count = biases_a_gate(spec, convention)
     if count is None:
         return names
     if count == 1:
-        return names | {"bias_ih": ("bias", 0)}
+        return names | {"b_ih": ("bias", 0)}
     both = ("bias[0]", "bias[1]") if framework == KERAS else ("input bias", "recurrent bias")
-    return names | {"bias_ih": (both[0], 0), "bias_hh": (both[1], 0)}
+    return names | {"b_ih": (both[0], 0), "b_hh": (both[1], 0)}

@@ -5,11 +5,14 @@ input, forget and output gate and g the candidate of an LSTM; r, z are the reset
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from rnntrace.equations import cells
+from rnntrace.equations.cells import Cell
 
-LSTM, GRU = "".join(cells.LSTM.gates), "".join(cells.GRU.gates)
-"""torch's own orders, ifgo and rzn."""
+LSTM, GRU, RNN = ("".join(cell.gates) for cell in (cells.LSTM, cells.GRU, cells.RNN_TANH))
+"""torch's own orders, ifgo, rzn and h."""
+_T = TypeVar("_T")
 TORCH, KERAS, ONNX = "PyTorch", "Keras 3", "ONNX"
 """Those whose files are read."""
 
@@ -37,13 +40,21 @@ class Convention:
     remarks: tuple[str, ...] = ()
     source: str
 
-    def remarks_on(self, family: str) -> tuple[str, ...]:
-        """What there is to say of an LSTM, of a GRU or, with neither, of all."""
-        return ({"LSTM": self.lstm_remarks, "GRU": self.gru_remarks}.get(family, ())) + self.remarks
+    def order(self, cell: Cell) -> str:
+        """Its order of these gates, as one text; empty if it has no cell with such gates. That of an RNN is "h"."""
+        return next((order for order in (self.lstm, self.gru, RNN) if sorted(order) == sorted(cell.gates)), "")
 
-    def order(self, family: str) -> str:
-        """Its order of the gates of an LSTM or GRU; of an RNN, whose one block is the hidden state, "h"."""
-        return {"LSTM": self.lstm, "GRU": self.gru, "RNN": "h"}[family]
+    def _of(self, cell: Cell, lstm: _T, gru: _T, none: _T) -> _T:
+        """What it says of its LSTM for a cell with these gates, or of its GRU."""
+        return {"".join(sorted(LSTM)): lstm, "".join(sorted(GRU)): gru}.get("".join(sorted(cell.gates)), none)
+
+    def remarks_on(self, cell: Cell) -> tuple[str, ...]:
+        """What there is to say of it in a cell with these gates."""
+        return self._of(cell, self.lstm_remarks, self.gru_remarks, ()) + self.remarks
+
+    def biases(self, cell: Cell) -> int | None:
+        """1 or 2 vectors a layer in a cell with these gates, or None where it is not known; an RNN has those of the LSTM."""
+        return self._of(cell, self.lstm_biases, self.gru_biases, self.lstm_biases)
 
 
 CONVENTIONS = (

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from rnntrace.equations.cells import CELLS, Cell
+from rnntrace.equations.cells import GRU, LSTM, RNN_TANH, Cell
 from rnntrace.errors import SpecError, WeightsError
 from rnntrace.model.conventions import Convention
 from rnntrace.model.dtypes import Array
@@ -13,7 +13,7 @@ from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 
 _PARTS = {"W_ih": "weight_ih", "W_hh": "weight_hh", "b_ih": "bias_ih", "b_hh": "bias_hh", "W_hr": "weight_hr"}
-"""torch's name of each array of `LayerWeights`."""
+"""torch's name of each parameter; one of a cell that torch does not have goes by its own."""
 PARTS = tuple(_PARTS.values())
 _REVERSE_SUFFIX = "_reverse"
 
@@ -22,7 +22,8 @@ _TORCH_NAME = re.compile(
     r"(?:_l(?P<layer>\d{1,10})(?P<reverse>_reverse)?)?",
     re.DOTALL,
 )
-_GATES = {len(cell.gates): cell.kind for cell in CELLS}
+_KNOWN = {len(cell.gates): cell.kind for cell in (RNN_TANH, LSTM, GRU)}
+"""The kinds of torch by how many blocks their matrices stack, which is how a file tells them apart."""
 
 
 def parameter_name(spec: ModuleSpec, part: str, layer: int, direction: str) -> str:
@@ -39,16 +40,11 @@ def parameter_suffix(layer: int, *, reverse: bool) -> str:
 
 def part_shapes(spec: ModuleSpec, layer: int) -> dict[str, tuple[int, ...]]:
     """Shape of each parameter of one layer and direction, by the name of its part: weight_ih is (G·H, I)."""
-    rows = len(spec.cell.gates) * spec.hidden_size
-    shapes: dict[str, tuple[int, ...]] = {
-        "weight_ih": (rows, spec.layer_input_size(layer)),
-        "weight_hh": (rows, spec.output_size),
+    shapes, stacked = spec.shapes(layer), {parameter.name for parameter in spec.declared if parameter.gates}
+    return {
+        _PARTS.get(name, name): (shape[0] * shape[1], *shape[2:]) if name in stacked else shape
+        for name, shape in shapes.items()
     }
-    if spec.bias:
-        shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
-    if spec.proj_size:
-        shapes |= {"weight_hr": (spec.proj_size, spec.hidden_size)}
-    return shapes
 
 
 def parameter_shapes(spec: ModuleSpec) -> dict[str, tuple[int, ...]]:
@@ -77,16 +73,9 @@ def weights_from_torch(spec: ModuleSpec, parameters: Mapping[str, Array]) -> Wei
 
 def _column(spec: ModuleSpec, parameters: Mapping[str, Array], layer: int, direction: str) -> LayerWeights:
     """Gate blocks of one layer and direction; parameters that torch stacks (G·H, …) become (G, H, …)."""
-
-    def blocks(part: str) -> Array | None:
-        stacked = parameters.get(parameter_name(spec, part, layer, direction))
-        if stacked is None:
-            return None
-        return stacked.reshape(len(spec.cell.gates), spec.hidden_size, *stacked.shape[1:]).copy()
-
-    gates = {name: array for name, part in _PARTS.items() if name != "W_hr" and (array := blocks(part)) is not None}
-    projection = parameters.get(parameter_name(spec, "weight_hr", layer, direction))
-    return LayerWeights(**gates, W_hr=None if projection is None else projection.copy())
+    names = {name: parameter_name(spec, _PARTS.get(name, name), layer, direction) for name in spec.shapes(layer)}
+    shapes = spec.shapes(layer)
+    return LayerWeights(arrays={name: parameters[names[name]].reshape(shapes[name]).copy() for name in shapes})
 
 
 def group_by_module(names: Iterable[str]) -> dict[str, list[str]]:
@@ -115,9 +104,9 @@ def recognise(parameters: Mapping[str, Array], dtype: str) -> ModuleSpec:
             raise WeightsError(f"{part}{suffix} should have two dimensions above 0, and has shape {matrix.shape}")
     rows, output_size = W_hh.shape
     hidden_size = output_size if projection is None else projection.shape[-1]
-    family = _GATES.get(rows // hidden_size) if rows % hidden_size == 0 else None
+    family = _KNOWN.get(rows // hidden_size) if rows % hidden_size == 0 else None
     if family is None:
-        counts = ", ".join(f"{count} ({family})" for count, family in sorted(_GATES.items()))
+        counts = ", ".join(f"{count} ({family})" for count, family in sorted(_KNOWN.items()))
         raise WeightsError(
             f"weight_hh{suffix} of shape {W_hh.shape} stacks no known number of gates: expected {counts} times the "
             f"hidden size in rows"
@@ -145,10 +134,9 @@ def recognise(parameters: Mapping[str, Array], dtype: str) -> ModuleSpec:
 def parameters_of(spec: ModuleSpec, weights: Weights) -> dict[str, Array]:
     """The way back from `weights_from_torch`: parameters under torch's names, gate blocks stacked (G·H, …)."""
     return {
-        parameter_name(spec, part, layer, direction): array if part == "weight_hr" else array.reshape(-1, *array.shape[2:])
+        parameter_name(spec, part, layer, direction): column.arrays[name].reshape(shape)
         for (layer, direction), column in weights.columns.items()
-        for name, array in column.arrays.items()
-        for part in (_PARTS[name],)
+        for name, (part, shape) in zip(spec.shapes(layer), part_shapes(spec, layer).items(), strict=True)
     }
 
 
@@ -160,7 +148,7 @@ def from_convention(
     Matrices are (G·H, I) and (G·H, H), or the other way round where the convention transposes; biases are (G·H,), and a
     framework with one bias gives it as b_ih: b_hh is then zero.
     """
-    order = convention.order(cell.kind)
+    order = convention.order(cell)
     places = [order.index(gate) for gate in cell.gates]
 
     def blocks(stacked: Array) -> Array:

@@ -1,11 +1,15 @@
-"""What a recurrent module is: kind, sizes and options, and which of them contradict one another."""
+"""What a recurrent module is: a cell, sizes and options, and which of them contradict one another."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from math import prod
+from typing import Any
 
 from rnntrace.equations import cells
 from rnntrace.equations.cells import Cell
-from rnntrace.errors import SpecError
+from rnntrace.equations.parameters import Parameter, Role
+from rnntrace.equations.plain import as_data, from_data
+from rnntrace.errors import SpecError, show
 from rnntrace.model.dtypes import DTYPES, Dtype
 from rnntrace.model.limits import MAX_LAYERS, MAX_PARAMETERS, over
 
@@ -32,7 +36,10 @@ def command_name(kind: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ModuleSpec:
-    """A recurrent module, in the terms of torch.nn.
+    """A recurrent module: a cell, and how often and on what sizes it is repeated, in the terms of torch.nn.
+
+    The `cell` of a kind follows from its options. One of one's own is given in place of a kind, which is then its name:
+    `ModuleSpec(cell=MGU, input_size=3, hidden_size=2)`.
 
     `nonlinearity` is None unless the kind is RNN or RNNCell. Three fields are of other frameworks, and torch knows only their
     defaults: `recurrent_activation` is that of the gates, None where there are none; `reset_after` tells where a GRU's reset
@@ -40,7 +47,7 @@ class ModuleSpec:
     first. Raises SpecError for a module that cannot exist.
     """
 
-    kind: str
+    kind: str = ""
     input_size: int
     hidden_size: int
     num_layers: int = 1
@@ -54,16 +61,49 @@ class ModuleSpec:
     dtype: str = "float32"
     reset_after: bool = True
     reverse: bool = False
+    cell: Cell = field(default=None, repr=False)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        options = None if self.cell is None else cells.options_of(self.cell)
+        if self.cell is not None and options is None:
+            self._keep_own_cell()
+        else:
+            self._choose_cell(options or {})
+        for complaint in self._complaints():
+            raise SpecError(complaint)
+
+    def _keep_own_cell(self) -> None:
+        """A cell of one's own is what it declares: no option changes it, and its kind is its name."""
+        if self.kind not in ("", self.cell.kind):
+            raise SpecError(f"the cell {show(self.cell.title)} is no {show(self.kind)}: leave the kind out")
+        object.__setattr__(self, "kind", self.cell.kind)
+
+    def _choose_cell(self, options: Mapping[str, Any]) -> None:
+        """The cell of a kind with its options; a known cell without a kind tells the kind and the options."""
+        told: dict[str, Any] = {}
+        if not self.kind and options:
+            own = {one.name for one in fields(self)}
+            told = {"kind": options["family"], **{name: value for name, value in options.items() if name in own}}
+        for name, value in told.items():
+            object.__setattr__(self, name, value)
         if self.kind not in KINDS:
             raise SpecError(f"unknown module kind {self.kind!r}: choose one of {', '.join(KINDS)}")
+        if options and options["family"] != self.family:
+            raise SpecError(f"the cell {self.cell.title} is no {self.kind}: leave the kind out")
         if self.family == "RNN" and self.nonlinearity is None:
             object.__setattr__(self, "nonlinearity", "tanh")
         if self.family in ("LSTM", "GRU") and self.recurrent_activation is None:
             object.__setattr__(self, "recurrent_activation", "sigmoid")
-        for complaint in self._complaints():
-            raise SpecError(complaint)
+        cell = cells.standard(
+            self.family,
+            nonlinearity=self.nonlinearity,
+            projected=bool(self.proj_size),
+            reset_after=self.reset_after,
+            recurrent_activation=self.recurrent_activation,
+        )
+        if told and self.cell != cell:
+            raise SpecError(f"{cells.LSTM_PROJECTED.title} needs a proj_size above 0")
+        object.__setattr__(self, "cell", cell)
 
     def _complaints(self) -> Iterator[str]:
         kind = self.kind
@@ -80,14 +120,19 @@ class ModuleSpec:
             yield f"--nonlinearity belongs to RNN and RNNCell: {kind} has fixed activations, leave it out"
         if self.nonlinearity not in (None, *NONLINEARITIES):
             yield f"unknown nonlinearity {self.nonlinearity!r}: choose tanh or relu"
-        if self.family == "RNN" and self.recurrent_activation is not None:
+        if self.family not in ("LSTM", "GRU") and self.recurrent_activation is not None:
             yield f"the activation of gates belongs to LSTM and GRU: {kind} has no gates"
         if self.recurrent_activation not in (None, *GATE_ACTIVATIONS):
             yield f"unknown activation of gates {self.recurrent_activation!r}: choose one of {', '.join(GATE_ACTIVATIONS)}"
-        if self.proj_size and kind != "LSTM":
+        projects = any(parameter.role is Role.PROJECTION for parameter in self.cell.parameters)
+        if self.proj_size and (self.is_cell or not projects):
             yield f"--proj-size belongs to LSTM alone: torch's {kind} has no projection, leave it out"
         if self.proj_size < 0 or self.proj_size >= max(self.hidden_size, 1):
             yield f"the projection size must be at least 0 and below the hidden size {self.hidden_size}, not {self.proj_size}"
+        if projects and not self.proj_size:
+            yield f"the {kind} projects its hidden state: give a proj_size above 0"
+        if not {*self.cell.states} <= {"h", "c"}:
+            yield f"states are h and c, and those of {kind} are {', '.join(self.cell.states)}"
         if not 0 <= self.dropout <= 1:
             yield f"dropout is a probability between 0 and 1, not {self.dropout:g}"
         if self.is_cell:
@@ -111,14 +156,19 @@ class ModuleSpec:
             yield f"a module of {self.parameters:,} parameters is {limit}: make it smaller"
 
     @property
+    def is_custom(self) -> bool:
+        """Whether the cell is one of the user's own, and none that torch or Keras has."""
+        return cells.options_of(self.cell) is None
+
+    @property
     def family(self) -> str:
-        """RNN, LSTM or GRU, for layers and cells alike."""
-        return self.kind.removesuffix("Cell")
+        """RNN, LSTM or GRU, for layers and cells alike; of a cell of one's own, its name."""
+        return self.kind.removesuffix("Cell") if self.kind in KINDS else self.kind
 
     @property
     def is_cell(self) -> bool:
         """Whether torch's module is a single step, called once per t."""
-        return self.kind.endswith("Cell")
+        return self.kind in KINDS and self.kind.endswith("Cell")
 
     @property
     def directions(self) -> tuple[str, ...]:
@@ -147,17 +197,6 @@ class ModuleSpec:
         return slice(first, first + self.output_size)
 
     @property
-    def cell(self) -> Cell:
-        """The declaration of the cell that this module repeats."""
-        if self.family == "RNN":
-            return cells.RNN_RELU if self.nonlinearity == "relu" else cells.RNN_TANH
-        if self.family == "LSTM":
-            cell = cells.LSTM_PROJECTED if self.proj_size else cells.LSTM
-        else:
-            cell = cells.GRU if self.reset_after else cells.GRU_RESET_BEFORE
-        return cells.gated(cell, self.recurrent_activation or "sigmoid")
-
-    @property
     def has_cell_state(self) -> bool:
         """Whether a cell state c is carried beside the hidden state h."""
         return "c" in self.cell.states
@@ -165,6 +204,8 @@ class ModuleSpec:
     @property
     def torch_lacks(self) -> str:
         """What of this module torch cannot express, in words; empty if it can."""
+        if self.is_custom:
+            return f"a cell of one's own, {show(self.cell.title)}"
         if self.recurrent_activation not in (None, "sigmoid"):
             return f"a module whose gates are {self.recurrent_activation}"
         if not self.reset_after:
@@ -177,17 +218,40 @@ class ModuleSpec:
         return DTYPES[self.dtype]
 
     @property
+    def declared(self) -> tuple[Parameter, ...]:
+        """The parameters of the cell that this module has: all of them, or those that are no biases."""
+        return tuple(parameter for parameter in self.cell.parameters if self.bias or not parameter.is_bias)
+
+    def size_of(self, symbol: str) -> int:
+        """How many units a gate or state has."""
+        return self.output_size if self.cell.size(symbol) == "R" else self.hidden_size
+
+    def shapes(self, layer: int) -> dict[str, tuple[int, ...]]:
+        """The shape of each parameter of one layer and direction, by its name: (G, H, I), …."""
+        sizes = {"H": self.hidden_size, "I": self.layer_input_size(layer), "R": self.output_size}
+        return {
+            parameter.name: tuple(len(parameter.gates) if size == "G" else sizes[size] for size in parameter.shape)
+            for parameter in self.declared
+        }
+
+    @property
     def parameters(self) -> int:
         """Number of trainable parameters."""
-        gates = len(self.cell.gates) * self.hidden_size
-        biases = 2 if self.bias else 0
-        per_column = [
-            gates * (self.layer_input_size(layer) + self.output_size + biases) + self.proj_size * self.hidden_size
-            for layer, _ in self.layer_directions[: 2 * len(self.directions)]
-        ]
         # All layers above the first are alike.
-        above = sum(per_column[len(self.directions) :]) * (self.num_layers - 1)
-        return sum(per_column[: len(self.directions)]) + above
+        layers, directions = range(min(self.num_layers, 2)), len(self.directions)
+        per_layer = [sum(map(prod, self.shapes(layer).values())) * directions for layer in layers]
+        return per_layer[0] + sum(per_layer[1:]) * (self.num_layers - 1)
+
+    def document(self) -> dict[str, Any]:
+        """The fields as plain data for JSON; the cell only where it is one of the user's own."""
+        found = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "cell"}
+        return found | ({"cell": as_data(self.cell)} if self.is_custom else {})
+
+    @classmethod
+    def from_document(cls, found: Mapping[str, Any]) -> "ModuleSpec":
+        """The way back from `document`. Raises SpecError, and TypeError for fields that a module does not have."""
+        own = {"cell": from_data(found["cell"])} if "cell" in found else {}
+        return cls(**{**found, **own})
 
 
 def command_line(spec: ModuleSpec) -> str:

@@ -1,47 +1,95 @@
 """Weights in one canonical shape, whatever file or framework they came from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from rnntrace.equations.cells import Cell
+from rnntrace.equations.parameters import Role, find
 from rnntrace.model.dtypes import Array
 from rnntrace.model.spec import REVERSE
 
-_PARTS = ("W_ih", "W_hh", "b_ih", "b_hh", "W_hr")
+_TORCH = ("W_ih", "W_hh", "b_ih", "b_hh", "W_hr")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class LayerWeights:
-    """The weights of one layer in one direction, a block per gate, in the order of `Cell.gates`.
+    """The weights of one layer in one direction: an array for each parameter of the cell, by its name.
 
-    W_ih (G, H, I), W_hh (G, H, R), b_ih and b_hh (G, H) or None without biases, W_hr (R, H) or None without projection;
-    R is the size of the hidden state.
+    A parameter with gates has a block for each, in their order: see `Parameter.shape`. Of a cell under torch's names these are
+    W_ih (G, H, I), W_hh (G, H, R), b_ih and b_hh (G, H), and W_hr (R, H), which may also be given in this order. None stands
+    for an array that is not there.
     """
 
-    W_ih: Array
-    W_hh: Array
-    b_ih: Array | None = None
-    b_hh: Array | None = None
-    W_hr: Array | None = None
+    arrays: Mapping[str, Array]
+
+    def __init__(self, *torch: Array | None, arrays: Mapping[str, Array] | None = None, **named: Array | None) -> None:
+        given = {**(arrays or {}), **dict(zip(_TORCH, torch, strict=False)), **named}
+        object.__setattr__(self, "arrays", {name: array for name, array in given.items() if array is not None})
+
+    @property
+    def W_ih(self) -> Array:
+        """Torch's matrix on x, (G, H, I). KeyError in a cell that has none of this name, as for the others."""
+        return self.arrays["W_ih"]
+
+    @property
+    def W_hh(self) -> Array:
+        """Torch's matrix on h, (G, H, R)."""
+        return self.arrays["W_hh"]
+
+    @property
+    def b_ih(self) -> Array | None:
+        """Torch's bias beside x, (G, H); None without biases."""
+        return self.arrays.get("b_ih")
+
+    @property
+    def b_hh(self) -> Array | None:
+        """Torch's bias beside h, (G, H); None without biases."""
+        return self.arrays.get("b_hh")
+
+    @property
+    def W_hr(self) -> Array | None:
+        """Torch's projection, (R, H); None without one."""
+        return self.arrays.get("W_hr")
+
+    def replaced(self, **arrays: Array | None) -> "LayerWeights":
+        """The same with other arrays for some; None takes one away."""
+        return LayerWeights(arrays=self.arrays, **arrays)
 
     def astype(self, dtype: np.dtype[np.floating]) -> "LayerWeights":
         """The same weights in another numpy format."""
-        return LayerWeights(**{name: array.astype(dtype, copy=False) for name, array in self.arrays.items()})
+        return LayerWeights(arrays={name: array.astype(dtype, copy=False) for name, array in self.arrays.items()})
 
-    @property
-    def arrays(self) -> dict[str, Array]:
-        """Those that there are, by name."""
-        return {name: array for name in _PARTS if (array := getattr(self, name)) is not None}
+    def block(self, cell: Cell, role: Role | None, gate: str = "") -> Array | None:
+        """The block of the gate that plays this role, (H, ·) or (H,); None where there is none."""
+        parameter = find(cell.parameters, role, gate)
+        array = None if parameter is None else self.arrays.get(parameter.name)
+        if parameter is None or array is None or not parameter.gates:
+            return array
+        block: Array = array[parameter.gates.index(gate)]
+        return block
 
-    def by_gate(self, gates: Sequence[str]) -> Iterator[tuple[str, Array]]:
-        """The block of each gate by its name in formulas: `W_if`, `W_hf`, `b_if`, `b_hf`, …, and last `W_hr`."""
-        for position, gate in enumerate(gates):
-            for name, blocks in self.arrays.items():
-                if name != "W_hr":
-                    yield name[:-1] + gate, blocks[position]
-        if self.W_hr is not None:
-            yield "W_hr", self.W_hr
+    def stack(self, cell: Cell, role: Role, gates: Sequence[str]) -> Array | None:
+        """The blocks of these gates one above the other, (G, H, ·); zero where one has none, None where all have none."""
+        parameter = find(cell.parameters, role, gates[0])
+        if parameter is not None and parameter.gates == tuple(gates):
+            return self.arrays.get(parameter.name)
+        blocks = [self.block(cell, role, gate) for gate in gates]
+        one = next((block for block in blocks if block is not None), None)
+        if one is None:
+            return None
+        return np.stack([np.zeros_like(one) if block is None else block for block in blocks])
+
+    def by_gate(self, cell: Cell) -> Iterator[tuple[str, Array]]:
+        """The block of each gate by its name in formulas: `W_if`, `W_hf`, `b_if`, `b_hf`, …, and last those of no gate."""
+        for gate in cell.gates:
+            for parameter in cell.parameters:
+                if gate in parameter.gates and parameter.name in self.arrays:
+                    yield parameter.block(gate), self.arrays[parameter.name][parameter.gates.index(gate)]
+        for parameter in cell.parameters:
+            if not parameter.gates and parameter.name in self.arrays:
+                yield parameter.name, self.arrays[parameter.name]
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def derivation_report(explained: Explanation, digits: int = 4) -> Report:
         formulas=tuple(
             Formulas(
                 _title(moment, explained.trace),
-                tuple(chain(_given(moment, spec, digits), _lines(moment.derivations, spec.bias, digits))),
+                tuple(chain(_given(moment, spec, digits), _lines(moment.derivations, spec, digits))),
             )
             for moment in explained.moments
         ),
@@ -70,7 +70,7 @@ def derivation_report(explained: Explanation, digits: int = 4) -> Report:
             **document(spec, BY_NAME[TORCH], list(blocks(spec, BY_NAME[TORCH]))),
             "seed": explained.seed,
             "derivation": [
-                _document(derivation, line) for derivation, line in zip(found, _lines(found, spec.bias, digits), strict=True)
+                _document(derivation, line) for derivation, line in zip(found, _lines(found, spec, digits), strict=True)
             ],
             "warnings": list(explained.warnings),
         },
@@ -118,12 +118,12 @@ def _vector(values: Array, notation: Notation, dots: str) -> str:
     return f"({', '.join(numbers)})"
 
 
-def _lines(derivations: Sequence[Derivation], bias: bool, digits: int) -> Iterator[Formula]:
+def _lines(derivations: Sequence[Derivation], spec: ModuleSpec, digits: int) -> Iterator[Formula]:
     for derivation in derivations:
         stages = []
         for notation in (UNICODE, LATEX):
             here = notation.at(derivation.position.t, derivation.before, derivation.position.unit, digits)
-            stages.append([formula(derivation.step, here, bias=bias), *(spell(stage, here) for stage in derivation.stages)])
+            stages.append([formula(derivation.step, here, spec.declared), *(spell(stage, here) for stage in derivation.stages)])
         plain, typeset = stages
         yield Formula(derivation.step.role, _below_one_another(plain), _aligned(typeset))
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from rnntrace.equations.expression import Op
 from rnntrace.equations.notation import LATEX, MEANINGS, UNICODE, formula, left_side
+from rnntrace.equations.parameters import Role
 from rnntrace.model.blocks import Block, biases_a_gate, blocks
 from rnntrace.model.conventions import Convention
 from rnntrace.model.spec import REVERSE, ModuleSpec
@@ -37,13 +39,13 @@ def document(spec: ModuleSpec, convention: Convention, found: Sequence[Block]) -
         "schema": SCHEMA,
         "command": "explain",
         "kind": spec.kind,
-        "spec": asdict(spec),
+        "spec": spec.document(),
         "equations": [
             {"symbol": step.symbol, "role": line.label, "text": line.text, "latex": line.latex}
             for step, line in zip(spec.cell.steps, equations(spec).lines, strict=True)
         ],
         "framework": convention.framework,
-        "parameters": [asdict(block) for block in found],
+        "parameters": [{name: value for name, value in asdict(block).items() if name != "role"} for block in found],
     }
 
 
@@ -55,7 +57,7 @@ def title(spec: ModuleSpec) -> tuple[str, ...]:
 def equations(spec: ModuleSpec) -> Formulas:
     """The cell's equations for any step."""
     lines = [
-        Formula(step.role, formula(step, UNICODE, bias=spec.bias), formula(step, LATEX, bias=spec.bias))
+        Formula(step.role, formula(step, UNICODE, spec.declared), formula(step, LATEX, spec.declared))
         for step in spec.cell.steps
     ]
     words = ["every step t = 1 … T" + (" of every layer" if spec.num_layers > 1 else "")]
@@ -67,12 +69,17 @@ def equations(spec: ModuleSpec) -> Formulas:
 def _meanings(spec: ModuleSpec) -> Formulas:
     """Definitions of the operators that the cell uses."""
     used = {expr.op for step in spec.cell.steps for expr in step.expression.walk()}
+    used |= {Op.MULTIPLY} if Op.DIAGONAL in used else set()
     return Formulas("where", tuple(Formula(*MEANINGS[op]) for op in MEANINGS if op in used))
 
 
 def _notes(spec: ModuleSpec, convention: Convention) -> Iterator[Line]:
     """What the framework does in its own way, as far as this module is concerned."""
-    order = " ".join(convention.order(spec.family))
+    if spec.is_custom:
+        if len(spec.cell.gates) > 1:
+            yield (f"gates in the order {' '.join(spec.cell.gates)}",), ()
+        return
+    order, is_gru = " ".join(convention.order(spec.cell)), convention.order(spec.cell) == convention.gru
     words = [f"{convention.framework}: gates in the order {order}"] if len(order) > 1 else [convention.framework]
     if spec.bias and biases_a_gate(spec, convention) == 1:
         words.append("one bias a gate, read b_h… as 0")
@@ -80,25 +87,23 @@ def _notes(spec: ModuleSpec, convention: Convention) -> Iterator[Line]:
         words.append("how many biases there are is not known")
     if convention.transposed is None:
         words.append("which axis holds the gates is not known")
-    if spec.family == "GRU" and convention.keeps != "z":
+    if is_gru and convention.keeps != "z":
         words.append(f"its z is torch's 1 - z: the state before is kept by {convention.keeps}")
-    if spec.family == "GRU" and convention.reset == "before" and spec.reset_after:
+    if is_gru and convention.reset == "before" and spec.reset_after:
         words.append("its GRU resets before the matrix product: see --reset-before")
     yield tuple(words), ()
-    for remark in convention.remarks_on(spec.family):
+    for remark in convention.remarks_on(spec.cell):
         yield (f"{convention.framework}: {remark}",), ()
 
 
 def _shapes(spec: ModuleSpec, found: Sequence[Block]) -> Table:
     """Every quantity of a step, for one item of the batch, and the block of every gate, where layers differ by layer."""
-    cell, sizes = spec.cell, {"h": spec.output_size}
+    cell = spec.cell
     rows = [(f"x{UNICODE.now}", "input", f"({spec.layer_input_size(0)})")]
     if spec.num_layers > 1:
         below = "h of both directions below" if spec.bidirectional else "h of the layer below"
         rows.append((f"x{UNICODE.now}", f"input above: {below}", f"({spec.layer_input_size(1)})"))
-    rows += [
-        (left_side(step.symbol, UNICODE), step.role, f"({sizes.get(step.symbol, spec.hidden_size)})") for step in cell.steps
-    ]
+    rows += [(left_side(step.symbol, UNICODE), step.role, f"({spec.size_of(step.symbol)})") for step in cell.steps]
     layers = {block.layer: block for block in found if block.layer < 2}
     for name, own in groupby(sorted((b for b in found if b.layer in layers), key=_kind), key=_kind):
         for shape, same in groupby(own, key=lambda block: block.shape):
@@ -113,13 +118,18 @@ def _shapes(spec: ModuleSpec, found: Sequence[Block]) -> Table:
     )
 
 
-_KINDS = {"W_i": "weights of the input", "W_h": "weights of the hidden state", "b_i": "input bias", "b_h": "recurrent bias"}
+_ROLES = {
+    Role.INPUT_MATRIX: "weights of the input",
+    Role.RECURRENT_MATRIX: "weights of the hidden state",
+    Role.INPUT_BIAS: "input bias",
+    Role.RECURRENT_BIAS: "recurrent bias",
+    Role.DIAGONAL: "weights unit by unit",
+    Role.PROJECTION: "projection of the hidden state",
+}
 
 
 def _kind(block: Block) -> tuple[int, str]:
-    if block.is_projection:
-        return len(_KINDS), "projection of the hidden state"
-    return list(_KINDS).index(block.name[:3]), _KINDS[block.name[:3]]
+    return list(_ROLES).index(block.role), _ROLES[block.role]
 
 
 def _parameters(spec: ModuleSpec, found: Sequence[Block]) -> Iterator[Table]:

@@ -1,7 +1,7 @@
 """The report of a file of weights: which recurrent modules it holds."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -142,7 +142,7 @@ def _statistics(spec: ModuleSpec, weights: Weights) -> list[dict[str, Any]]:
         {"layer": layer, "direction": direction, "weights": name}
         | {measure: float(function(values)) for measure, function in MEASURES.items()}
         for (layer, direction), found in weights.columns.items()
-        for name, values in found.by_gate(spec.cell.gates)
+        for name, values in found.by_gate(spec.cell)
     ]
 
 
@@ -173,7 +173,7 @@ def _document(inspection: Inspection, weights: bool) -> dict[str, Any]:
         entry: dict[str, Any] = {
             "prefix": prefix,
             "layout": module.layout,
-            "spec": asdict(spec),
+            "spec": spec.document(),
             "parameters": module.parameters,
             "run": None if spec.torch_lacks else command_line(spec),
             "assumed": list(module.assumed),

@@ -7,7 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntrace.engine.judge.result import Result
+from rnntrace.equations.cells import Cell
+from rnntrace.equations.expression import Op
+from rnntrace.equations.parameters import TERMS, Role
 from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.weights import LayerWeights
 from rnntrace.report.excerpt import excerpt, far_apart, is_long, part_of
 from rnntrace.report.select import View, selected
 from rnntrace.report.table import Column, Scale, Table
@@ -99,20 +103,32 @@ def weight_tables(result: Result, view: View) -> Iterator[Table]:
         if not selected(layer, view.layers):
             continue
         where = f"layer {layer} · {direction}"
-        for position, gate in enumerate(result.spec.cell.gates):
+        cell = result.spec.cell
+        for gate in cell.gates:
             columns = [Column("unit", np.arange(result.spec.hidden_size), Scale.INDEX)]
-            for name, matrix, bias in (
-                (f"W_i{gate}", weights.W_ih[position], weights.b_ih),
-                (f"W_h{gate}", weights.W_hh[position], weights.b_hh),
-            ):
-                columns += _matrix_columns(name, matrix)
-                if bias is not None:
-                    columns.append(Column(name.replace("W", "b"), bias[position], section=name, group=name))
-            role = result.spec.cell.roles[gate]
-            yield Table(f"{where} · weights of {gate} ({role})", tuple(columns))
-        if weights.W_hr is not None:
-            rows = Column("unit", np.arange(len(weights.W_hr)), Scale.INDEX)
-            yield Table(f"{where} · projection of h", (rows, *_matrix_columns("W_hr", weights.W_hr)))
+            for matrix, bias in _TERMS:
+                columns += _block_columns(cell, weights, matrix, bias, gate)
+            yield Table(f"{where} · weights of {gate} ({cell.roles[gate]})", tuple(columns))
+        projection, array = cell.of(Role.PROJECTION), weights.block(cell, Role.PROJECTION)
+        if projection is not None and array is not None:
+            rows = Column("unit", np.arange(len(array)), Scale.INDEX)
+            yield Table(f"{where} · projection of h", (rows, *_matrix_columns(projection.name, array)))
+
+
+_TERMS = tuple(TERMS[op] for op in (Op.INPUT_TERM, Op.RECURRENT_TERM, Op.DIAGONAL))
+
+
+def _block_columns(cell: Cell, weights: LayerWeights, role: Role, bias_role: Role | None, gate: str) -> Iterator[Column]:
+    """What a gate multiplies by in one of its terms, and the bias beside it."""
+    parameter, block = cell.of(role, gate), weights.block(cell, role, gate)
+    if parameter is None or block is None:
+        return
+    name = parameter.block(gate)
+    yield from _matrix_columns(name, block) if block.ndim == 2 else (Column(name, block, section=name, group=name),)
+    bias = cell.of(bias_role, gate) if bias_role else None
+    values = weights.block(cell, bias_role, gate)
+    if bias is not None and values is not None:
+        yield Column(bias.block(gate), values, section=name, group=name)
 
 
 def _matrix_columns(name: str, matrix: Array) -> list[Column]:

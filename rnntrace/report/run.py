@@ -110,7 +110,7 @@ def document(result: Result, command: str, *, weights: bool = False) -> dict[str
         "command": command,
         "verdict": str(result.verdict),
         "passed": result.passed,
-        "spec": asdict(result.spec),
+        "spec": result.spec.document(),
         "seed": result.seed,
         "environment": {
             "rnntrace": rnntrace.__version__,

@@ -159,7 +159,7 @@ def _weights(result: Result, view: View) -> Iterator[dict[str, Any]]:
     if "weights" not in view.parts:
         return
     for layer, direction in _columns(result, view):
-        for name, block in result.weights[layer, direction].by_gate(result.spec.cell.gates):
+        for name, block in result.weights[layer, direction].by_gate(result.spec.cell):
             rows = numbers_in(view.units, np.arange(len(block)))
             names = [f"{name}[{k}]" for k in range(block.shape[1])] if block.ndim == 2 else [name]
             yield {

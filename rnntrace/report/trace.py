@@ -182,7 +182,7 @@ def _heading(result: Result, symbol: str) -> str:
         return symbol
     op = Op.INPUT_TERM if symbol == input_term_symbol(gate) else Op.RECURRENT_TERM
     leaves = (leaf for step in result.spec.cell.steps for leaf in step.expression.walk())
-    return spell(next(leaf for leaf in leaves if leaf.op is op and leaf.name == gate), UNICODE, bias=result.spec.bias)
+    return spell(next(leaf for leaf in leaves if leaf.op is op and leaf.name == gate), UNICODE, result.spec.declared)
 
 
 def scale_of(cell: Cell, symbol: str) -> Scale:

@@ -80,7 +80,7 @@ def compare_traces(first: str, second: str, judging: JudgeOptions) -> dict[str, 
                         *_not_passed(names[1], theirs),
                         *_other_format(names, spec, theirs.spec),
                         *inputs_apart(mine.inputs, theirs.inputs),
-                        *weights_apart(mine.weights, theirs.weights, spec.cell.gates),
+                        *weights_apart(mine.weights, theirs.weights, spec.cell),
                     )
                 )
             ),
@@ -127,7 +127,7 @@ def compare_weights(
             for name, module in zip(names, (first[mine], second[theirs]), strict=True)
             for remark in (*module.remarks, *unmasked(module))
         )
-        remarks = [*read, *_other_format(names, spec, other), *weights_apart(weights, changed, spec.cell.gates)]
+        remarks = [*read, *_other_format(names, spec, other), *weights_apart(weights, changed, spec.cell)]
         result = judged(
             spec,
             weights,

@@ -78,7 +78,7 @@ def _prepared(
             weights = weights_from_torch(spec, framework.parameters(module))
     assert weights is not None
     columns = {
-        column: LayerWeights(**{name: rounded(array, spec.precision) for name, array in found.arrays.items()})
+        column: LayerWeights(arrays={name: rounded(array, spec.precision) for name, array in found.arrays.items()})
         for column, found in weights.columns.items()
     }
     return Weights(columns), quantized(spec, assemble(spec, sources.request, draw))

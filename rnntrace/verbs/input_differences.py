@@ -1,19 +1,20 @@
 """What differs in the weights and signals that two comparisons start from, in sentences."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
+from rnntrace.equations.cells import Cell
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs
 from rnntrace.model.weights import Weights
 from rnntrace.model.windows import pieces, release
 
 
-def weights_apart(mine: Weights, theirs: Weights, gates: Sequence[str]) -> Iterator[str]:
+def weights_apart(mine: Weights, theirs: Weights, cell: Cell) -> Iterator[str]:
     """A sentence for each gate's block of weights that is not the same."""
     for (layer, direction), found in mine.columns.items():
-        blocks, others = dict(found.by_gate(gates)), dict(theirs[layer, direction].by_gate(gates))
+        blocks, others = dict(found.by_gate(cell)), dict(theirs[layer, direction].by_gate(cell))
         for name in dict.fromkeys([*blocks, *others]):
             yield from _apart(f"layer {layer}, {direction}: {name}", blocks.get(name), others.get(name))
 

@@ -74,7 +74,7 @@ def _judging(metadata: Mapping[str, Any], verdict: Verdict) -> JudgeOptions:
 
 def _restored(tensors: Tensors, metadata: Mapping[str, Any], judging: JudgeOptions) -> Result:
     """What the file holds, without a verdict."""
-    spec = ModuleSpec(**metadata["spec"])
+    spec = ModuleSpec.from_document(metadata["spec"])
     groups: dict[str, dict[str, Array]] = {}
     for name, array in tensors.arrays.items():
         group, _, rest = name.partition("/")
@@ -99,8 +99,7 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any], judging: JudgeOptio
         },
     )
     for key, values in (*replayed.items(), *theirs.items(), *hidden.items()):
-        size = spec.output_size if key[2] == "h" else spec.hidden_size
-        if values.shape != (inputs.steps, inputs.batch, size) or key[:2] not in spec.layer_directions:
+        if values.shape != (inputs.steps, inputs.batch, spec.size_of(key[2])) or key[:2] not in spec.layer_directions:
             raise ValueError(key)
     seen: dict[str, Any] = {
         name: show(value) if isinstance(value, str) else value for name, value in metadata["environment"].items()
@@ -125,7 +124,7 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any], judging: JudgeOptio
             raise ValueError(name)
     return DisplayedResult(
         spec,
-        _weights(groups["weights"]),
+        _weights(spec, groups["weights"]),
         inputs,
         trace,
         {name: to_time_major(spec, name, groups["outputs"][name], inputs.unbatched) for name in shapes},
@@ -156,8 +155,11 @@ def _by_key(arrays: Mapping[str, Array]) -> dict[Key, Array]:
     return {(int(layer), direction, symbol): arrays[name] for name, (layer, direction, symbol) in keys.items()}
 
 
-def _weights(arrays: Mapping[str, Array]) -> Weights:
+def _weights(spec: ModuleSpec, arrays: Mapping[str, Array]) -> Weights:
     columns: dict[tuple[int, str], dict[str, Array]] = {}
     for (layer, direction, name), array in _by_key(arrays).items():
         columns.setdefault((layer, direction), {})[name] = array
-    return Weights({column: LayerWeights(**parts) for column, parts in columns.items()})
+    for layer, direction in spec.layer_directions:
+        if {name: array.shape for name, array in columns[layer, direction].items()} != spec.shapes(layer):
+            raise ValueError(columns)
+    return Weights({column: LayerWeights(arrays=parts) for column, parts in columns.items()})

@@ -81,16 +81,8 @@ def replay(
 
 
 def _check_weights(spec: ModuleSpec, weights: Weights) -> None:
-    gates, hidden = len(spec.cell.gates), spec.hidden_size
     for layer, direction in spec.layer_directions:
-        expected: dict[str, tuple[int, ...]] = {
-            "W_ih": (gates, hidden, spec.layer_input_size(layer)),
-            "W_hh": (gates, hidden, spec.output_size),
-        }
-        if spec.bias:
-            expected |= {"b_ih": (gates, hidden), "b_hh": (gates, hidden)}
-        if spec.proj_size:
-            expected["W_hr"] = (spec.proj_size, hidden)
+        expected = spec.shapes(layer)
         column = weights.columns.get((layer, direction))
         found = {} if column is None else {name: array.shape for name, array in column.arrays.items()}
         if found != expected:

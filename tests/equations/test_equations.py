@@ -27,19 +27,22 @@ def test_formulas_as_they_are_written(name: str, symbol: str) -> None:
     """Formulas read like those in torch's documentation."""
     cell = getattr(cells, name)
     (step,) = [step for step in cell.steps if step.symbol == symbol]
-    assert formula(step, UNICODE) == FORMULAS[name, symbol]
+    assert formula(step, UNICODE, cell.parameters) == FORMULAS[name, symbol]
 
 
 def test_latex() -> None:
     """The same formula in LaTeX, with brackets that grow."""
     hidden = cells.GRU.steps[-1]
-    assert formula(hidden, LATEX) == r"h_t = \left(1 - z_t\right) \odot n_t + z_t \odot h_{t-1}"
+    assert formula(hidden, LATEX, cells.GRU.parameters) == r"h_t = \left(1 - z_t\right) \odot n_t + z_t \odot h_{t-1}"
 
 
 def test_without_bias() -> None:
     """A module without biases has none in its formulas, and needs fewer brackets."""
     candidate = cells.GRU.steps[2]
-    assert formula(candidate, UNICODE, bias=False) == "nₜ = tanh(W_in xₜ + rₜ ⊙ W_hn hₜ₋₁)"
+    assert (
+        formula(candidate, UNICODE, [found for found in cells.GRU.parameters if not found.is_bias])
+        == "nₜ = tanh(W_in xₜ + rₜ ⊙ W_hn hₜ₋₁)"
+    )
 
 
 def test_brackets_stand_only_where_needed() -> None:
@@ -55,7 +58,7 @@ def test_brackets_stand_only_where_needed() -> None:
 def test_latex_brackets_balance(cell: Cell) -> None:
     """Every left bracket has its right one and every brace its partner."""
     for step in cell.steps:
-        text = formula(step, LATEX)
+        text = formula(step, LATEX, cell.parameters)
         assert len(re.findall(r"\\left", text)) == len(re.findall(r"\\right", text))
         assert text.count("{") == text.count("}")
 

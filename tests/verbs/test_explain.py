@@ -251,7 +251,7 @@ def test_not_a_number_is_shown_as_it_is() -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(tmp_path: Path) -> None:
     """Equations and derivations of every cell, short, elided and with large and small numbers, alone in display mathematics."""
-    lines = [formula(step, LATEX) for cell in CELLS for step in cell.steps]
+    lines = [formula(step, LATEX, cell.parameters) for cell in CELLS for step in cell.steps]
     for sizes, top in (((3, 2), None), ((30, 20), None), ((30, 20), 3), ((12, 9), 0)):
         for options in (
             {"kind": "RNN"},
@@ -276,11 +276,15 @@ def test_latex_compiles(tmp_path: Path) -> None:
 
 def test_a_unit_is_named_wherever_a_quantity_is() -> None:
     """The equation of one unit at one step: rows of weights, whole vectors behind them, and single numbers elsewhere."""
-    (candidate,) = [step for step in ModuleSpec(kind="GRU", input_size=1, hidden_size=1).cell.steps if step.symbol == "n"]
+    gru = ModuleSpec(kind="GRU", input_size=1, hidden_size=1).cell
+    (candidate,) = [step for step in gru.steps if step.symbol == "n"]
     here = UNICODE.at(12, 11, 3)
-    assert formula(candidate, here) == "n₁₂[3] = tanh(W_in[3] x₁₂ + b_in[3] + r₁₂[3]·(W_hn[3] h₁₁ + b_hn[3]))"
-    hidden = ModuleSpec(kind="LSTM", input_size=1, hidden_size=2, proj_size=1).cell.steps[-1]
-    assert formula(hidden, LATEX.at(2, 1, 0)) == r"h_{2}[0] = W_{hr}[0] \left(o_{2} \odot \tanh\left(c_{2}\right)\right)"
+    assert formula(candidate, here, gru.parameters) == "n₁₂[3] = tanh(W_in[3] x₁₂ + b_in[3] + r₁₂[3]·(W_hn[3] h₁₁ + b_hn[3]))"
+    projected = ModuleSpec(kind="LSTM", input_size=1, hidden_size=2, proj_size=1).cell
+    assert (
+        formula(projected.steps[-1], LATEX.at(2, 1, 0), projected.parameters)
+        == r"h_{2}[0] = W_{hr}[0] \left(o_{2} \odot \tanh\left(c_{2}\right)\right)"
+    )
 
 
 # Slices
@@ -330,7 +334,8 @@ STACKED = [
     pytest.param(convention, family, id=f"{convention.framework} {family}")
     for convention in CONVENTIONS
     for family in ("LSTM", "GRU", "RNN")
-    if convention.order(family) and convention.framework not in ("cuDNN", "flax linen", "TFLite", "Chainer")
+    if convention.order(ModuleSpec(kind=family, input_size=1, hidden_size=1).cell)
+    and convention.framework not in ("cuDNN", "flax linen", "TFLite", "Chainer")
     if convention.transposed is not None
 ]
 """Those whose gates lie one behind another in arrays of which it is known how they lie."""

@@ -134,6 +134,6 @@ def _drawn(case: Case, steps: int = 0, items: int = 0, *, states: float = 0.0, b
         return case
     return case.with_weights(
         lambda found: (
-            found if found.b_ih is None or found.b_hh is None else replace(found, b_ih=draw(found.b_ih), b_hh=draw(found.b_hh))
+            found if found.b_ih is None or found.b_hh is None else found.replaced(b_ih=draw(found.b_ih), b_hh=draw(found.b_hh))
         )
     )

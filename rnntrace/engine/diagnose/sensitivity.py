@@ -6,7 +6,6 @@ Rounding inside the steps is of the same size as that of what enters them.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,5 +48,5 @@ def _off_by_a_rounding(case: Case, u: float, generator: np.random.Generator) -> 
         return array * (1 + u * generator.uniform(-1, 1, array.shape)).astype(array.dtype)
 
     inputs = case.inputs
-    wrong = case.with_weights(lambda found: replace(found, **{name: off(array) for name, array in found.arrays.items()}))
+    wrong = case.with_weights(lambda found: found.replaced(**{name: off(array) for name, array in found.arrays.items()}))
     return wrong.with_inputs(x=off(inputs.x), h0=off(inputs.h0), c0=None if inputs.c0 is None else off(inputs.c0))

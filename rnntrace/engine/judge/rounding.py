@@ -21,6 +21,7 @@ from rnntrace.engine.judge.tolerance import LAMBDA
 from rnntrace.engine.replay.evaluate import schedule
 from rnntrace.equations.cells import Cell, Step
 from rnntrace.equations.expression import Expr, Op
+from rnntrace.equations.parameters import TERMS, Role
 from rnntrace.model.dtypes import Array, Dtype, Flags
 from rnntrace.model.weights import LayerWeights, Weights
 
@@ -139,37 +140,35 @@ class _Bounds:
                 return self.before[expr.name]
             case Op.CONSTANT:
                 return Bounded(np.float64(expr.value), np.float64(0))  # type: ignore[arg-type]
-            case Op.PROJECTION:
-                assert self.weights.W_hr is not None
-                return self._affine("W_hr", "", None, args[0])
-        gate = self.cell.gates.index(expr.name)
-        if expr.op is Op.INPUT_TERM:
-            return self._affine("W_ih", "b_ih", gate, self.x)
-        return self._affine("W_hh", "b_hh", gate, args[0])
+            case Op.DIAGONAL:
+                return self._diagonal(expr.name, args[0])
+        return self._affine(expr, self.x if expr.op is Op.INPUT_TERM else args[0])
 
-    def _affine(self, matrix: str, biases: str, gate: int | None, v: Bounded) -> Bounded:
-        W, b = _of_gate(self.weights, matrix, biases, gate)
+    def _affine(self, leaf: Expr, v: Bounded) -> Bounded:
+        matrix, biases = TERMS[leaf.op]
+        W, b = (self.weights.block(self.cell, role, leaf.name) for role in (matrix, biases))
         assert W is not None
         gamma = self.format.lam * np.sqrt(W.shape[1] + 1) * self.format.u
         bias = np.zeros(len(W), W.dtype) if b is None else b
         size = np.abs(v.value) @ np.abs(W).T + np.abs(bias)
         error = gamma * size + v.error @ np.abs(W).T + self.format.underflow
         if self.half_units:
-            W_open, b_open = _of_gate(self.half_units, matrix, biases, gate)
+            W_open, b_open = (self.half_units.block(self.cell, role, leaf.name) for role in (matrix, biases))
             assert W_open is not None
             error = error + (np.abs(v.value) + v.error) @ W_open.T + (0.0 if b_open is None else b_open)
         # A part of the sum can overflow where the whole does not: anything may come of that.
         return Bounded(v.value @ W.T + bias, np.where(size > self.format.largest, np.inf, error))
 
+    def _diagonal(self, gate: str, v: Bounded) -> Bounded:
+        """A product of which one factor is a weight: exact, or off by half a unit of its last digit."""
+        p = self.weights.block(self.cell, Role.DIAGONAL, gate)
+        p_open = self.half_units.block(self.cell, Role.DIAGONAL, gate) if self.half_units else None
+        assert p is not None
+        return self.rules[Op.MULTIPLY](Bounded(p, np.zeros_like(p) if p_open is None else p_open), v)
+
     def at_once(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
             self.now[step.symbol] = self.evaluate(step.expression)
-
-
-def _of_gate(weights: LayerWeights, matrix: str, biases: str, gate: int | None) -> tuple[Array | None, ...]:
-    """A matrix and its biases, of one gate where they are of all."""
-    found = (weights.arrays.get(name) for name in (matrix, biases))
-    return tuple(array if array is None or gate is None else array[gate] for array in found)
 
 
 def error_bounds(

@@ -12,6 +12,7 @@ from numpy import add, exp, negative, reciprocal
 
 from rnntrace.equations.cells import Cell, Step
 from rnntrace.equations.expression import Expr, Op
+from rnntrace.equations.parameters import TERMS, Role
 from rnntrace.model.dtypes import Array
 from rnntrace.model.weights import LayerWeights
 
@@ -20,9 +21,9 @@ class Scope:
     """What the leaves of an expression stand for: input terms, gates and states of this step, states of the step before."""
 
     def __init__(self, cell: Cell, weights: LayerWeights) -> None:
-        self.gates = {gate: position for position, gate in enumerate(cell.gates)}
-        self.weights = weights
-        self._W_hh = _stacked(weights.W_hh)
+        self.cell, self.weights = cell, weights
+        self._inputs = _Stack(cell, weights, Op.INPUT_TERM)
+        self._recurrent = _Stack(cell, weights, Op.RECURRENT_TERM)
 
     def enter(self, input_terms: Array, now: dict[str, Array], before: dict[str, Array]) -> None:
         """Set what is known here: input terms (…, G, H), this step's quantities and the states before, each (…, H)."""
@@ -30,20 +31,48 @@ class Scope:
         self._argument: Array | None = None
 
     def input_terms(self, x: Array) -> Array:
-        """W_ih·x + b_ih of every gate at once: (T, B, I) to (T, B, G, H)."""
-        return _affine(x, _stacked(self.weights.W_ih), self.weights.b_ih)
+        """W_ih·x + b_ih of every gate that has one, at once: (T, B, I) to (T, B, G, H)."""
+        return self._inputs.terms(x)
+
+    def input_term(self, gate: str) -> Array:
+        """That of one gate."""
+        term: Array = self.inputs[..., self._inputs.gates[gate], :]
+        return term
 
     def recurrent_term(self, gate: str, argument: Array) -> Array:
         """W_hg·argument + b_hg; gates that share an argument share one matrix product."""
         if argument is not self._argument:
             self._argument = argument
-            self._products = _affine(argument, self._W_hh, self.weights.b_hh)
-        return self._products[..., self.gates[gate], :]
+            self._products = self._recurrent.terms(argument)
+        return self._products[..., self._recurrent.gates[gate], :]
+
+    def diagonal(self, gate: str, argument: Array) -> Array:
+        """p_g ⊙ argument."""
+        p = self.weights.block(self.cell, Role.DIAGONAL, gate)
+        assert p is not None
+        return p * argument
 
     def projection(self, argument: Array) -> Array:
         """W_hr·argument."""
-        assert self.weights.W_hr is not None
-        return argument @ self.weights.W_hr.T
+        W_hr = self.weights.block(self.cell, Role.PROJECTION)
+        assert W_hr is not None
+        return argument @ W_hr.T
+
+
+class _Stack:
+    """The matrices and biases of one kind of term, of all gates that have it."""
+
+    def __init__(self, cell: Cell, weights: LayerWeights, op: Op) -> None:
+        matrix, bias = TERMS[op]
+        gates = [gate for gate in cell.gates if cell.of(matrix, gate)]
+        self.gates = {gate: place for place, gate in enumerate(gates)}
+        W = weights.stack(cell, matrix, gates) if gates else None
+        self.matrix = None if W is None else _stacked(W)
+        self.bias = weights.stack(cell, bias, gates) if gates and bias else None
+
+    def terms(self, values: Array) -> Array:
+        """Those of all gates, (…, N) to (…, G, H)."""
+        return np.empty((*values.shape[:-1], 0, 0)) if self.matrix is None else _affine(values, self.matrix, self.bias)
 
 
 def _stacked(blocks: Array) -> Array:
@@ -103,8 +132,9 @@ LEAVES: dict[Op, Callable[..., Array]] = {
     Op.NOW: lambda scope, leaf: scope.now[leaf.name],
     Op.BEFORE: lambda scope, leaf: scope.before[leaf.name],
     Op.CONSTANT: lambda scope, leaf: leaf.value,
-    Op.INPUT_TERM: lambda scope, leaf: scope.inputs[..., scope.gates[leaf.name], :],
+    Op.INPUT_TERM: lambda scope, leaf: scope.input_term(leaf.name),
     Op.RECURRENT_TERM: lambda scope, leaf, argument: scope.recurrent_term(leaf.name, argument),
+    Op.DIAGONAL: lambda scope, leaf, argument: scope.diagonal(leaf.name, argument),
     Op.PROJECTION: lambda scope, leaf, argument: scope.projection(argument),
 }
 

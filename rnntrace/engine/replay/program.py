@@ -21,11 +21,14 @@ runs free:
 
 Gates of one form stand side by side and are computed together. What does not wait for the step before stands outside the loop.
 Every array is a matrix with a row for each step and item; in the loop, for each item.
+
+Names of a declaration are data: those that are not a single letter, or mean something else here, are replaced before anything
+is written.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -34,6 +37,7 @@ import numpy as np
 from rnntrace.engine.replay.evaluate import OPERATORS, alike, schedule
 from rnntrace.equations.cells import Cell, Step
 from rnntrace.equations.expression import Expr, Op
+from rnntrace.equations.parameters import TERMS, Role, find
 from rnntrace.model.dtypes import Array
 
 
@@ -43,7 +47,8 @@ class Program:
 
     `widths` are those of the arrays to be made beforehand. Those in `kept` are the results, the symbols of one form side by
     side; those in `each_step` have rows for one step, all others for the block. `columns` are parts of other arrays. `matrices`
-    says which gates' blocks stand side by side in `W_x`, which is of W_ih, and in `W_h` (`W_h_2`, …), of W_hh; so do biases.
+    says which gates' blocks stand side by side in `W_x`, the matrix on x, and in `W_h` (`W_h_2`, …), that on a state; so do
+    biases. `diagonals` names the gate of each. `of` is what each state is called, whose array a step before is `{name}_before`.
     """
 
     text: str
@@ -54,16 +59,59 @@ class Program:
     each_step: frozenset[str]
     columns: Mapping[str, tuple[str, slice]]
     matrices: Mapping[str, tuple[str, ...]]
+    diagonals: Mapping[str, str]
     constants: Mapping[str, float]
+    of: Mapping[str, str]
 
 
 @lru_cache(maxsize=512)
-def compiled(cell: Cell, known: tuple[str, ...], widths: tuple[int, int], *, bias: bool, padded: bool) -> Program:
-    """The program of a cell whose states `known` are given beforehand; `widths` are those of a gate and of h.
+def compiled(cell: Cell, known: tuple[str, ...], widths: tuple[int, int], *, biases: tuple[str, ...], padded: bool) -> Program:
+    """The program of a cell whose states `known` are given beforehand; `widths` are those of a gate and of what is projected.
+
+    `biases` are the parameters of this kind that there are.
 
     With `padded` sequences it takes `ended` (rows, 1) and leaves the states as they were where that is True.
     """
-    return _Writer(cell, known, *widths, bias=bias, padded=padded).program()
+    names = _names(cell)
+    safe = _renamed(cell, names)
+    program = _Writer(safe, tuple(names[state] for state in known), *widths, biases=biases, padded=padded).program()
+    symbols = {name: symbol for symbol, name in names.items()}
+
+    def told(found: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(symbols[name] for name in found)
+
+    return replace(
+        program,
+        kept={array: told(found) for array, found in program.kept.items()},
+        matrices={array: told(found) for array, found in program.matrices.items()},
+        diagonals={array: symbols[gate] for array, gate in program.diagonals.items()},
+        of={state: names[state] for state in cell.states},
+    )
+
+
+_LETTERS = frozenset("acdefghijklmnopqrsuvwyz")
+"""What a program may call a symbol as its declaration does: b_h, W_x and h_t are names of its own."""
+
+
+def _names(cell: Cell) -> dict[str, str]:
+    """A name for each symbol and gate of the declaration."""
+    symbols = dict.fromkeys((*cell.symbols, *cell.gates))
+    return {symbol: symbol if symbol in _LETTERS else f"s{number}" for number, symbol in enumerate(symbols)}
+
+
+def _renamed(cell: Cell, names: Mapping[str, str]) -> Cell:
+    """The same cell with these names for its symbols and gates."""
+
+    def renamed(expr: Expr) -> Expr:
+        return replace(expr, name=names[expr.name] if expr.name else "", args=tuple(map(renamed, expr.args)))
+
+    return replace(
+        cell,
+        gates=tuple(names[gate] for gate in cell.gates),
+        states=tuple(names[state] for state in cell.states),
+        steps=tuple(replace(step, symbol=names[step.symbol], expression=renamed(step.expression)) for step in cell.steps),
+        parameters=tuple(replace(found, gates=tuple(names[gate] for gate in found.gates)) for found in cell.parameters),
+    )
 
 
 def by_step(batch: int, *blocks: Array) -> Iterator[tuple[Array, ...]]:
@@ -81,15 +129,20 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 class _Writer:
     """Writes a program in three parts: before the loop over steps (`ahead`), inside it (`scan`), and `behind` it."""
 
-    def __init__(self, cell: Cell, known: tuple[str, ...], hidden: int, output: int, *, bias: bool, padded: bool) -> None:
-        self.cell, self.hidden, self.output, self.bias, self.padded = cell, hidden, output, bias, padded
+    def __init__(
+        self, cell: Cell, known: tuple[str, ...], hidden: int, output: int, *, biases: tuple[str, ...], padded: bool
+    ) -> None:
+        self.cell, self.hidden, self.output, self.biases, self.padded = cell, hidden, output, biases, padded
         self.carried = [state for state in cell.states if state not in known]
         plan = schedule(cell, known)
         self.waiting = {step.symbol for step in plan.scan}
         self.groups = {"ahead": alike(plan.ahead), "scan": alike(plan.scan), "behind": alike(plan.behind)}
-        computed = [step.symbol for groups in self.groups.values() for group in groups for step in group]
-        self.gates = tuple(sorted(cell.gates, key=computed.index))
-        parts = [part for step in cell.steps for part in step.expression.walk()]
+        computed = [step for groups in self.groups.values() for group in groups for step in group]
+        parts = [part for step in computed for part in step.expression.walk()]
+        # Gates in the order in which they are computed, those of one form side by side.
+        first = [step.symbol for step in computed] + [part.name for part in parts]
+        self.gates = tuple(sorted(cell.gates, key=first.index))
+        self.inputs = self._readers(Role.INPUT_MATRIX)
         self.recurrent = Counter(part for part in parts if part.op is Op.RECURRENT_TERM)
         self.sums = Counter(part for part in parts if part.op is Op.ADD and part.args[1].op is Op.RECURRENT_TERM)
         self.part = "ahead"
@@ -104,11 +157,17 @@ class _Writer:
         self.matrices: dict[str, tuple[str, ...]] = {}
         self.products: dict[Expr, str] = {}
         self.summed: set[str] = set()
+        self.diagonals: dict[str, str] = {}
         self.constants: dict[str, float] = {}
+
+    def _readers(self, role: Role) -> tuple[str, ...]:
+        """The gates that have a block for this role."""
+        return tuple(gate for gate in self.gates if self.cell.of(role, gate))
 
     def program(self) -> Program:
         """Everything, in order."""
-        self._affine("x", "x", self.gates, self._array("input", len(self.gates) * self.hidden))
+        if self.inputs:
+            self._affine("x", Op.INPUT_TERM, "x", self.inputs, self._array("input", len(self.inputs) * self.hidden))
         for part, groups in self.groups.items():
             self.part = part
             for group in groups:
@@ -128,7 +187,9 @@ class _Writer:
             each_step=frozenset(self.still & self.widths.keys()),
             columns=self.columns,
             matrices=self.matrices,
+            diagonals=self.diagonals,
             constants=self.constants,
+            of={state: state for state in self.cell.states},
         )
 
     def _close_loop(self) -> None:
@@ -180,7 +241,7 @@ class _Writer:
                 self.still.add(name)
                 return name
             case Op.INPUT_TERM:
-                return self._part_of("input", self.gates, self._own(expr))
+                return self._part_of("input", self.inputs, self._own(expr))
             case Op.RECURRENT_TERM:
                 product, gates = self._product(*expr.args)
                 return self._part_of(product, gates, self._own(expr))
@@ -190,6 +251,12 @@ class _Writer:
         if expr.op is Op.PROJECTION:
             self.still.add("W_r")
             self._line("{0}.dot({1}, {2})", self._value(expr.args[0]), "W_r", out)
+            return out
+        if expr.op is Op.DIAGONAL:
+            name = f"diagonal_{expr.name}"
+            self.diagonals[name] = expr.name
+            self.still.add(name)
+            self._line("multiply({0}, {1}, {2})", self._value(expr.args[0], out), name, out)
             return out
         args: list[str] = []
         for arg in expr.args:
@@ -217,7 +284,7 @@ class _Writer:
             value = self._value(argument)
             number = f"_{len(self.products) + 1}" if self.products else ""
             self.products[argument] = self._array(f"recurrent{number}", len(gates) * self.hidden)
-            self._affine(value, f"h{number}", gates, self.products[argument])
+            self._affine(value, Op.RECURRENT_TERM, f"h{number}", gates, self.products[argument])
         return self.products[argument], gates
 
     def _sum_of_terms(self, term: Expr) -> str:
@@ -225,11 +292,11 @@ class _Writer:
         product, gates = self._product(*term.args)
         if product not in self.summed:
             self.summed.add(product)
-            self._line("add({0}, {1}, {1})", self._part_of("input", self.gates, gates), product)
+            self._line("add({0}, {1}, {1})", self._part_of("input", self.inputs, gates), product)
         return self._part_of(product, gates, self._own(term))
 
     def _is_only_summed(self, expr: Expr) -> bool:
-        """Whether this adds a gate's two terms, as does every gate that multiplies the same."""
+        """Whether this adds a gate's two terms, as does every gate that multiplies the same; their input terms lie together."""
         if expr.op is not Op.ADD or expr.args[1].op is not Op.RECURRENT_TERM:
             return False
         sums = {
@@ -237,15 +304,18 @@ class _Writer:
             for term, count in self.recurrent.items()
             if term.args == expr.args[1].args
         }
-        return expr in sums and all(self.sums[each] >= count for each, count in sums.items())
+        gates = tuple(gate for gate in self.gates if any(each.args[1].name == gate for each in sums))
+        together = any(self.inputs[k : k + len(gates)] == gates for k in range(len(self.inputs)))
+        return together and expr in sums and all(self.sums[each] >= count for each, count in sums.items())
 
-    def _affine(self, value: str, suffix: str, gates: tuple[str, ...], out: str) -> None:
+    def _affine(self, value: str, op: Op, suffix: str, gates: tuple[str, ...], out: str) -> None:
         """The product of a value with a matrix, and its bias."""
         matrix, bias = f"W_{suffix}", f"b_{suffix}"
         self.matrices[suffix] = gates
         self.still |= {matrix, bias}
         self._line("{0}.dot({1}, {2})", value, matrix, out)
-        if self.bias:
+        found = [find(self.cell.parameters, TERMS[op][1], gate) for gate in gates]
+        if any(parameter is not None and parameter.name in self.biases for parameter in found):
             self._line("add({0}, {1}, {0})", out, bias)
 
     def _array(self, name: str, width: int) -> str:
@@ -267,7 +337,7 @@ class _Writer:
     def _width(self, expr: Expr) -> int:
         match expr.op:
             case Op.NOW | Op.BEFORE:
-                return self.output if expr.name == "h" else self.hidden
+                return self.output if self.cell.size(expr.name) == "R" else self.hidden
             case Op.INPUT_TERM | Op.RECURRENT_TERM:
                 return len(self._own(expr)) * self.hidden
             case Op.PROJECTION:

@@ -17,6 +17,7 @@ from rnntrace.engine.replay.program import Program, compiled
 from rnntrace.engine.replay.trace import Trace, input_term_symbol, recurrent_term_symbol, side_by_side
 from rnntrace.equations.cells import Cell
 from rnntrace.equations.expression import Op
+from rnntrace.equations.parameters import TERMS, Role
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key
 from rnntrace.model.signals import Inputs
@@ -67,7 +68,7 @@ def replay(
                 layer_input = side_by_side(known, layer - 1, spec, inputs.valid)
             else:
                 layer_input = so_far.hidden(layer - 1)
-            column = _Column(cell, weights[layer, direction], layer_input, inputs.valid, direction, dtype, keep)
+            column = _Column(spec, cell, weights[layer, direction], layer_input, inputs.valid, direction, dtype, keep)
             for state in cell.states:
                 column.start(state, so_far.initial(state, layer, direction), known.get((layer, direction, state)))
             column.run()
@@ -91,6 +92,7 @@ class _Column:
 
     def __init__(
         self,
+        spec: ModuleSpec,
         cell: Cell,
         weights: LayerWeights,
         x: Array,
@@ -99,6 +101,7 @@ class _Column:
         dtype: np.dtype[np.floating],
         keep: Collection[str] | None,
     ) -> None:
+        self.sizes = spec.hidden_size, spec.output_size
         self.cell, self.dtype, self.backwards = cell, dtype, direction == REVERSE
         self.keep = keep
         self.weights = weights.astype(dtype)
@@ -117,9 +120,8 @@ class _Column:
 
     def run(self) -> None:
         """Compute every step of the cell for every t, block by block."""
-        _, hidden, output = self.weights.W_hh.shape
-        bias, padded = self.weights.b_hh is not None, self.valid is not None
-        program = compiled(self.cell, tuple(self.known), (hidden, output), bias=bias, padded=padded)
+        biases = tuple(found.name for found in self.cell.parameters if found.is_bias and found.name in self.weights.arrays)
+        program = compiled(self.cell, tuple(self.known), self.sizes, biases=biases, padded=self.valid is not None)
         kept = self._memory({name: program.widths[name] for name, symbols in program.kept.items() if self._keeps(symbols)})
         still = self._matrices(program)
         blocks = self.blocks
@@ -130,7 +132,7 @@ class _Column:
             (still if name in program.each_step else work)[name] = array
         for first, last in blocks:
             rows = slice(first * self.batch, last * self.batch)
-            arrays = still | {name: array[rows] for name, array in kept.items()} | self._given(first, last, kept)
+            arrays = still | {name: array[rows] for name, array in kept.items()} | self._given(program, first, last, kept)
             arrays |= {name: array[: rows.stop - rows.start] for name, array in work.items()}
             arrays |= {name: arrays[whole][:, columns] for name, (whole, columns) in program.columns.items()}
             program.run(self.batch, **{name: arrays[name] for name in program.names})
@@ -157,25 +159,33 @@ class _Column:
         weights = self.weights
         arrays: dict[str, Array] = {name: np.full((), value, self.dtype) for name, value in program.constants.items()}
         for name, gates in program.matrices.items():
-            W, b = (weights.W_ih, weights.b_ih) if name == "x" else (weights.W_hh, weights.b_hh)
-            places = [self.cell.gates.index(gate) for gate in gates]
-            arrays[f"W_{name}"] = np.ascontiguousarray(W[places].reshape(-1, W.shape[2]).T)
+            matrix, bias = TERMS[Op.INPUT_TERM if name == "x" else Op.RECURRENT_TERM]
+            W, b = (None if role is None else weights.stack(self.cell, role, gates) for role in (matrix, bias))
+            assert W is not None
+            arrays[f"W_{name}"] = np.ascontiguousarray(W.reshape(-1, W.shape[2]).T)
             if b is not None:
-                arrays[f"b_{name}"] = b[places].reshape(1, -1)
-        if weights.W_hr is not None:
-            arrays["W_r"] = np.ascontiguousarray(weights.W_hr.T)
+                arrays[f"b_{name}"] = b.reshape(1, -1)
+        for name, gate in program.diagonals.items():
+            p = weights.block(self.cell, Role.DIAGONAL, gate)
+            assert p is not None
+            arrays[name] = p.reshape(1, -1)
+        if (W_hr := weights.block(self.cell, Role.PROJECTION)) is not None:
+            arrays["W_r"] = np.ascontiguousarray(W_hr.T)
         return arrays
 
-    def _given(self, first: int, last: int, kept: Mapping[str, Array]) -> dict[str, Array]:
+    def _given(self, program: Program, first: int, last: int, kept: Mapping[str, Array]) -> dict[str, Array]:
         """What a block of steps reads: x, the known states of the steps before and, of the others, where they start."""
         rows = (last - first) * self.batch
         given = {"x": np.ascontiguousarray(self.x[first:last]).reshape(rows, -1)}
         for state, initial in self.initial.items():
             if state in self.known:
                 before = self._before(state, self.known[state], first, last).reshape(rows, -1)
+            elif first:
+                whole, columns = program.columns.get(program.of[state], (program.of[state], slice(None)))
+                before = kept[whole][(first - 1) * self.batch : first * self.batch, columns]
             else:
-                before = kept[state][(first - 1) * self.batch : first * self.batch] if first else initial
-            given[f"{state}_before"] = before
+                before = initial
+            given[f"{program.of[state]}_before"] = before
         if self.valid is not None:
             given["ended"] = ~self.valid[first:last].reshape(rows, 1)
         return given
@@ -189,7 +199,7 @@ class _Column:
         scope = Scope(self.cell, self.weights)
         names = {Op.INPUT_TERM: input_term_symbol, Op.RECURRENT_TERM: recurrent_term_symbol}
         leaves = [leaf for step in self.cell.steps for leaf in step.expression.walk() if leaf.op in names]
-        found = {leaf: np.empty((self.steps, self.batch, self.weights.W_hh.shape[1]), self.dtype) for leaf in leaves}
+        found = {leaf: np.empty((self.steps, self.batch, self.sizes[0]), self.dtype) for leaf in leaves}
         for first, last in self.blocks:
             before = {state: self._before(state, self._sequence(state), first, last) for state in self.cell.states}
             now = {symbol: array[first:last] for symbol, array in self.now.items()}

@@ -82,5 +82,5 @@ def _of_gru(cell: Cell, kind: str) -> Iterator[Mistake]:
 
 def _variant(cell: Cell, id: str, steps: Mapping[str, Expr], says: str, frameworks: tuple[str, ...]) -> Mistake:
     """Other expressions for some steps; mended by the cell's own."""
-    right = ", ".join(formula(step, UNICODE) for step in cell.steps if step.symbol in steps)
+    right = ", ".join(formula(step, UNICODE, cell.parameters) for step in cell.steps if step.symbol in steps)
     return Mistake(id, says, f"compute {right}", with_steps(cell, **steps), frameworks=frameworks)

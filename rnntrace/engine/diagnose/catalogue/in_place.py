@@ -9,6 +9,7 @@ from rnntrace.engine.diagnose.mistake import Case, by_layer
 from rnntrace.engine.replay.evaluate import Scope, evaluate
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.expression import Op
+from rnntrace.equations.parameters import Role
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key
 from rnntrace.model.spec import REVERSE
@@ -40,10 +41,12 @@ class _Unit(Scope):
 
     def recurrent_term(self, gate: str, argument: Array) -> Array:
         """W_hg·argument + b_hg of this unit."""
-        place, found = self.gates[gate], np.zeros_like(argument)
-        found[:, self.unit] = argument @ self.weights.W_hh[place, self.unit]
-        if self.weights.b_hh is not None:
-            found[:, self.unit] += self.weights.b_hh[place, self.unit]
+        found = np.zeros_like(argument)
+        W, b = (self.weights.block(self.cell, role, gate) for role in (Role.RECURRENT_MATRIX, Role.RECURRENT_BIAS))
+        assert W is not None
+        found[:, self.unit] = argument @ W[self.unit]
+        if b is not None:
+            found[:, self.unit] += b[self.unit]
         return found
 
 

@@ -1,7 +1,6 @@
 """Too few digits: not a mistake of reading or of equations, but a coarser format in between."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from rnntrace.engine.diagnose.digits import Digits
 from rnntrace.engine.diagnose.mistake import Case, Change, Mistake
@@ -52,7 +51,7 @@ def _in_format(name: str) -> Change:
 
         def coarse(weights: LayerWeights) -> LayerWeights:
             arrays = {name: rounded(array, dtype).astype(array.dtype) for name, array in weights.arrays.items()}
-            return replace(weights, **arrays)
+            return LayerWeights(arrays=arrays)
 
         x = rounded(case.inputs.x, dtype).astype(case.inputs.x.dtype)
         return case.with_weights(coarse).with_inputs(x=x)

@@ -1,7 +1,6 @@
 """Rows of the gates' blocks that were taken for those of other gates or units."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -89,8 +88,8 @@ def rearranged(change: Callable[[Array], Array]) -> Change:
     """Gate blocks (G, H, …) of both matrices and both biases, all in the same way."""
 
     def changed(weights: LayerWeights) -> LayerWeights:
-        return replace(
-            weights, **{name: np.ascontiguousarray(change(array)) for name, array in weights.arrays.items() if name != "W_hr"}
+        return weights.replaced(
+            **{name: np.ascontiguousarray(change(array)) for name, array in weights.arrays.items() if name != "W_hr"}
         )
 
     return lambda case: case.with_weights(changed)

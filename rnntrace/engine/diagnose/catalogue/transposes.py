@@ -135,7 +135,7 @@ def _reshape(
             return None
         if any(array.shape[2] == 1 for weights in case.weights.columns.values() for array in (weights.W_ih, weights.W_hh)):
             return None
-        return case.with_weights(lambda weights: replace(weights, **{name: turn(getattr(weights, name)) for name in names}))
+        return case.with_weights(lambda weights: weights.replaced(**{name: turn(getattr(weights, name)) for name in names}))
 
     fix = "use .T: reshape keeps the values in their order in memory, so rows do not become columns"
     if "blocks" in id:

@@ -1,7 +1,6 @@
 """Mistakes with weights: the order of the gates, and biases."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -46,7 +45,7 @@ def _gate_orders(cell: Cell, kind: str) -> Iterator[Mistake]:
 
 
 def _frameworks(cell: Cell, order: str) -> tuple[str, ...]:
-    return tuple(found.framework for found in CONVENTIONS if cell.kind != "RNN" and found.order(cell.kind) == order)
+    return tuple(found.framework for found in CONVENTIONS if len(order) > 1 and found.order(cell) == order)
 
 
 def _biases(cell: Cell, kind: str) -> Iterator[Mistake]:
@@ -55,7 +54,7 @@ def _biases(cell: Cell, kind: str) -> Iterator[Mistake]:
             assert weights.b_ih is not None
             assert weights.b_hh is not None
             b_ih, b_hh = change(weights.b_ih, weights.b_hh)
-            return replace(weights, b_ih=b_ih, b_hh=b_hh)
+            return weights.replaced(b_ih=b_ih, b_hh=b_hh)
 
         return lambda case: case.with_weights(changed) if case.spec.bias else None
 
@@ -115,6 +114,6 @@ def _with_forget_bias(added: Array) -> Change:
         shape, dtype = weights.W_ih.shape[:2], weights.W_ih.dtype
         b_ih = (np.zeros(shape) if weights.b_ih is None else weights.b_ih) + added
         b_hh = np.zeros(shape, dtype) if weights.b_hh is None else weights.b_hh
-        return replace(weights, b_ih=b_ih.astype(dtype), b_hh=b_hh)
+        return weights.replaced(b_ih=b_ih.astype(dtype), b_hh=b_hh)
 
     return lambda case: case.with_weights(changed)

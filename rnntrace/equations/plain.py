@@ -1,0 +1,55 @@
+"""A cell as plain data, lists and dictionaries of text and numbers, and the way back."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rnntrace.equations.cells import Cell, Step
+from rnntrace.equations.expression import Expr, Op
+from rnntrace.equations.parameters import Parameter, Role
+from rnntrace.errors import SpecError
+
+_ARGUMENTS = {
+    **dict.fromkeys((Op.NOW, Op.BEFORE, Op.CONSTANT, Op.INPUT_TERM), 0),
+    **dict.fromkeys((Op.ADD, Op.SUBTRACT, Op.MULTIPLY), 2),
+    Op.HARD_SIGMOID: 3,
+}
+"""How many an operator takes; the others take one."""
+
+
+def as_data(cell: Cell) -> dict[str, Any]:
+    """Everything of a declaration, ready for JSON."""
+    return asdict(cell)
+
+
+def from_data(data: Mapping[str, Any]) -> Cell:
+    """The cell again. Raises SpecError for anything that `as_data` does not give."""
+    try:
+        return Cell(
+            kind=_text(data["kind"]),
+            title=_text(data["title"]),
+            gates=tuple(map(_text, data["gates"])),
+            states=tuple(map(_text, data["states"])),
+            steps=tuple(Step(_text(d["symbol"]), _text(d["role"]), _expression(d["expression"])) for d in data["steps"]),
+            parameters=tuple(
+                Parameter(_text(d["name"]), Role(d["role"]), tuple(map(_text, d["gates"])), _text(d["stem"]))
+                for d in data["parameters"]
+            ),
+        )
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, SpecError):
+            raise
+        raise SpecError("a cell is declared here in a way that rnntrace does not write") from None
+
+
+def _expression(data: Mapping[str, Any]) -> Expr:
+    op, args = Op(data["op"]), tuple(map(_expression, data["args"]))
+    if len(args) != _ARGUMENTS.get(op, 1):
+        raise ValueError(op)
+    return Expr(op, args, _text(data["name"]), float(data["value"]))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value

@@ -1,0 +1,42 @@
+"""Cells that torch does not have, declared as a user would declare one."""
+
+from rnntrace.equations.cells import Cell, Step
+from rnntrace.equations.expression import before, diagonal, input_term, now, recurrent_term, sigmoid, tanh
+from rnntrace.equations.parameters import Parameter, Role
+
+h_before, c_before = before("h"), before("c")
+i, f, g, o, n, c = map(now, "ifgonc")
+
+MGU = Cell(
+    kind="MGU",
+    title="minimal gated unit",
+    gates=("f", "n"),
+    states=("h",),
+    steps=(
+        Step("f", "forget gate", sigmoid(input_term("f") + recurrent_term("f", h_before))),
+        Step("n", "candidate", tanh(input_term("n") + recurrent_term("n", f * h_before))),
+        Step("h", "hidden state", (1 - f) * h_before + f * n),
+    ),
+    parameters=(
+        Parameter("W", Role.INPUT_MATRIX, ("f", "n")),
+        Parameter("U", Role.RECURRENT_MATRIX, ("f", "n")),
+        Parameter("b", Role.INPUT_BIAS, ("f", "n")),
+    ),
+)
+"""Zhou et al. 2016 (arXiv:1603.09420), equation 6."""
+
+PEEPHOLE = Cell(
+    kind="PeepholeLSTM",
+    title="LSTM with peepholes",
+    gates=("i", "f", "g", "o"),
+    states=("h", "c"),
+    steps=(
+        Step("i", "input gate", sigmoid(input_term("i") + recurrent_term("i", h_before) + diagonal("i", c_before))),
+        Step("f", "forget gate", sigmoid(input_term("f") + recurrent_term("f", h_before) + diagonal("f", c_before))),
+        Step("g", "candidate", tanh(input_term("g") + recurrent_term("g", h_before))),
+        Step("c", "cell state", f * c_before + i * g),
+        Step("o", "output gate", sigmoid(input_term("o") + recurrent_term("o", h_before) + diagonal("o", c))),
+        Step("h", "hidden state", o * tanh(c)),
+    ),
+)
+"""Gers & Schmidhuber 2000, with torch's names; what is left out of the parameters is read from the steps: p (i, f, o)."""
