@@ -1,8 +1,14 @@
-"""Cells that torch does not have, declared as a user would declare one."""
+"""Cells that torch does not have, declared as a user would declare one, and modules of them with random weights."""
+
+import numpy as np
 
 from rnntrace.equations.cells import Cell, Step
 from rnntrace.equations.expression import before, diagonal, input_term, now, recurrent_term, sigmoid, tanh
 from rnntrace.equations.parameters import Parameter, Role
+from rnntrace.model.dtypes import rounded
+from rnntrace.model.signals import Inputs
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.weights import LayerWeights, Weights
 
 h_before, c_before = before("h"), before("c")
 i, f, g, o, n, c = map(now, "ifgonc")
@@ -40,3 +46,22 @@ PEEPHOLE = Cell(
     ),
 )
 """Gers & Schmidhuber 2000, with torch's names; what is left out of the parameters is read from the steps: p (i, f, o)."""
+
+STEPS, BATCH = 7, 2
+
+
+def drawn(cell: Cell, **options: object) -> tuple[ModuleSpec, Weights, Inputs]:
+    """A module of the cell, and for it weights, x and initial states in its own format."""
+    spec = ModuleSpec(cell=cell, **{"input_size": 3, "hidden_size": 3, "dtype": "float64", **options})
+    rng = np.random.default_rng(3)
+
+    def draw(shape: tuple[int, ...]) -> np.ndarray:
+        return rounded(rng.normal(size=shape), spec.precision).astype(spec.precision.replay)
+
+    columns = {
+        (layer, direction): LayerWeights(**{name: draw(shape) for name, shape in spec.shapes(layer).items()})
+        for layer, direction in spec.layer_directions
+    }
+    rows = len(spec.layer_directions), BATCH, spec.hidden_size
+    c0 = draw(rows) if spec.has_cell_state else None
+    return spec, Weights(columns), Inputs(draw((STEPS, BATCH, spec.input_size)), draw(rows), c0)

@@ -62,6 +62,8 @@ class Cell:
             raise SpecError(f"the cell {show(self.title)} {complaint}")
 
     def _complaints(self) -> Iterator[str]:
+        if not all((*self.gates, *self.symbols)):
+            yield "has a gate or a quantity without a name"
         done: set[str] = set()
         for step in self.steps:
             for leaf in step.expression.walk():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnntrace.equations.cells import Cell
+from rnntrace.equations.parameters import Role
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key
 from rnntrace.model.signals import Inputs
@@ -23,8 +24,9 @@ def recurrent_term_symbol(gate: str) -> str:
 
 
 def term_symbols(cell: Cell) -> tuple[str, ...]:
-    """Both terms of every gate, in the order of its gates."""
-    return tuple(symbol(gate) for gate in cell.gates for symbol in (input_term_symbol, recurrent_term_symbol))
+    """The terms that every gate has, in the order of its gates."""
+    names = {Role.INPUT_MATRIX: input_term_symbol, Role.RECURRENT_MATRIX: recurrent_term_symbol}
+    return tuple(symbol(gate) for gate in cell.gates for role, symbol in names.items() if cell.of(role, gate))
 
 
 @dataclass(frozen=True, repr=False)
