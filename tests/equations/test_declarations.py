@@ -203,11 +203,12 @@ ODD = {
         Step("c", "", tanh(input_term("c") + recurrent_term("c", h))),
         Step("h", "", tanh(input_term("h") + recurrent_term("h", h))),
     ),
+    "peepholes": PEEPHOLE.steps,
     "a gate that is no quantity": (Step("h", "", tanh(input_term("p") + recurrent_term("q", h)) * sigmoid(input_term("q"))),),
 }
 
 
-@pytest.mark.parametrize("known", [(), ("h",)], ids=["free", "forced"])
+@pytest.mark.parametrize("known", [(), ("h",), ("c",)], ids=["free", "h known", "c known"])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("name", ODD)
 def test_whatever_is_declared_is_what_is_computed(name: str, bias: bool, known: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from own_cells import MGU, PEEPHOLE, STEPS, drawn
 
 import rnntrace
+from rnntrace.engine.diagnose.catalogue import Case, catalogue, made
 from rnntrace.engine.judge.rounding import Format
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.engine.replay.replay import replay
@@ -244,3 +245,48 @@ def test_terms_are_kept(name: str) -> None:
     arrays = weights[0, "forward"].arrays
     for place, gate in enumerate(spec.cell.gates):
         np.testing.assert_allclose(trace[f"{gate}.input"], inputs.x @ arrays[W][place].T + arrays[b][place], atol=1e-13)
+
+
+def with_gates(order: list[int], p: list[int]) -> Callable[[LayerWeights], LayerWeights]:
+    """The blocks in another order, those of a peephole by themselves."""
+    return lambda w: LayerWeights(arrays={name: array[p if name == "p" else order] for name, array in w.arrays.items()})
+
+
+def turned(name: str) -> Callable[[LayerWeights], LayerWeights]:
+    return lambda w: w.replaced(**{name: w.arrays[name].swapaxes(1, 2)})
+
+
+def dropped(name: str) -> Callable[[LayerWeights], LayerWeights]:
+    return lambda w: w.replaced(**{name: 0 * w.arrays[name]})
+
+
+MISTAKES: dict[str, tuple[str, Callable[[LayerWeights], LayerWeights]]] = {
+    "mgu.gate-order.nf": ("MGU", with_gates([1, 0], [])),
+    "mgu.transpose.U": ("MGU", turned("U")),
+    "mgu.transpose.W": ("MGU", turned("W")),
+    "mgu.bias.b-dropped": ("MGU", dropped("b")),
+    "peepholelstm.gate-order.fico": ("peephole", with_gates([1, 0, 2, 3], [1, 0, 2])),
+    "peepholelstm.transpose.W_hh": ("peephole", turned("W_hh")),
+    "peepholelstm.transpose.W_ih": ("peephole", turned("W_ih")),
+    "peepholelstm.bias.ih-dropped": ("peephole", dropped("b_ih")),
+    "peepholelstm.bias.hh-dropped": ("peephole", dropped("b_hh")),
+    "peepholelstm.diagonal.p-dropped": ("peephole", dropped("p")),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_what_went_wrong_with_the_weights_is_named(mistake: str, tmp_path: Path) -> None:
+    """A gate order exchanged, a matrix transposed, a bias or the peepholes left out: the one explanation is the right one."""
+    name, change = MISTAKES[mistake]
+    result = compared(name, tmp_path, change)
+    assert result.verdict is Verdict.FAIL
+    answers = rnntrace.diagnose(result, seconds=60).answers
+    assert [found.id for found in answers[0].mistakes] == [mistake]
+
+
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}, {"bias": False, "input_size": 2}], ids=str)
+@pytest.mark.parametrize("name", CELLS)
+def test_every_mistake_of_the_catalogue_can_be_made_or_refuses(name: str, options: dict[str, object]) -> None:
+    """None of them knows more of a cell than it declares."""
+    case = Case.of(*drawn(CELLS[name], **options))
+    assert sum(made(case, [mistake]) is not None for mistake in catalogue(case.cell)) > 40

@@ -104,7 +104,8 @@ def _changes(case: Case) -> Iterator[tuple[Change, Case]]:
     if case.inputs.batch < ITEMS:
         yield Change("more items", f"--batch {ITEMS}"), _drawn(case, steps, ITEMS)
     if case.spec.bias:
-        biases = [array for found in case.weights.columns.values() for array in (found.b_ih, found.b_hh) if array is not None]
+        names = [parameter.name for parameter in case.cell.parameters if parameter.is_bias]
+        biases = [found.arrays[name] for found in case.weights.columns.values() for name in names if name in found.arrays]
         says = "other biases" if all(array.any() for array in biases) else "biases that are not zero"
         yield Change(says), _drawn(case, biases=True)
     yield Change(f"{longer} and {states}"), _drawn(case, steps, states=1.0)
@@ -132,8 +133,7 @@ def _drawn(case: Case, steps: int = 0, items: int = 0, *, states: float = 0.0, b
     case = replace(case, inputs=inputs)
     if not biases:
         return case
+    names = [parameter.name for parameter in case.cell.parameters if parameter.is_bias]
     return case.with_weights(
-        lambda found: (
-            found if found.b_ih is None or found.b_hh is None else found.replaced(b_ih=draw(found.b_ih), b_hh=draw(found.b_hh))
-        )
+        lambda found: found.replaced(**{name: draw(found.arrays[name]) for name in names if name in found.arrays})
     )

@@ -227,7 +227,8 @@ class _Writer:
         """The name of the value, once the lines that compute it are written: `out` or a new array where operators do."""
         if self.part == "scan" and expr.args and not self._waits(expr):
             self.part = "ahead"
-            value = self._value(expr, out)
+            # An array for one step holds no block.
+            value = self._value(expr, "" if out in self.still else out)
             self.part = "scan"
             return value
         match expr.op:

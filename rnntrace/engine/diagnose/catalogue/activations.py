@@ -9,6 +9,7 @@ import numpy as np
 from rnntrace.engine.diagnose.mistake import Case, Change, Mistake
 from rnntrace.equations.cells import Cell, Step
 from rnntrace.equations.expression import Expr, Op, constant, hard_sigmoid, relu, sigmoid
+from rnntrace.errors import SpecError
 
 NAMES = {Op.SIGMOID: "sigmoid", Op.TANH: "tanh", Op.RELU: "relu"}
 PLAN = ((0.0, 0.5), (1.0, 0.75), (7 / 3, 11 / 12), (5.0, 1.0))
@@ -135,7 +136,11 @@ def with_steps(cell: Cell, **steps: Expr) -> Change:
             return None
         new = {symbol: _projected(case.cell, symbol, expression) for symbol, expression in steps.items()}
         written = tuple(Step(step.symbol, step.role, new.get(step.symbol, step.expression)) for step in case.cell.steps)
-        return None if written == case.cell.steps else replace(case, cell=replace(case.cell, steps=written))
+        try:
+            return None if written == case.cell.steps else replace(case, cell=replace(case.cell, steps=written))
+        except SpecError:
+            # The cell computes in another order, or has not what these steps read.
+            return None
 
     return change
 

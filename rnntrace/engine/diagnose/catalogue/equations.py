@@ -16,9 +16,9 @@ CLIPS = (1.0, 3.0, 5.0, 10.0)
 def equation_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
     """All of a cell."""
     yield from activation_mistakes(cell, kind)
-    if cell.kind == "LSTM":
+    if set(cell.symbols) == set(cells.LSTM.symbols):
         yield from _of_lstm(cell, kind)
-    if cell.kind == "GRU":
+    if set(cell.symbols) == set(cells.GRU.symbols):
         yield from _of_gru(cell, kind)
 
 

@@ -1,13 +1,13 @@
 """Rows of the gates' blocks that were taken for those of other gates or units."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
-from rnntrace.engine.diagnose.mistake import Change, Mistake
+from rnntrace.engine.diagnose.mistake import Case, Change, Mistake
 from rnntrace.equations.cells import Cell
 from rnntrace.model.dtypes import Array
-from rnntrace.model.weights import LayerWeights
 
 _UNITS = "a hidden size above 1"
 
@@ -22,11 +22,11 @@ def row_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
 def _interleaved(cell: Cell, kind: str) -> Iterator[Mistake]:
     gates, spaced = len(cell.gates), " ".join(cell.gates)
 
-    def apart(array: Array) -> Array:
+    def apart(array: Array, _: Sequence[str]) -> Array:
         """Rows that lie unit by unit taken for rows that lie gate by gate."""
-        return array.reshape(-1, gates, *array.shape[2:]).swapaxes(0, 1)
+        return array.reshape(-1, len(array), *array.shape[2:]).swapaxes(0, 1)
 
-    def together(array: Array) -> Array:
+    def together(array: Array, _: Sequence[str]) -> Array:
         """The other way round."""
         return array.swapaxes(0, 1).reshape(array.shape)
 
@@ -47,13 +47,13 @@ def _interleaved(cell: Cell, kind: str) -> Iterator[Mistake]:
 
 def _neighbours(cell: Cell, kind: str) -> Iterator[Mistake]:
     """Rows of the unit next to it, of one gate or, where blocks are cut out a row too late or too early, of all."""
-    for place, gate in enumerate(cell.gates):
+    for gate in cell.gates:
         for name, step in (("next", -1), ("previous", 1)):
             yield Mistake(
                 id=f"{kind}.neighbour.{gate}-{name}",
                 says=f"every unit used {gate} of the {name} unit: its rows were read one too {_WHEN[name]}",
                 fix=f"read unit k of {gate} at row k of its block",
-                change=_if_units(rearranged(lambda array, place=place, step=step: _one_block(array, place, step)), step),  # type: ignore[misc]
+                change=_if_units(rearranged(partial(_one_block, gate, step)), step),
                 needs=_UNITS if step < 0 else "a hidden size above 2",
                 rare=True,
             )
@@ -63,9 +63,7 @@ def _neighbours(cell: Cell, kind: str) -> Iterator[Mistake]:
                 id=f"{kind}.neighbour.rows-{name}",
                 says=f"all blocks of gates were cut out one row too {_WHEN[name]}, so that one unit of each is of another gate",
                 fix="cut block k out of the rows from k·H on, up to (k + 1)·H",
-                change=rearranged(
-                    lambda array, step=step: np.roll(array.reshape(-1, *array.shape[2:]), step, axis=0).reshape(array.shape)  # type: ignore[misc]
-                ),
+                change=rearranged(partial(_all_blocks, step)),
                 rare=True,
             )
 
@@ -73,10 +71,16 @@ def _neighbours(cell: Cell, kind: str) -> Iterator[Mistake]:
 _WHEN = {"next": "late", "previous": "early"}
 
 
-def _one_block(array: Array, place: int, step: int) -> Array:
+def _one_block(gate: str, step: int, array: Array, gates: Sequence[str]) -> Array:
     blocks = array.copy()
-    blocks[place] = np.roll(array[place], step, axis=0)
+    if gate in gates:
+        place = gates.index(gate)
+        blocks[place] = np.roll(array[place], step, axis=0)
     return blocks
+
+
+def _all_blocks(step: int, array: Array, _: Sequence[str]) -> Array:
+    return np.roll(array.reshape(-1, *array.shape[2:]), step, axis=0).reshape(array.shape)
 
 
 def _if_units(change: Change, step: int) -> Change:
@@ -84,12 +88,19 @@ def _if_units(change: Change, step: int) -> Change:
     return lambda case: change(case) if case.spec.hidden_size > (1 if step < 0 else 2) else None
 
 
-def rearranged(change: Callable[[Array], Array]) -> Change:
-    """Gate blocks (G, H, …) of both matrices and both biases, all in the same way."""
+def rearranged(change: Callable[[Array, Sequence[str]], Array]) -> Change:
+    """The gate blocks (G, H, …) of every parameter, all in the same way; `change` is told which gates these are."""
 
-    def changed(weights: LayerWeights) -> LayerWeights:
-        return weights.replaced(
-            **{name: np.ascontiguousarray(change(array)) for name, array in weights.arrays.items() if name != "W_hr"}
+    def changed(case: Case) -> Case:
+        gates = {parameter.name: parameter.gates for parameter in case.cell.parameters if parameter.gates}
+        return case.with_weights(
+            lambda weights: weights.replaced(
+                **{
+                    name: np.ascontiguousarray(change(array, gates[name]))
+                    for name, array in weights.arrays.items()
+                    if name in gates
+                }
+            )
         )
 
-    return lambda case: case.with_weights(changed)
+    return changed

@@ -1,18 +1,17 @@
 """Matrices that were transposed, or brought to another shape where they should have been."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
 from rnntrace.engine.diagnose.mistake import Case, Change, Mistake
 from rnntrace.equations.cells import Cell
+from rnntrace.equations.parameters import Role
 from rnntrace.model.dtypes import Array
 
 _SQUARE = "an input as large as the hidden state, in every layer (-i 2 -H 2)"
 _NOT_SQUARE = "inputs and units above 1, of another number of inputs than units where gates are taken one by one (-i 3 -H 2)"
 _TRANSPOSED = "Keras 3", "TF1 BasicLSTMCell", "flax linen"
-_MATRICES = "W_ih", "W_hh"
 
 Turn = Callable[[Array], Array]
 """A matrix (G, H, N), the blocks of all gates, with its values in other places."""
@@ -20,62 +19,69 @@ Turn = Callable[[Array], Array]
 
 def transpose_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
     """All of a cell."""
-    yield from _transposed(kind)
-    yield from _reshaped(kind, one_block=len(cell.gates) == 1)
+    yield from _transposed(cell, kind)
+    yield from _reshaped(kind, matrices_of(cell), one_block=len(cell.gates) == 1)
 
 
-def _transposed(kind: str) -> Iterator[Mistake]:
-    def transposed(name: str) -> Change:
+def matrices_of(cell: Cell) -> tuple[str, ...]:
+    """The names of those on x and on a state, in this order."""
+    roles = Role.INPUT_MATRIX, Role.RECURRENT_MATRIX
+    return tuple(parameter.name for role in roles for parameter in cell.parameters if parameter.role is role)
+
+
+def _transposed(cell: Cell, kind: str) -> Iterator[Mistake]:
+    def transposed(*names: str) -> Change:
         def change(case: Case) -> Case | None:
-            arrays = [getattr(weights, name) for weights in case.weights.columns.values()]
+            arrays = [weights.arrays[name] for weights in case.weights.columns.values() for name in names]
             if any(array.shape[1] != array.shape[2] or array.shape[2] == 1 for array in arrays):
                 return None
-            return case.with_weights(lambda weights: replace(weights, **{name: getattr(weights, name).swapaxes(1, 2)}))
+            return case.with_weights(
+                lambda weights: weights.replaced(**{name: weights.arrays[name].swapaxes(1, 2) for name in names})
+            )
 
         return change
 
-    yield Mistake(
-        id=f"{kind}.transpose.W_hh",
-        says="W_hh of every gate was transposed: h @ W_hh instead of W_hh @ h",
-        fix="compute W_hh @ h, which for rows of a batch is h @ W_hh.T",
-        change=transposed("W_hh"),
-        frameworks=_TRANSPOSED,
-        needs="a hidden size above 1 and no projection",
-    )
-    yield Mistake(
-        id=f"{kind}.transpose.W_ih",
-        says="W_ih of every gate was transposed: x @ W_ih instead of W_ih @ x",
-        fix="compute W_ih @ x, which for rows of a batch is x @ W_ih.T",
-        change=transposed("W_ih"),
-        frameworks=_TRANSPOSED,
-        needs=_SQUARE,
-    )
-    yield Mistake(
-        id=f"{kind}.transpose.both",
-        says="W_ih and W_hh of every gate were both transposed",
-        fix="compute W_ih @ x and W_hh @ h, which for rows of a batch are x @ W_ih.T and h @ W_hh.T",
-        change=lambda case: (first := transposed("W_ih")(case)) and transposed("W_hh")(first),
-        frameworks=("Keras 3",),
-        needs=_SQUARE,
-    )
+    matrices = matrices_of(cell)
+    read = {parameter.name: "x" if parameter.role is Role.INPUT_MATRIX else "h" for parameter in cell.parameters}
+    for name in reversed(matrices):
+        v = read[name]
+        yield Mistake(
+            id=f"{kind}.transpose.{name}",
+            says=f"{name} of every gate was transposed: {v} @ {name} instead of {name} @ {v}",
+            fix=f"compute {name} @ {v}, which for rows of a batch is {v} @ {name}.T",
+            change=transposed(name),
+            frameworks=_TRANSPOSED,
+            needs=_SQUARE if v == "x" else "a hidden size above 1 and no projection",
+        )
+    if len(matrices) > 1:
+        products = " and ".join(f"{name} @ {read[name]}" for name in matrices)
+        of_rows = " and ".join(f"{read[name]} @ {name}.T" for name in matrices)
+        yield Mistake(
+            id=f"{kind}.transpose.both",
+            says=f"{' and '.join(matrices)} of every gate were both transposed",
+            fix=f"compute {products}, which for rows of a batch are {of_rows}",
+            change=transposed(*matrices),
+            frameworks=("Keras 3",),
+            needs=_SQUARE,
+        )
 
 
-def _reshaped(kind: str, *, one_block: bool) -> Iterator[Mistake]:
+def _reshaped(kind: str, matrices: tuple[str, ...], *, one_block: bool) -> Iterator[Mistake]:
     """A shape that fits is no transpose: values keep their order in memory, so rows do not become columns.
 
-    Of `one_block` the whole is that, and of W_hh, which is square then, there is nothing but the transpose.
+    Of `one_block` the whole is that, and of the matrix on h, which is square then, there is nothing but the transpose.
     """
     yield _reshape(
         f"{kind}.transpose.reshaped",
         "the weights were brought to another shape with reshape where they should have been transposed",
         _whole(read),
-        _MATRICES,
+        matrices,
     )
     yield _reshape(
         f"{kind}.transpose.reshaped-back",
         "the weights were transposed and then brought back to their shape with reshape",
         _whole(stored),
-        _MATRICES,
+        matrices,
     )
     if one_block:
         return
@@ -83,17 +89,17 @@ def _reshaped(kind: str, *, one_block: bool) -> Iterator[Mistake]:
         f"{kind}.transpose.reshaped-blocks",
         "the block of each gate was brought to another shape with reshape where it should have been transposed",
         _by_block(read),
-        _MATRICES,
+        matrices,
         frameworks=("cuDNN",),
     )
     yield _reshape(
         f"{kind}.transpose.reshaped-blocks-back",
         "the block of each gate was transposed, but its values lie as if it had been brought to that shape with reshape",
         _by_block(stored),
-        _MATRICES,
+        matrices,
         frameworks=("cuDNN", "CuDNNGRU and CuDNNLSTM of Keras 2"),
     )
-    for name in _MATRICES:
+    for name in matrices:
         for id, turn, says in (
             (f"reshaped-{name}", read, "was brought to another shape with reshape where it should have been transposed"),
             (f"reshaped-back-{name}", stored, "was transposed and then brought back to its shape with reshape"),
@@ -129,13 +135,14 @@ def _reshape(
     id: str, says: str, turn: Turn, names: tuple[str, ...], *, frameworks: tuple[str, ...] = (), rare: bool = False
 ) -> Mistake:
     def change(case: Case) -> Case | None:
-        arrays = [getattr(weights, name) for weights in case.weights.columns.values() for name in names]
+        arrays = [weights.arrays[name] for weights in case.weights.columns.values() for name in names]
         # Of a square block, nothing is left but its transpose.
         if all(np.array_equal(turn(array), array.swapaxes(1, 2)) for array in arrays):
             return None
-        if any(array.shape[2] == 1 for weights in case.weights.columns.values() for array in (weights.W_ih, weights.W_hh)):
+        columns, matrices = case.weights.columns.values(), matrices_of(case.cell)
+        if any(weights.arrays[name].shape[2] == 1 for weights in columns for name in matrices):
             return None
-        return case.with_weights(lambda weights: weights.replaced(**{name: turn(getattr(weights, name)) for name in names}))
+        return case.with_weights(lambda weights: weights.replaced(**{name: turn(weights.arrays[name]) for name in names}))
 
     fix = "use .T: reshape keeps the values in their order in memory, so rows do not become columns"
     if "blocks" in id:

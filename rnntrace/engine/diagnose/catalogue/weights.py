@@ -1,18 +1,23 @@
 """Mistakes with weights: the order of the gates, and biases."""
 
-from collections.abc import Callable, Iterator
-from itertools import permutations
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import combinations, permutations
 
 import numpy as np
 
 from rnntrace.engine.diagnose.catalogue.rows import rearranged, row_mistakes
 from rnntrace.engine.diagnose.catalogue.transposes import transpose_mistakes
-from rnntrace.engine.diagnose.mistake import Change, Mistake
+from rnntrace.engine.diagnose.mistake import Case, Change, Mistake
+from rnntrace.equations import cells
 from rnntrace.equations.cells import Cell
+from rnntrace.equations.parameters import Role
 from rnntrace.model.conventions import CONVENTIONS
 from rnntrace.model.dtypes import Array
 from rnntrace.model.weights import LayerWeights
 
+MOST_PERMUTED = 4
+"""Up to so many gates, every order of them is tried."""
 FORGET_BIAS = 1.0
 """What frameworks add to the forget gate's bias: Jozefowicz et al. 2015."""
 _BIASES = "biases (leave --no-bias out)"
@@ -24,96 +29,153 @@ def weight_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
     yield from row_mistakes(cell, kind)
     yield from transpose_mistakes(cell, kind)
     yield from _biases(cell, kind)
+    yield from _diagonals(cell, kind)
 
 
 def _gate_orders(cell: Cell, kind: str) -> Iterator[Mistake]:
-    """Every order of the blocks but the right one; those of frameworks first."""
-    orders = ["".join(order) for order in permutations(cell.gates) if order != cell.gates]
+    """Every order of the blocks but the right one, those of frameworks first; of many gates those with two exchanged."""
+    orders: list[tuple[str, ...]] = [order for order in _orders(cell.gates) if order != cell.gates]
     known = {order: _frameworks(cell, order) for order in orders}
     right = " ".join(cell.gates)
     for order in sorted(orders, key=lambda order: not known[order]):
         # The candidate of an LSTM is called c nearly everywhere but in torch.
-        name = order.replace("g", "c")
+        names = ["c" if gate == "g" else gate for gate in order]
         spaced, blocks = " ".join(order), [order.index(gate) for gate in cell.gates]
         yield Mistake(
-            id=f"{kind}.gate-order.{name}",
+            id=f"{kind}.gate-order.{('' if all(len(name) == 1 for name in names) else '-').join(names)}",
             says=f"the blocks of gates were read in the order {spaced} instead of {right}",
             fix=f"read them as {right}; or, if the weights do lie as {spaced}, make {right} of it by taking blocks {blocks}",
-            change=rearranged(lambda array, order=order: array[[order.index(gate) for gate in cell.gates]]),  # type: ignore[misc]
+            change=rearranged(partial(_reordered, order)),
             frameworks=known[order],
         )
 
 
-def _frameworks(cell: Cell, order: str) -> tuple[str, ...]:
-    return tuple(found.framework for found in CONVENTIONS if len(order) > 1 and found.order(cell) == order)
+def _orders(gates: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if len(gates) <= MOST_PERMUTED:
+        yield from permutations(gates)
+        return
+    for first, second in combinations(gates, 2):
+        yield tuple({first: second, second: first}.get(gate, gate) for gate in gates)
+
+
+def _reordered(order: Sequence[str], array: Array, gates: Sequence[str]) -> Array:
+    """Blocks that lie in this order, as far as a parameter has them, taken for those of its gates."""
+    own = [gate for gate in order if gate in gates]
+    return array[[own.index(gate) for gate in gates]]
+
+
+def _frameworks(cell: Cell, order: Sequence[str]) -> tuple[str, ...]:
+    return tuple(found.framework for found in CONVENTIONS if [*found.order(cell)] == [*order])
 
 
 def _biases(cell: Cell, kind: str) -> Iterator[Mistake]:
-    def biased(change: Callable[[Array, Array], tuple[Array, Array]]) -> Change:
-        def changed(weights: LayerWeights) -> LayerWeights:
-            assert weights.b_ih is not None
-            assert weights.b_hh is not None
-            b_ih, b_hh = change(weights.b_ih, weights.b_hh)
-            return weights.replaced(b_ih=b_ih, b_hh=b_hh)
+    found = [parameter for parameter in cell.parameters if parameter.is_bias]
+    biases = [parameter.name for parameter in reversed(found)]
+    fix = f"add {' and '.join(reversed(biases))}, {'each ' if len(biases) > 1 else ''}once"
 
-        return lambda case: case.with_weights(changed) if case.spec.bias else None
+    def mistake(name: str, change: Callable[[LayerWeights], dict[str, Array]], says: str) -> Mistake:
+        changed = _if_biases(lambda weights: weights.replaced(**change(weights)))
+        return Mistake(id=f"{kind}.bias.{name}", says=says, fix=fix, change=changed, needs=_BIASES)
 
-    none = np.zeros_like
-    for name, change, says in (
-        ("hh-dropped", lambda ih, hh: (ih, none(hh)), "b_hh was left out"),
-        ("ih-dropped", lambda ih, hh: (none(ih), hh), "b_ih was left out"),
-        ("both-dropped", lambda ih, hh: (none(ih), none(hh)), "both biases were left out"),
-        ("hh-twice", lambda ih, hh: (ih + hh, hh), "b_hh was added twice"),
-        ("ih-twice", lambda ih, hh: (ih + ih, hh), "b_ih was added twice"),
+    def dropped(*names: str) -> Callable[[LayerWeights], dict[str, Array]]:
+        return lambda weights: {name: np.zeros_like(weights.arrays[name]) for name in names}
+
+    def twice(name: str) -> Callable[[LayerWeights], dict[str, Array]]:
+        # Once more beside x, where both sides have one.
+        place = found[0].name if len({parameter.gates for parameter in found}) == 1 else name
+        return lambda weights: {place: weights.arrays[place] + weights.arrays[name]}
+
+    for bias in biases:
+        yield mistake(f"{bias.removeprefix('b_')}-dropped", dropped(bias), f"{bias} was left out")
+    if len(biases) > 1:
+        both = "both" if len(biases) == 2 else "all"
+        yield mistake(f"{both}-dropped", dropped(*biases), f"{both} biases were left out")
+    for bias in biases:
+        yield mistake(f"{bias.removeprefix('b_')}-twice", twice(bias), f"{bias} was added twice")
+    if set(cell.symbols) == set(cells.GRU.symbols) and len(biases) == 2:
+        yield from _beside_a_reset(cell, kind)
+    if set(cell.symbols) == set(cells.LSTM.symbols) and biases:
+        yield from _of_forget_gate(cell, kind)
+
+
+def _diagonals(cell: Cell, kind: str) -> Iterator[Mistake]:
+    for name in (parameter.name for parameter in cell.parameters if parameter.role is Role.DIAGONAL):
+        yield Mistake(
+            id=f"{kind}.diagonal.{name}-dropped",
+            says=f"{name} was left out",
+            fix=f"add {name} ⊙ the state to what each of its gates sees",
+            change=partial(_dropped, name),
+        )
+
+
+def _dropped(name: str, case: Case) -> Case:
+    return case.with_weights(lambda weights: weights.replaced(**{name: np.zeros_like(weights.arrays[name])}))
+
+
+def _if_biases(change: Callable[[LayerWeights], LayerWeights]) -> Change:
+    return lambda case: case.with_weights(change) if case.spec.bias else None
+
+
+def _beside_a_reset(cell: Cell, kind: str) -> Iterator[Mistake]:
+    """Which of a GRU's biases is which counts, for a reset gate acts on one of them."""
+    b_hh, b_ih = (parameter.name for parameter in reversed(cell.parameters) if parameter.is_bias)
+    of_candidate = (np.array(cell.gates) == "n")[:, None]
+
+    def merged(weights: LayerWeights) -> LayerWeights:
+        ih, hh = weights.arrays[b_ih], weights.arrays[b_hh]
+        inside = np.where(of_candidate, 0, hh).astype(hh.dtype)
+        return weights.replaced(**{b_ih: ih + np.where(of_candidate, hh, 0), b_hh: inside})
+
+    def exchanged(weights: LayerWeights) -> LayerWeights:
+        return weights.replaced(**{b_ih: weights.arrays[b_hh], b_hh: weights.arrays[b_ih]})
+
+    yield Mistake(
+        id=f"{kind}.bias.hidden-outside-reset",
+        says="b_hn was added outside the reset gate, as if it could be summed with b_in",
+        fix="keep b_hn inside: n = tanh(W_in x + b_in + r ⊙ (W_hn h + b_hn))",
+        change=_if_biases(merged),
+        frameworks=("Core ML",),
+        needs=_BIASES,
+    )
+    yield Mistake(
+        id=f"{kind}.bias.exchanged",
+        says=f"{b_ih} and {b_hh} were exchanged",
+        fix="b_hn belongs inside the reset gate, b_in outside of it",
+        change=_if_biases(exchanged),
+        needs=_BIASES,
+    )
+
+
+def _of_forget_gate(cell: Cell, kind: str) -> Iterator[Mistake]:
+    for name, sign, says in (
+        ("added", 1, "1 was added to the forget gate's bias on top of the stored biases"),
+        (
+            "missing",
+            -1,
+            "1 is missing from the forget gate's bias: the stored biases hold it already, and it was taken off",
+        ),
     ):
-        fix = "add b_ih and b_hh, each once"
-        yield Mistake(id=f"{kind}.bias.{name}", says=says, fix=fix, change=biased(change), needs=_BIASES)
-    if cell.kind == "GRU":
-        candidate = cell.gates.index("n")
-
-        def merged(ih: Array, hh: Array) -> tuple[Array, Array]:
-            of_candidate = (np.arange(len(cell.gates)) == candidate)[:, None]
-            return ih + np.where(of_candidate, hh, 0), np.where(of_candidate, 0, hh).astype(hh.dtype)
-
         yield Mistake(
-            id=f"{kind}.bias.hidden-outside-reset",
-            says="b_hn was added outside the reset gate, as if it could be summed with b_in",
-            fix="keep b_hn inside: n = tanh(W_in x + b_in + r ⊙ (W_hn h + b_hn))",
-            change=biased(merged),
-            frameworks=("Core ML",),
-            needs=_BIASES,
+            id=f"{kind}.forget-bias.{name}",
+            says=says,
+            fix="add the stored biases and nothing else: torch has no forget bias apart from them",
+            change=_with_forget_bias(sign * FORGET_BIAS),
+            frameworks=("TF1 BasicLSTMCell", "haiku"),
         )
-        yield Mistake(
-            id=f"{kind}.bias.exchanged",
-            says="b_ih and b_hh were exchanged",
-            fix="b_hn belongs inside the reset gate, b_in outside of it",
-            change=biased(lambda ih, hh: (hh, ih)),
-            needs=_BIASES,
-        )
-    if cell.kind == "LSTM":
-        forget = (np.array(cell.gates) == "f")[:, None]
-        for name, sign, says in (
-            ("added", 1, "1 was added to the forget gate's bias on top of the stored biases"),
-            (
-                "missing",
-                -1,
-                "1 is missing from the forget gate's bias: the stored biases hold it already, and it was taken off",
-            ),
-        ):
-            yield Mistake(
-                id=f"{kind}.forget-bias.{name}",
-                says=says,
-                fix="add the stored biases and nothing else: torch has no forget bias apart from them",
-                change=_with_forget_bias(sign * FORGET_BIAS * forget),
-                frameworks=("TF1 BasicLSTMCell", "haiku"),
-            )
 
 
-def _with_forget_bias(added: Array) -> Change:
-    def changed(weights: LayerWeights) -> LayerWeights:
-        shape, dtype = weights.W_ih.shape[:2], weights.W_ih.dtype
-        b_ih = (np.zeros(shape) if weights.b_ih is None else weights.b_ih) + added
-        b_hh = np.zeros(shape, dtype) if weights.b_hh is None else weights.b_hh
-        return weights.replaced(b_ih=b_ih.astype(dtype), b_hh=b_hh)
+def _with_forget_bias(added: float) -> Change:
+    def change(case: Case) -> Case:
+        biases = [parameter for parameter in case.cell.parameters if parameter.is_bias]
+        first = next(parameter for parameter in biases if "f" in parameter.gates)
 
-    return lambda case: case.with_weights(changed)
+        def changed(weights: LayerWeights) -> LayerWeights:
+            dtype = next(iter(weights.arrays.values())).dtype
+            zeros = {bias.name: np.zeros((len(bias.gates), case.spec.hidden_size), dtype) for bias in biases}
+            arrays = {name: weights.arrays.get(name, zero) for name, zero in zeros.items()}
+            to_forget_gate = added * (np.array(first.gates) == "f")[:, None]
+            return weights.replaced(**{**arrays, first.name: (arrays[first.name] + to_forget_gate).astype(dtype)})
+
+        return case.with_weights(changed)
+
+    return change
