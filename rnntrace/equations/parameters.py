@@ -75,7 +75,10 @@ class Parameter:
 
 def find(parameters: Sequence[Parameter], role: Role | None, gate: str) -> Parameter | None:
     """The parameter that plays this role for the gate, if there is one."""
-    return next((found for found in parameters if found.role is role and (gate in found.gates or not found.gates)), None)
+    for found in parameters:
+        if found.role is role and (gate in found.gates or not found.gates):
+            return found
+    return None
 
 
 def read_by(expressions: Sequence[Expr], gates: Sequence[str]) -> Iterator[tuple[Role, tuple[str, ...]]]:

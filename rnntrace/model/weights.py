@@ -73,8 +73,12 @@ class LayerWeights:
     def stack(self, cell: Cell, role: Role, gates: Sequence[str]) -> Array | None:
         """The blocks of these gates one above the other, (G, H, ·); zero where one has none, None where all have none."""
         parameter = find(cell.parameters, role, gates[0])
-        if parameter is not None and parameter.gates == tuple(gates):
-            return self.arrays.get(parameter.name)
+        if parameter is not None and set(gates) <= set(parameter.gates):
+            array = self.arrays.get(parameter.name)
+            if array is None or parameter.gates == tuple(gates):
+                return array
+            stacked: Array = array[[parameter.gates.index(gate) for gate in gates]]
+            return stacked
         blocks = [self.block(cell, role, gate) for gate in gates]
         one = next((block for block in blocks if block is not None), None)
         if one is None:

@@ -34,7 +34,7 @@ def test_gates_of_one_form_stand_together() -> None:
 
 def test_a_forced_lstm_loops_over_its_cell_state_alone() -> None:
     """With h known only f ⊙ c waits for the step before: i ⊙ g, every gate and h stand outside the loop."""
-    program = compiled(cells.LSTM, ("h",), (4, 4), biases=("b_ih", "b_hh"), padded=False)
+    program = compiled(cells.LSTM, ("h",), (4, 4), there=("b_ih", "b_hh"), padded=False)
     loop = [line.strip() for line in program.text.splitlines() if line.startswith("        ")]
     assert len(loop) == 3
     assert loop[0] == "multiply(f_t, c_before, c_t)"

@@ -63,7 +63,7 @@ def test_every_result_has_its_place(cell: Cell, known: tuple[str, ...]) -> None:
     """No operator of a program makes an array: each is given one to write to, in the loop and outside it."""
     widths = (4, 3 if cell is cells.LSTM_PROJECTED else 4)
     program = compiled(
-        cell, tuple(state for state in known if state in cell.states), widths, biases=("b_ih", "b_hh"), padded=True
+        cell, tuple(state for state in known if state in cell.states), widths, there=("b_ih", "b_hh"), padded=True
     )
     for name, count in ARGUMENTS.items():
         calls = [line for line in program.text.splitlines() if line.strip().startswith(f"{name}(")]
@@ -90,7 +90,7 @@ def in_loop(program: Program) -> int:
 def test_the_loop_is_as_short_as_it_was(kind: str, known: tuple[str, ...]) -> None:
     """A free step of an LSTM takes 10 calls and 2 names; whoever makes it longer does so on purpose."""
     cell = {"RNN": cells.RNN_TANH, "LSTM": cells.LSTM, "GRU": cells.GRU}[kind]
-    assert in_loop(compiled(cell, known, (4, 4), biases=("b_ih", "b_hh"), padded=False)) == LINES_IN_LOOP[kind, known]
+    assert in_loop(compiled(cell, known, (4, 4), there=("b_ih", "b_hh"), padded=False)) == LINES_IN_LOOP[kind, known]
 
 
 @pytest.mark.parametrize("forced", [False, True], ids=["free", "forced"])

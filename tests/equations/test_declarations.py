@@ -173,7 +173,7 @@ def called(name: str) -> Cell:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_are_data(name: str) -> None:
     """Whatever a gate is called, the program is the same to the letter, and so is what it computes."""
-    options = {"known": (), "widths": (2, 2), "biases": ("b",), "padded": True}
+    options = {"known": (), "widths": (2, 2), "there": ("b",), "padded": True}
     assert compiled(called(name), **options).text == compiled(called("any other"), **options).text
     spec, weights, inputs = drawn(MGU)
     right = replay(spec, weights, inputs)

@@ -65,16 +65,16 @@ class Program:
 
 
 @lru_cache(maxsize=512)
-def compiled(cell: Cell, known: tuple[str, ...], widths: tuple[int, int], *, biases: tuple[str, ...], padded: bool) -> Program:
+def compiled(cell: Cell, known: tuple[str, ...], widths: tuple[int, int], *, there: tuple[str, ...], padded: bool) -> Program:
     """The program of a cell whose states `known` are given beforehand; `widths` are those of a gate and of what is projected.
 
-    `biases` are the parameters of this kind that there are.
+    `there` are the parameters that have an array: biases may not.
 
     With `padded` sequences it takes `ended` (rows, 1) and leaves the states as they were where that is True.
     """
     names = _names(cell)
     safe = _renamed(cell, names)
-    program = _Writer(safe, tuple(names[state] for state in known), *widths, biases=biases, padded=padded).program()
+    program = _Writer(safe, tuple(names[state] for state in known), *widths, there=there, padded=padded).program()
     symbols = {name: symbol for symbol, name in names.items()}
 
     def told(found: tuple[str, ...]) -> tuple[str, ...]:
@@ -130,9 +130,9 @@ class _Writer:
     """Writes a program in three parts: before the loop over steps (`ahead`), inside it (`scan`), and `behind` it."""
 
     def __init__(
-        self, cell: Cell, known: tuple[str, ...], hidden: int, output: int, *, biases: tuple[str, ...], padded: bool
+        self, cell: Cell, known: tuple[str, ...], hidden: int, output: int, *, there: tuple[str, ...], padded: bool
     ) -> None:
-        self.cell, self.hidden, self.output, self.biases, self.padded = cell, hidden, output, biases, padded
+        self.cell, self.hidden, self.output, self.there, self.padded = cell, hidden, output, there, padded
         self.carried = [state for state in cell.states if state not in known]
         plan = schedule(cell, known)
         self.waiting = {step.symbol for step in plan.scan}
@@ -316,7 +316,7 @@ class _Writer:
         self.still |= {matrix, bias}
         self._line("{0}.dot({1}, {2})", value, matrix, out)
         found = [find(self.cell.parameters, TERMS[op][1], gate) for gate in gates]
-        if any(parameter is not None and parameter.name in self.biases for parameter in found):
+        if any(parameter is not None and parameter.name in self.there for parameter in found):
             self._line("add({0}, {1}, {0})", out, bias)
 
     def _array(self, name: str, width: int) -> str:

@@ -120,8 +120,8 @@ class _Column:
 
     def run(self) -> None:
         """Compute every step of the cell for every t, block by block."""
-        biases = tuple(found.name for found in self.cell.parameters if found.is_bias and found.name in self.weights.arrays)
-        program = compiled(self.cell, tuple(self.known), self.sizes, biases=biases, padded=self.valid is not None)
+        there = tuple(self.weights.arrays)
+        program = compiled(self.cell, tuple(self.known), self.sizes, there=there, padded=self.valid is not None)
         kept = self._memory({name: program.widths[name] for name, symbols in program.kept.items() if self._keeps(symbols)})
         still = self._matrices(program)
         blocks = self.blocks
