@@ -193,6 +193,8 @@ GRU_RESET_BEFORE = Cell(
     ),
 )
 
+TORCH_CELLS = (RNN_TANH, LSTM, GRU)
+"""One of each kind that torch has: a file's kind is told by how many blocks its matrices stack."""
 SLOPES = {"hard_sigmoid": 0.2, "hard_sigmoid_keras3": 1 / 6}
 """Of the hard sigmoids that gates may have for the sigmoid: Keras' before version 3 (and ONNX' default), and Keras 3's."""
 

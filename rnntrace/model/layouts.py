@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from rnntrace.equations.cells import GRU, LSTM, RNN_TANH, Cell
+from rnntrace.equations.cells import TORCH_CELLS, Cell
 from rnntrace.errors import SpecError, WeightsError
 from rnntrace.model.conventions import Convention
 from rnntrace.model.dtypes import Array
@@ -22,8 +22,7 @@ _TORCH_NAME = re.compile(
     r"(?:_l(?P<layer>\d{1,10})(?P<reverse>_reverse)?)?",
     re.DOTALL,
 )
-_KNOWN = {len(cell.gates): cell.kind for cell in (RNN_TANH, LSTM, GRU)}
-"""The kinds of torch by how many blocks their matrices stack, which is how a file tells them apart."""
+_KNOWN = {len(cell.gates): cell.kind for cell in TORCH_CELLS}
 
 
 def parameter_name(spec: ModuleSpec, part: str, layer: int, direction: str) -> str:

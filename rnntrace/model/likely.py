@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from itertools import permutations
 
-from rnntrace.equations.cells import CELLS
+from rnntrace.equations.cells import TORCH_CELLS
 from rnntrace.errors import show
 
 Shape = tuple[int, ...]
@@ -34,7 +34,7 @@ def likely(shapes: Mapping[str, Shape]) -> str:
 def _readings(shapes: Mapping[str, Shape]) -> Iterator[str]:
     some = [shape for shape in shapes.values() if len(shape) in (2, 3) and 0 not in shape][:MOST]
     for W, U in permutations(some, 2):
-        for cell in CELLS:
+        for cell in TORCH_CELLS:
             if (gates := len(cell.gates)) > 1:
                 yield from _as_cell(W, U, gates, cell.kind)
 

@@ -205,7 +205,7 @@ class ModuleSpec:
     def torch_lacks(self) -> str:
         """What of this module torch cannot express, in words; empty if it can."""
         if self.is_custom:
-            return f"a cell of one's own, {show(self.cell.title)}"
+            return f"a {show(self.cell.title)}"
         if self.recurrent_activation not in (None, "sigmoid"):
             return f"a module whose gates are {self.recurrent_activation}"
         if not self.reset_after:

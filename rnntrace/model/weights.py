@@ -30,13 +30,13 @@ class LayerWeights:
 
     @property
     def W_ih(self) -> Array:
-        """Torch's matrix on x, (G, H, I). KeyError in a cell that has none of this name, as for the others."""
-        return self.arrays["W_ih"]
+        """Torch's matrix on x, (G, H, I). Raises AttributeError in a cell that has none of this name."""
+        return self._named("W_ih")
 
     @property
     def W_hh(self) -> Array:
-        """Torch's matrix on h, (G, H, R)."""
-        return self.arrays["W_hh"]
+        """Torch's matrix on h, (G, H, R). Raises AttributeError in a cell that has none of this name."""
+        return self._named("W_hh")
 
     @property
     def b_ih(self) -> Array | None:
@@ -52,6 +52,11 @@ class LayerWeights:
     def W_hr(self) -> Array | None:
         """Torch's projection, (R, H); None without one."""
         return self.arrays.get("W_hr")
+
+    def _named(self, name: str) -> Array:
+        if name not in self.arrays:
+            raise AttributeError(f"these weights hold {', '.join(self.arrays)} and no {name}: see .arrays")
+        return self.arrays[name]
 
     def replaced(self, **arrays: Array | None) -> "LayerWeights":
         """The same with other arrays for some; None takes one away."""

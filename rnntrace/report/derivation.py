@@ -10,6 +10,7 @@ import numpy as np
 
 from rnntrace.engine.derivation import Derivation, Moment, largest
 from rnntrace.engine.replay.trace import Trace
+from rnntrace.equations.expression import Op
 from rnntrace.equations.notation import LATEX, UNICODE, Notation, formula, left_side, spell
 from rnntrace.model.blocks import blocks
 from rnntrace.model.conventions import BY_NAME, TORCH
@@ -98,9 +99,11 @@ def _given(moment: Moment, spec: ModuleSpec, digits: int) -> Iterator[Formula]:
     for state, values in moment.before.items():
         label = f"initial {spec.cell.roles[state]}" if moment.before_t == 0 else f"{spec.cell.roles[state]} before"
         vectors.append((state, label, notations, moment.before_t, values))
+    parts = [part for step in spec.cell.steps for part in step.expression.walk() if part.op is Op.RECURRENT_TERM]
+    multiplied = {leaf.name for part in parts for leaf in part.walk() if leaf.op is Op.BEFORE}
     for symbol, label, (plain, typeset), t, values in vectors:
-        # The cell state acts unit by unit, so its one number is all that is read.
-        if symbol == "c":
+        # Of a state that acts unit by unit, as an LSTM's cell state does, one number is all that is read.
+        if symbol in spec.cell.states and symbol not in multiplied:
             number = float(values[place.unit])
             texts = [f"{symbol}{plain.before}[{place.unit}] = {plain.number(number)}"]
             texts.append(f"{symbol}_{typeset.before}[{place.unit}] = {typeset.number(number)}")
