@@ -204,6 +204,10 @@ ODD = {
         Step("h", "", tanh(input_term("h") + recurrent_term("h", h))),
     ),
     "peepholes": PEEPHOLE.steps,
+    "known beforehand in the midst of what is not": (
+        Step("c", "", tanh(input_term("c"))),
+        Step("h", "", tanh(input_term("h")) * tanh(recurrent_term("h", h) + diagonal("h", c) * now("c"))),
+    ),
     "a gate that is no quantity": (Step("h", "", tanh(input_term("p") + recurrent_term("q", h)) * sigmoid(input_term("q"))),),
 }
 

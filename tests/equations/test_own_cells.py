@@ -9,9 +9,11 @@ from own_cells import MGU, PEEPHOLE, STEPS, drawn
 
 import rnntrace
 from rnntrace.engine.diagnose.catalogue import Case, catalogue, made
-from rnntrace.engine.judge.rounding import Format
+from rnntrace.engine.judge.rounding import EXACT, Format, Typed
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.engine.replay.replay import replay
+from rnntrace.equations.cells import Cell, Step
+from rnntrace.equations.expression import before, diagonal
 from rnntrace.equations.notation import LATEX, UNICODE, formula
 from rnntrace.model.conventions import BY_NAME, TORCH
 from rnntrace.model.dtypes import DTYPES
@@ -123,6 +125,29 @@ def test_honest_rounding_stays_within_its_bound_and_fills_some_of_it(name: str, 
         share = np.abs(values - theirs[key].astype(np.float64)) / trace.bounds.columns[key]
         assert share.max() <= 1, key
         assert share.max() > 0.02, key
+
+
+INDRNN = Cell("IndRNN", "units by themselves", ("h",), ("h",), (Step("h", "hidden state", diagonal("h", before("h"))),))
+
+
+def test_a_diagonal_has_the_bound_of_its_product() -> None:
+    """Alone, p ⊙ h is off by at most the roundings of one product, and by half the last digit of a p that was typed."""
+    spec, weights, inputs = drawn(INDRNN, dtype="float16", hidden_size=50)
+    p, h = weights[0, "forward"].arrays["p"][0], inputs.h0[0].astype(np.float64)
+    formats = Format.of(DTYPES["float16"], np.dtype(np.float64))
+    inputs = Inputs(inputs.x[:1], inputs.h0)
+
+    def bound(format: Format, typed: Typed | None = None) -> np.ndarray:
+        trace = replay(spec, weights, inputs, dtype=np.dtype(np.float64), rounding=format, typed=typed)
+        assert trace.bounds is not None
+        return trace.bounds["h"][0]
+
+    exact = p.astype(np.float64) * h
+    off = np.abs((p.astype(np.float16) * h.astype(np.float16)).astype(np.float64) - exact)
+    share = off / bound(formats)
+    assert 0.5 < share.max() <= 1
+    half = {key: LayerWeights(p=np.full((1, 50), 0.005)) for key in weights.columns}
+    np.testing.assert_allclose(bound(EXACT, Typed(Weights(half))), 0.005 * np.abs(h), rtol=1e-12)
 
 
 FORMULAS = {
