@@ -62,6 +62,7 @@ def drawn(cell: Cell, **options: object) -> tuple[ModuleSpec, Weights, Inputs]:
         (layer, direction): LayerWeights(**{name: draw(shape) for name, shape in spec.shapes(layer).items()})
         for layer, direction in spec.layer_directions
     }
-    rows = len(spec.layer_directions), BATCH, spec.hidden_size
-    c0 = draw(rows) if spec.has_cell_state else None
-    return spec, Weights(columns), Inputs(draw((STEPS, BATCH, spec.input_size)), draw(rows), c0)
+    rows = len(spec.layer_directions), BATCH
+    c0 = draw((*rows, spec.hidden_size)) if spec.has_cell_state else None
+    x, h0 = draw((STEPS, BATCH, spec.input_size)), draw((*rows, spec.output_size))
+    return spec, Weights(columns), Inputs(x, h0, c0)

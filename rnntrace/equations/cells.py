@@ -59,11 +59,28 @@ class Cell:
         if not self.parameters:
             object.__setattr__(self, "parameters", torch_parameters([step.expression for step in self.steps], self.gates))
         for complaint in self._complaints():
-            raise SpecError(f"the cell {show(self.title)} {complaint}")
+            raise SpecError(show(f"the cell {self.title} {complaint}"))
 
     def _complaints(self) -> Iterator[str]:
         if not all((*self.gates, *self.symbols)):
             yield "has a gate or a quantity without a name"
+        yield from self._of_parameters()
+        yield from self._of_steps()
+
+    def _of_parameters(self) -> Iterator[str]:
+        gates = ", ".join(self.gates)
+        for number, parameter in enumerate(self.parameters):
+            own = ", ".join(parameter.gates) or "none"
+            if parameter.name in ("", *(other.name for other in self.parameters[:number])):
+                yield f"has parameters without a name or of one name, {parameter.name!r}"
+            if not set(parameter.gates) <= set(self.gates) or (own == "none") != (parameter.role is Role.PROJECTION):
+                yield f"has gates {gates}, and its {parameter.name} blocks for {own}"
+        for role, readers in read_by([step.expression for step in self.steps], self.gates):
+            for gate in () if role in BIASES else readers or ("",):
+                if self.of(role, gate) is None:
+                    yield f"has no {role}" + (f" for {gate}" if gate else "")
+
+    def _of_steps(self) -> Iterator[str]:
         done: set[str] = set()
         for step in self.steps:
             for leaf in step.expression.walk():
@@ -81,12 +98,11 @@ class Cell:
                 yield f"has a state {state}, and no step computes it"
         if "h" not in self.states:
             yield "has no state h, which is its output"
-        for role, gates in read_by([step.expression for step in self.steps], self.gates):
-            for gate in gates or ("",):
-                if role in BIASES:
-                    continue
-                if self.of(role, gate) is None:
-                    yield f"has no {role}" + (f" for {gate}" if gate else "")
+
+    @property
+    def slug(self) -> str:
+        """Its kind as it stands in the names of mistakes: small letters and digits."""
+        return "".join(letter for letter in self.kind.lower() if letter.isalnum())
 
     def of(self, role: Role, gate: str = "") -> Parameter | None:
         """The parameter that plays this role for the gate, if there is one."""

@@ -16,6 +16,9 @@ _ARGUMENTS = {
 }
 """How many an operator takes; the others take one."""
 
+DEEPEST = 100
+"""Operators inside one another."""
+
 
 def as_data(cell: Cell) -> dict[str, Any]:
     """Everything of a declaration, ready for JSON."""
@@ -42,9 +45,9 @@ def from_data(data: Mapping[str, Any]) -> Cell:
         raise SpecError("a cell is declared here in a way that rnntrace does not write") from None
 
 
-def _expression(data: Mapping[str, Any]) -> Expr:
-    op, args = Op(data["op"]), tuple(map(_expression, data["args"]))
-    if len(args) != _ARGUMENTS.get(op, 1):
+def _expression(data: Mapping[str, Any], depth: int = 0) -> Expr:
+    op, args = Op(data["op"]), tuple(_expression(argument, depth + 1) for argument in data["args"])
+    if len(args) != _ARGUMENTS.get(op, 1) or depth > DEEPEST:
         raise ValueError(op)
     return Expr(op, args, _text(data["name"]), float(data["value"]))
 

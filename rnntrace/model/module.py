@@ -15,7 +15,7 @@ from rnntrace.model.weights import Weights
 def unrecorded(spec: ModuleSpec) -> tuple[str, ...]:
     """The fields of a spec that names and shapes of torch's parameters do not tell."""
     return (
-        *(("nonlinearity",) if spec.family == "RNN" else ()),
+        *(("nonlinearity",) if spec.nonlinearity else ()),
         *(() if spec.is_cell else ("batch_first", "dropout")),
     )
 

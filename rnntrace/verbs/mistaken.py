@@ -12,7 +12,7 @@ from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import Tolerance
 from rnntrace.engine.judge.verdict import judge
 from rnntrace.errors import UsageError, show
-from rnntrace.model.spec import ModuleSpec, command_name, parse_kind
+from rnntrace.model.spec import ModuleSpec, parse_kind
 
 AnyResult = TypeVar("AnyResult", bound=Result)
 
@@ -59,7 +59,7 @@ def mistakes_of(kind: str | None = None) -> dict[str, tuple[Mistake, ...]]:
 def _chosen(spec: ModuleSpec, ids: Sequence[str]) -> tuple[Mistake, ...]:
     """The mistakes of these ids, in the order in which they act."""
     known = {mistake.id: mistake for mistake in catalogue(spec.cell)}
-    kind, wanted = command_name(spec.family), set()
+    kind, wanted = spec.cell.slug, set()
     for id in "+".join(ids).split("+"):
         fitting = [full for full in known if full == id or full.endswith(f".{id}")]
         if len(fitting) != 1:

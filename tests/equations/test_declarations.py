@@ -12,8 +12,8 @@ from rnntrace.engine.replay.program import compiled
 from rnntrace.engine.replay.replay import replay
 from rnntrace.equations import cells
 from rnntrace.equations.cells import CELLS, Cell, Step
-from rnntrace.equations.expression import Expr, before, diagonal, input_term, now, recurrent_term, sigmoid, tanh
-from rnntrace.equations.parameters import TERMS, Role
+from rnntrace.equations.expression import Expr, before, diagonal, input_term, now, projection, recurrent_term, sigmoid, tanh
+from rnntrace.equations.parameters import TERMS, Parameter, Role
 from rnntrace.equations.plain import as_data, from_data
 from rnntrace.errors import SpecError
 from rnntrace.model.spec import ModuleSpec
@@ -84,6 +84,15 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     ),
     "no weights": ({"parameters": MGU.parameters[:1]}, "has no matrix on a state for f"),
     "no gate": ({"gates": ("f",), "parameters": ()}, "reads the weights of n, and its gates are f"),
+    "two of one name": ({"parameters": (*MGU.parameters, MGU.parameters[0])}, "of one name, 'W'"),
+    "a block for no gate": (
+        {"parameters": (*MGU.parameters, Parameter("p", Role.DIAGONAL, ("q",)))},
+        "has gates f, n, and its p blocks for q",
+    ),
+    "a matrix without gates": (
+        {"parameters": (Parameter("W", Role.INPUT_MATRIX), *MGU.parameters[1:])},
+        "its W blocks for none",
+    ),
     "no name": ({"gates": ("f", "n", "")}, "has a gate or a quantity without a name"),
     "twice": ({"steps": (*MGU.steps, MGU.steps[0])}, "computes f twice"),
 }
@@ -113,9 +122,9 @@ def spoilt(path: list[object], value: object) -> object:
 
 
 def deep() -> dict[str, object]:
-    """300 nested brackets, and more."""
+    """300 nested brackets."""
     found: dict[str, object] = {"op": "before", "args": [], "name": "h", "value": 0.0}
-    for _ in range(5000):
+    for _ in range(300):
         found = {"op": "tanh", "args": [found], "name": "", "value": 0.0}
     return found
 
@@ -229,3 +238,20 @@ def test_whatever_is_declared_is_what_is_computed(name: str, bias: bool, known: 
     scope.enter(scope.input_terms(inputs.x), {symbol: trace[symbol] for symbol in spec.cell.symbols}, states_before)
     for step in spec.cell.steps:
         np.testing.assert_allclose(trace[step.symbol], evaluate(step.expression, scope), atol=1e-14, err_msg=step.symbol)
+
+
+def test_a_projection_makes_h_narrower() -> None:
+    """Sak et al. 2014, peepholes and all: h is what W_hr leaves of o ⊙ tanh(c), and c is as wide as gates are."""
+    *steps, last = PEEPHOLE.steps
+    cell = Cell(
+        "LSTMP", "projected", PEEPHOLE.gates, ("h", "c"), (*steps, replace(last, expression=projection(last.expression)))
+    )
+    spec, weights, inputs = drawn(cell, proj_size=2, num_layers=2)
+    trace = replay(spec, weights, inputs)
+    o, c = trace["o", 1], trace["c", 1]
+    assert (c.shape[2], trace["h", 1].shape[2], spec.size_of("c"), spec.size_of("h")) == (3, 2, 3, 2)
+    np.testing.assert_allclose(trace["h", 1], (o * np.tanh(c)) @ weights[1, "forward"].W_hr.T, atol=1e-14)
+    with pytest.raises(SpecError, match="give a proj_size above 0"):
+        replace(spec, proj_size=0)
+    with pytest.raises(SpecError, match="proj-size"):
+        ModuleSpec(cell=MGU, input_size=3, hidden_size=3, proj_size=2)

@@ -117,7 +117,7 @@ def diagnose(
     answers = search.answers_of(plain)
     found = Diagnosis(before.largest, tried=search.tried, exhausted=not search.late, coarse=digits.name if digits else "")
     if not answers and before.agrees and digits:
-        answers = (Answer((coarse(case.cell.kind.lower(), digits),), before.largest),)
+        answers = (Answer((coarse(case.cell.slug, digits),), before.largest),)
     if answers:
         hypotheses = [answer.mistakes for answer in answers]
         several = len(answers) > 1 and not search.is_over()

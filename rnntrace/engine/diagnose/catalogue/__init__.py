@@ -23,7 +23,7 @@ __all__ = ["Case", "Made", "Mistake", "Outputs", "catalogue", "made", "outputs_o
 @cache
 def catalogue(cell: Cell) -> tuple[Mistake, ...]:
     """Every mistake that can be made with a cell, in the order in which they act: weights, equations, signals, outputs."""
-    kind = cell.kind.lower()
+    kind = cell.slug
     return (
         *weight_mistakes(cell, kind),
         *equation_mistakes(cell, kind),
