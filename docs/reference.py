@@ -7,7 +7,8 @@ from typing import Any, get_args, get_type_hints
 from typer.models import ArgumentInfo, OptionInfo
 
 from rnntrace.cli.app import app
-from rnntrace.equations.cells import CELLS, Cell
+from rnntrace.equations.cell import Cell
+from rnntrace.equations.cells import CELLS
 from rnntrace.equations.notation import LATEX, UNICODE, formula
 
 GENERATED = "<!-- Written by `make docs`; edit the code that it reads, or the Python in docs/ that writes it. -->\n\n"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rnntrace.equations.cells import Cell, Step
+from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.expression import before, diagonal, input_term, now, recurrent_term, sigmoid, tanh
 from rnntrace.equations.parameters import Parameter, Role
 from rnntrace.model.dtypes import rounded

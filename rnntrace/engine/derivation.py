@@ -8,7 +8,7 @@ import numpy as np
 
 from rnntrace.engine.replay.evaluate import OPERATORS, Scope, evaluate
 from rnntrace.engine.replay.trace import Trace
-from rnntrace.equations.cells import Step
+from rnntrace.equations.cell import Step
 from rnntrace.equations.expression import Expr, Op
 from rnntrace.equations.notation import UNICODE, Notation, spell
 from rnntrace.equations.parameters import TERMS

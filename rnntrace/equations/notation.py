@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from rnntrace.equations.cells import Step
+from rnntrace.equations.cell import Step
 from rnntrace.equations.expression import Expr, Op
 from rnntrace.equations.parameters import TERMS, Parameter, find
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rnntrace.equations.cells import Cell, Step
+from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.expression import Expr, Op
 from rnntrace.equations.parameters import Parameter, Role
 from rnntrace.errors import SpecError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from rnntrace.equations import cells
-from rnntrace.equations.cells import Cell
+from rnntrace.equations.cell import Cell
 
 LSTM, GRU, RNN = ("".join(cell.gates) for cell in (cells.LSTM, cells.GRU, cells.RNN_TANH))
 """torch's own orders, ifgo, rzn and h."""

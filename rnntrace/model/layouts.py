@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from rnntrace.equations.cells import TORCH_CELLS, Cell
+from rnntrace.equations.cell import Cell
+from rnntrace.equations.cells import TORCH_CELLS
 from rnntrace.errors import SpecError, WeightsError
 from rnntrace.model.conventions import Convention
 from rnntrace.model.dtypes import Array

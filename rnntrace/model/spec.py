@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from rnntrace.equations import cells
-from rnntrace.equations.cells import Cell
+from rnntrace.equations.cell import Cell
 from rnntrace.equations.parameters import Parameter, Role
 from rnntrace.equations.plain import as_data, from_data
 from rnntrace.errors import SpecError, show

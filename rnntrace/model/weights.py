@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnntrace.equations.cells import Cell
+from rnntrace.equations.cell import Cell
 from rnntrace.equations.parameters import Role, find
 from rnntrace.model.dtypes import Array
 from rnntrace.model.spec import REVERSE

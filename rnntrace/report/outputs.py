@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntrace.engine.judge.result import Result
-from rnntrace.equations.cells import Cell
+from rnntrace.equations.cell import Cell
 from rnntrace.equations.expression import Op
 from rnntrace.equations.parameters import TERMS, Role
 from rnntrace.model.dtypes import Array, Flags

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.replay.trace import input_term_symbol, term_symbols
-from rnntrace.equations.cells import Cell
+from rnntrace.equations.cell import Cell
 from rnntrace.equations.expression import Op
 from rnntrace.equations.notation import UNICODE, spell
 from rnntrace.errors import UsageError

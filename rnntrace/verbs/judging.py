@@ -13,7 +13,7 @@ from rnntrace.engine.judge.tolerance import Tolerance, make_tolerance
 from rnntrace.engine.judge.verdict import Comparison, Verdict, judge
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace, term_symbols
-from rnntrace.equations.cells import Cell
+from rnntrace.equations.cell import Cell
 from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key

@@ -14,7 +14,8 @@ from rnntrace.engine.replay.program import compiled
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations import cells
-from rnntrace.equations.cells import Cell, Step, affine, c, c_before, f, g, h_before, i, o, r, z
+from rnntrace.equations.cell import Cell, Step
+from rnntrace.equations.cells import affine, c, c_before, f, g, h_before, i, o, r, z
 from rnntrace.equations.expression import Expr, input_term, recurrent_term, sigmoid, tanh
 from rnntrace.model.spec import ModuleSpec
 

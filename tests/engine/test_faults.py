@@ -21,7 +21,8 @@ from rnntrace.engine.judge.verdict import Comparison, Verdict, judge
 from rnntrace.engine.replay.replay import _Column, replay
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations import cells
-from rnntrace.equations.cells import Cell, Step, affine, c, c_before, f, g, h_before, i, n, o, r, z
+from rnntrace.equations.cell import Cell, Step
+from rnntrace.equations.cells import affine, c, c_before, f, g, h_before, i, n, o, r, z
 from rnntrace.equations.expression import Expr, Op, input_term, now, recurrent_term, relu, sigmoid, tanh
 from rnntrace.model.signals import Inputs, SignalRequest
 from rnntrace.model.spec import ModuleSpec

@@ -17,7 +17,8 @@ from rnntrace.engine.replay.program import _FUNCTIONS, Program, compiled
 from rnntrace.engine.replay.replay import BLOCK, replay
 from rnntrace.engine.replay.windows import BLOCKS, replay_windows, windows
 from rnntrace.equations import cells
-from rnntrace.equations.cells import CELLS, Cell
+from rnntrace.equations.cell import Cell
+from rnntrace.equations.cells import CELLS
 from rnntrace.model.spec import ModuleSpec
 
 ARGUMENTS = {"add": 2, "subtract": 2, "multiply": 2, "sigmoid": 1, "tanh": 1, "relu": 1}

@@ -11,7 +11,8 @@ from rnntrace.engine.replay.evaluate import Scope, evaluate
 from rnntrace.engine.replay.program import compiled
 from rnntrace.engine.replay.replay import replay
 from rnntrace.equations import cells
-from rnntrace.equations.cells import CELLS, Cell, Step
+from rnntrace.equations.cell import Cell, Step
+from rnntrace.equations.cells import CELLS
 from rnntrace.equations.expression import Expr, before, diagonal, input_term, now, projection, recurrent_term, sigmoid, tanh
 from rnntrace.equations.parameters import TERMS, Parameter, Role
 from rnntrace.equations.plain import as_data, from_data

@@ -6,7 +6,8 @@ import pytest
 
 from rnntrace.engine.replay.evaluate import LEAVES, OPERATORS, schedule
 from rnntrace.equations import cells
-from rnntrace.equations.cells import CELLS, Cell
+from rnntrace.equations.cell import Cell
+from rnntrace.equations.cells import CELLS
 from rnntrace.equations.expression import Op, before, now, sigmoid
 from rnntrace.equations.notation import LATEX, UNICODE, formula, spell
 

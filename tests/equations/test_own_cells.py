@@ -12,7 +12,7 @@ from rnntrace.engine.diagnose.catalogue import Case, catalogue, made
 from rnntrace.engine.judge.rounding import EXACT, Format, Typed
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.engine.replay.replay import replay
-from rnntrace.equations.cells import Cell, Step
+from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.expression import before, diagonal
 from rnntrace.equations.notation import LATEX, UNICODE, formula
 from rnntrace.model.conventions import BY_NAME, TORCH

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace
-from rnntrace.equations.cells import Cell
+from rnntrace.equations.cell import Cell
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key
 from rnntrace.model.signals import Inputs

@@ -19,7 +19,7 @@ import numpy as np
 
 from rnntrace.engine.judge.tolerance import LAMBDA
 from rnntrace.engine.replay.evaluate import schedule
-from rnntrace.equations.cells import Cell, Step
+from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.expression import Expr, Op
 from rnntrace.equations.parameters import TERMS, Role
 from rnntrace.model.dtypes import Array, Dtype, Flags

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy import add, exp, negative, reciprocal
 
-from rnntrace.equations.cells import Cell, Step
+from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.expression import Expr, Op
 from rnntrace.equations.parameters import TERMS, Role
 from rnntrace.model.dtypes import Array

@@ -35,7 +35,8 @@ from typing import Any
 import numpy as np
 
 from rnntrace.engine.replay.evaluate import OPERATORS, alike, schedule
-from rnntrace.equations.cells import Cell, Step
+from rnntrace.engine.replay.naming import names_of, renamed
+from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.expression import Expr, Op
 from rnntrace.equations.parameters import TERMS, Role, find
 from rnntrace.model.dtypes import Array
@@ -72,8 +73,8 @@ def compiled(cell: Cell, known: tuple[str, ...], widths: tuple[int, int], *, the
 
     With `padded` sequences it takes `ended` (rows, 1) and leaves the states as they were where that is True.
     """
-    names = _names(cell)
-    safe = _renamed(cell, names)
+    names = names_of(cell)
+    safe = renamed(cell, names)
     program = _Writer(safe, tuple(names[state] for state in known), *widths, there=there, padded=padded).program()
     symbols = {name: symbol for symbol, name in names.items()}
 
@@ -86,31 +87,6 @@ def compiled(cell: Cell, known: tuple[str, ...], widths: tuple[int, int], *, the
         matrices={array: told(found) for array, found in program.matrices.items()},
         diagonals={array: symbols[gate] for array, gate in program.diagonals.items()},
         of={state: names[state] for state in cell.states},
-    )
-
-
-_LETTERS = frozenset("acdefghijklmnopqrsuvwyz")
-"""What a program may call a symbol as its declaration does: b_h, W_x and h_t are names of its own."""
-
-
-def _names(cell: Cell) -> dict[str, str]:
-    """A name for each symbol and gate of the declaration."""
-    symbols = dict.fromkeys((*cell.symbols, *cell.gates))
-    return {symbol: symbol if symbol in _LETTERS else f"s{number}" for number, symbol in enumerate(symbols)}
-
-
-def _renamed(cell: Cell, names: Mapping[str, str]) -> Cell:
-    """The same cell with these names for its symbols and gates."""
-
-    def renamed(expr: Expr) -> Expr:
-        return replace(expr, name=names[expr.name] if expr.name else "", args=tuple(map(renamed, expr.args)))
-
-    return replace(
-        cell,
-        gates=tuple(names[gate] for gate in cell.gates),
-        states=tuple(names[state] for state in cell.states),
-        steps=tuple(replace(step, symbol=names[step.symbol], expression=renamed(step.expression)) for step in cell.steps),
-        parameters=tuple(replace(found, gates=tuple(names[gate] for gate in found.gates)) for found in cell.parameters),
     )
 
 

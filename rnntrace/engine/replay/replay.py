@@ -15,7 +15,7 @@ from rnntrace.engine.judge.rounding import Bounded, Format, Typed, error_bounds
 from rnntrace.engine.replay.evaluate import Scope, evaluate
 from rnntrace.engine.replay.program import Program, compiled
 from rnntrace.engine.replay.trace import Trace, input_term_symbol, recurrent_term_symbol, side_by_side
-from rnntrace.equations.cells import Cell
+from rnntrace.equations.cell import Cell
 from rnntrace.equations.expression import Op
 from rnntrace.equations.parameters import TERMS, Role
 from rnntrace.model.dtypes import Array, Flags

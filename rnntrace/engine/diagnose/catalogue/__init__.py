@@ -15,7 +15,7 @@ from rnntrace.engine.diagnose.catalogue.sequences import sequence_mistakes
 from rnntrace.engine.diagnose.catalogue.states import state_mistakes
 from rnntrace.engine.diagnose.catalogue.weights import weight_mistakes
 from rnntrace.engine.diagnose.mistake import Case, Made, Mistake, Outputs, made, outputs_of, values_of
-from rnntrace.equations.cells import Cell
+from rnntrace.equations.cell import Cell
 
 __all__ = ["Case", "Made", "Mistake", "Outputs", "catalogue", "made", "outputs_of", "values_of"]
 

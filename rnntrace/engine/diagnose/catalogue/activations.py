@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from rnntrace.engine.diagnose.mistake import Case, Change, Mistake
-from rnntrace.equations.cells import Cell, Step
+from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.expression import Expr, Op, constant, hard_sigmoid, relu, sigmoid
 from rnntrace.errors import SpecError
 

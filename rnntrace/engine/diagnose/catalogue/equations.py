@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from rnntrace.engine.diagnose.catalogue.activations import activation_mistakes, clipped, with_steps
 from rnntrace.engine.diagnose.mistake import Mistake
 from rnntrace.equations import cells
-from rnntrace.equations.cells import Cell
+from rnntrace.equations.cell import Cell
 from rnntrace.equations.expression import Expr, constant, input_term, recurrent_term, sigmoid, tanh
 from rnntrace.equations.notation import UNICODE, formula
 

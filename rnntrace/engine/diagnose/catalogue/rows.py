@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from rnntrace.engine.diagnose.mistake import Case, Change, Mistake
-from rnntrace.equations.cells import Cell
+from rnntrace.equations.cell import Cell
 from rnntrace.model.dtypes import Array
 
 _UNITS = "a hidden size above 1"

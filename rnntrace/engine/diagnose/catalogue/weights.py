@@ -10,7 +10,7 @@ from rnntrace.engine.diagnose.catalogue.rows import rearranged, row_mistakes
 from rnntrace.engine.diagnose.catalogue.transposes import transpose_mistakes
 from rnntrace.engine.diagnose.mistake import Case, Change, Mistake
 from rnntrace.equations import cells
-from rnntrace.equations.cells import Cell
+from rnntrace.equations.cell import Cell
 from rnntrace.equations.parameters import Role
 from rnntrace.model.conventions import CONVENTIONS
 from rnntrace.model.dtypes import Array
