@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from rnntrace.engine.diagnose.catalogue import Case, Mistake, Outputs, catalogue, outputs_of
+from rnntrace.engine.diagnose.case import Case, Outputs
+from rnntrace.engine.diagnose.mistake import Mistake, catalogue, outputs_of
 from rnntrace.engine.diagnose.search import Diagnosis, diagnose
 from rnntrace.engine.judge.tolerance import TORCH_TOLERANCES
 from rnntrace.model.dtypes import Array

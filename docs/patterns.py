@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from reference import GENERATED
 
-from rnntrace.engine.diagnose.catalogue import Case, Mistake, catalogue, outputs_of
+from rnntrace.engine.diagnose.case import Case
+from rnntrace.engine.diagnose.mistake import Mistake, catalogue, outputs_of
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec

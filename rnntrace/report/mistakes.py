@@ -12,7 +12,7 @@ from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
 
 if TYPE_CHECKING:
     from rnntrace.engine.diagnose.blindness import Blindness
-    from rnntrace.engine.diagnose.catalogue import Mistake
+    from rnntrace.engine.diagnose.mistake import Mistake
 
 
 def mistakes_report(catalogues: Mapping[str, Sequence["Mistake"]], family: str | None) -> Report:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 
-from rnntrace.engine.diagnose.catalogue import Case
+from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.search import Diagnosis
 from rnntrace.engine.diagnose.search import diagnose as search
 from rnntrace.engine.judge.result import Result

@@ -6,7 +6,8 @@ from difflib import get_close_matches
 from typing import TypeVar
 
 from rnntrace.engine.diagnose.blindness import blindness
-from rnntrace.engine.diagnose.catalogue import Case, Mistake, catalogue, made
+from rnntrace.engine.diagnose.case import Case
+from rnntrace.engine.diagnose.mistake import Mistake, catalogue, made
 from rnntrace.engine.judge.pairing import pair_outputs, pair_up
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import Tolerance

@@ -26,7 +26,7 @@ from rnntrace.verbs.displayed import DisplayedResult
 from rnntrace.verbs.judging import JudgeOptions
 
 if TYPE_CHECKING:
-    from rnntrace.engine.diagnose.catalogue import Mistake
+    from rnntrace.engine.diagnose.mistake import Mistake
 
 
 def open_trace(path: str | Path) -> Result:
@@ -143,7 +143,7 @@ def _mistakes(spec: ModuleSpec, saved: Sequence[Mapping[str, Any]]) -> tuple["Mi
     """Those of the catalogue that were saved, by id; few traces have any."""
     if not saved:
         return ()
-    from rnntrace.engine.diagnose.catalogue import catalogue
+    from rnntrace.engine.diagnose.mistake import catalogue
 
     known = {mistake.id: mistake for mistake in catalogue(spec.cell)}
     return tuple(known[mistake["id"]] for mistake in saved)

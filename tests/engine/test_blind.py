@@ -12,7 +12,8 @@ from hypothesis import given
 from strategies import Problem, examples, problems
 
 from rnntrace.engine.diagnose.blindness import blindness
-from rnntrace.engine.diagnose.catalogue import Case, catalogue, outputs_of
+from rnntrace.engine.diagnose.case import Case
+from rnntrace.engine.diagnose.mistake import catalogue, outputs_of
 from rnntrace.engine.judge.tolerance import TORCH_TOLERANCES
 
 pytestmark = pytest.mark.usefixtures("folder")

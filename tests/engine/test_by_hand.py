@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_diagnose import drawn, explained, sigmoid
 
-from rnntrace.engine.diagnose.catalogue import Case
+from rnntrace.engine.diagnose.case import Case
 from rnntrace.model.dtypes import Array
 
 STEPS = 5

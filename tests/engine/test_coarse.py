@@ -8,8 +8,9 @@ import torch
 from test_diagnose import Arrays, arrays, drawn, explained, loop, lstm, lstm_in_onnx_order
 
 from rnntrace.engine.diagnose.agreement import Fit
-from rnntrace.engine.diagnose.catalogue import Case, Outputs, catalogue, outputs_of
+from rnntrace.engine.diagnose.case import Case, Outputs
 from rnntrace.engine.diagnose.digits import digits_of
+from rnntrace.engine.diagnose.mistake import catalogue, outputs_of
 from rnntrace.engine.judge.tolerance import TORCH_TOLERANCES
 from rnntrace.model.dtypes import DTYPES, Array, rounded
 

@@ -10,7 +10,8 @@ import torch
 from strategies import problem
 
 from rnntrace.engine.diagnose.agreement import Fit
-from rnntrace.engine.diagnose.catalogue import Case, Mistake, Outputs, catalogue, outputs_of
+from rnntrace.engine.diagnose.case import Case, Outputs
+from rnntrace.engine.diagnose.mistake import Mistake, catalogue, outputs_of
 from rnntrace.engine.diagnose.search import Diagnosis, diagnose
 from rnntrace.engine.judge.tolerance import TORCH_TOLERANCES
 from rnntrace.model.dtypes import Array

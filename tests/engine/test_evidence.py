@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 import rnntrace
-from rnntrace.engine.diagnose.catalogue import Case, catalogue, outputs_of
+from rnntrace.engine.diagnose.case import Case
+from rnntrace.engine.diagnose.mistake import catalogue, outputs_of
 from rnntrace.engine.judge.pairing import Quantity
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import Tolerance, make_tolerance

@@ -8,9 +8,10 @@ import pytest
 from test_diagnose import STEPS, arrays, drawn, explained, gru, loop, lstm, rnn
 
 from rnntrace.engine.diagnose.agreement import Fit
-from rnntrace.engine.diagnose.catalogue import Case, catalogue, outputs_of
+from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.distinguish import distinguish
 from rnntrace.engine.diagnose.likeness import likenesses
+from rnntrace.engine.diagnose.mistake import catalogue, outputs_of
 from rnntrace.engine.diagnose.search import Diagnosis, diagnose
 from rnntrace.engine.diagnose.starts import starts_elsewhere
 from rnntrace.engine.judge.tolerance import TORCH_TOLERANCES
@@ -180,7 +181,7 @@ def test_given_gates_are_evidence() -> None:
     """Two mistakes that give the same outputs, told apart by a gate; and gates alone name one."""
     case = drawn("LSTM", 49)
     mistake = chosen(case, "lstm.gate-order.fico")[0]
-    from rnntrace.engine.diagnose.catalogue import values_of
+    from rnntrace.engine.diagnose.mistake import values_of
 
     values = values_of(case, mistake)
     assert values is not None

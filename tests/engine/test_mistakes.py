@@ -10,7 +10,8 @@ import torch
 from commandline import all_in, ask, refused
 from strategies import problem
 
-from rnntrace.engine.diagnose.catalogue import Case, catalogue
+from rnntrace.engine.diagnose.case import Case
+from rnntrace.engine.diagnose.mistake import catalogue
 from rnntrace.model.spec import KINDS, ModuleSpec
 
 pytestmark = pytest.mark.usefixtures("folder")

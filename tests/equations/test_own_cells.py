@@ -8,7 +8,8 @@ import pytest
 from own_cells import MGU, PEEPHOLE, STEPS, drawn
 
 import rnntrace
-from rnntrace.engine.diagnose.catalogue import Case, catalogue, made
+from rnntrace.engine.diagnose.case import Case
+from rnntrace.engine.diagnose.mistake import catalogue, made
 from rnntrace.engine.judge.rounding import EXACT, Format, Typed
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.engine.replay.replay import replay

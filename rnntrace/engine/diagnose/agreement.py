@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntrace.engine.diagnose.catalogue import Case, Mistake, outputs_of, values_of
+from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.digits import Digits
+from rnntrace.engine.diagnose.mistake import Mistake, outputs_of, values_of
 from rnntrace.engine.diagnose.sensitivity import SPREADS_OF_ALL, most_spreads, moved
 from rnntrace.engine.judge.tolerance import Tolerance
 from rnntrace.model.dtypes import Array

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from rnntrace.engine.diagnose.agreement import Fit
-from rnntrace.engine.diagnose.catalogue import Case, Mistake, Outputs, catalogue, outputs_of
+from rnntrace.engine.diagnose.case import Case, Outputs
 from rnntrace.engine.diagnose.distinguish import distinguish
+from rnntrace.engine.diagnose.mistake import Mistake, catalogue, outputs_of
 from rnntrace.engine.diagnose.trial import Trial
 from rnntrace.engine.judge.tolerance import Tolerance
 

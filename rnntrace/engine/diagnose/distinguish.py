@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rnntrace.engine.diagnose.agreement import Fit
-from rnntrace.engine.diagnose.catalogue import Case, Mistake, outputs_of
+from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.digits import Digits
+from rnntrace.engine.diagnose.mistake import Mistake, outputs_of
 from rnntrace.engine.judge.tolerance import Tolerance
 from rnntrace.model.dtypes import Array
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntrace.engine.diagnose.agreement import Fit, Off, Values, is_final
-from rnntrace.engine.diagnose.catalogue import Case
+from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.starts import starts_elsewhere
 
 SAME = 1e-3

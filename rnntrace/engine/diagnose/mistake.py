@@ -1,104 +1,78 @@
-"""A mistake: a small, declared change of what a replay starts from, of its equations, or of how its results are read."""
+"""A mistake as data, the catalogue of them for a cell, and what comes of applying some of them to a case."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
-from rnntrace.engine.replay.replay import replay
+from rnntrace.engine.diagnose.case import Case, Description, Entry, Outputs
+from rnntrace.engine.diagnose.catalogue.directions import direction_mistakes
+from rnntrace.engine.diagnose.catalogue.equations import equation_mistakes
+from rnntrace.engine.diagnose.catalogue.layers import layer_mistakes
+from rnntrace.engine.diagnose.catalogue.outputs import merge_mistakes, output_mistakes
+from rnntrace.engine.diagnose.catalogue.precision import precision_mistakes
+from rnntrace.engine.diagnose.catalogue.sequences import sequence_mistakes
+from rnntrace.engine.diagnose.catalogue.states import state_mistakes
+from rnntrace.engine.diagnose.catalogue.weights import weight_mistakes
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.cell import Cell
 from rnntrace.model.dtypes import Array
-from rnntrace.model.keys import Key
-from rnntrace.model.signals import Inputs
-from rnntrace.model.spec import ModuleSpec
-from rnntrace.model.weights import LayerWeights, Weights
-
-Outputs = Mapping[str, Array]
-"""output (T, B, D·R), h_n (L·D, B, R) and c_n (L·D, B, H), as far as they are known."""
 
 
 @dataclass(frozen=True)
-class Case:
-    """What a replay starts from, the declaration that it follows, and how it is run."""
+class Mistake(Description):
+    """A mistake with a `cell`, as data: it can be pickled and compared, and its functions are found by its id.
 
-    spec: ModuleSpec
-    weights: Weights
-    inputs: Inputs
-    cell: Cell
-    run: Callable[["Case"], Trace]
-
-    @classmethod
-    def of(cls, spec: ModuleSpec, weights: Weights, inputs: Inputs) -> "Case":
-        """The case without any mistake."""
-        return cls(spec, weights, inputs, spec.cell, played)
-
-    def with_inputs(self, **signals: object) -> "Case":
-        """The same with other signals."""
-        return replace(self, inputs=replace(self.inputs, **signals))  # type: ignore[arg-type]
-
-    def with_weights(self, change: Callable[[LayerWeights], LayerWeights]) -> "Case":
-        """The same with the weights of every layer and direction changed."""
-        columns = {column: change(weights) for column, weights in self.weights.columns.items()}
-        return replace(self, weights=Weights(columns))
-
-
-def played(case: Case) -> Trace:
-    """The replay of a case."""
-    return replay(case.spec, case.weights, case.inputs, cell=case.cell)
-
-
-Change = Callable[[Case], Case | None]
-"""The case with the mistake in it; None where it cannot be made there, or makes no difference."""
-Read = Callable[[Case, Outputs], Outputs]
-"""What is taken for the outputs."""
-
-
-def unchanged(case: Case) -> Case | None:
-    """No change of what the replay starts from."""
-    return case
-
-
-def as_they_are(case: Case, outputs: Outputs) -> Outputs:
-    """No change of how outputs are read."""
-    return outputs
-
-
-def same_axes(sequence: Array) -> Array:
-    """No change of the axes of a sequence."""
-    return sequence
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """One mistake.
-
-    `id` is stable: `lstm.gate-order.iofc` is kind, family and name. `says` is what went wrong in one sentence, `fix` what to
-    do, `frameworks` where it comes from, `needs` what a run must have for it to be made, with the flag that gives it.
-    `sequence` brings an array (T, B, ·) of the changed case to the axes of the right one. `causal` says that the first steps
-    of an output depend on the first steps of x alone, `itemwise` that an item's output depends on that item alone, both as
-    they should. `rare` ones are tried in pairs after all others; one that `reshapes` gives outputs of another shape, and
-    is looked for but not made on purpose.
+    Without a cell nothing that is computed changes, as where right values were merely printed.
     """
 
-    id: str
-    says: str
-    fix: str
-    change: Change = unchanged
-    read: Read = as_they_are
-    sequence: Callable[[Array], Array] = same_axes
-    frameworks: tuple[str, ...] = ()
-    needs: str = ""
-    causal: bool = True
-    itemwise: bool = True
-    rare: bool = False
-    reshapes: bool = False
+    cell: Cell | None = field(default=None, repr=False, hash=False, kw_only=True)
 
-    @property
-    def family(self) -> str:
-        """What sort of mistake it is; two of one family are not tried together."""
-        return self.id.split(".")[1]
+    @cached_property
+    def _entry(self) -> Entry:
+        return _entries(self.cell)[self.id] if self.cell else Entry(self.id, self.says, self.fix)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_entry"}
+
+    def change(self, case: Case) -> Case | None:
+        """The case with the mistake in it; None where it cannot be applied, or makes no difference."""
+        return self._entry.change(case)
+
+    def read(self, case: Case, outputs: Outputs) -> Outputs:
+        """What is taken for the outputs."""
+        return self._entry.read(case, outputs)
+
+    def sequence(self, array: Array) -> Array:
+        """An array (T, B, ·) of the changed case, on the axes of the right one."""
+        return self._entry.sequence(array)
+
+
+@cache
+def catalogue(cell: Cell) -> tuple[Mistake, ...]:
+    """Every mistake that can be made with a cell, in the order in which they act: weights, equations, signals, outputs."""
+    names = [part.name for part in fields(Description)]
+    return tuple(Mistake(**{name: getattr(entry, name) for name in names}, cell=cell) for entry in _entries(cell).values())
+
+
+@cache
+def _entries(cell: Cell) -> Mapping[str, Entry]:
+    """The entries of a cell by id, in this order."""
+    kind = cell.slug
+    entries = (
+        *weight_mistakes(cell, kind),
+        *equation_mistakes(cell, kind),
+        *state_mistakes(kind, cell.states),
+        *sequence_mistakes(kind),
+        *direction_mistakes(kind),
+        *layer_mistakes(kind),
+        *output_mistakes(kind, cell.states),
+        *merge_mistakes(kind),
+        *precision_mistakes(kind),
+    )
+    return {entry.id: entry for entry in entries}
 
 
 def changed(case: Case, mistakes: Sequence[Mistake]) -> Case | None:
@@ -131,24 +105,6 @@ def made(case: Case, mistakes: Sequence[Mistake] = ()) -> Made | None:
     for mistake in reversed(mistakes):
         columns = {key: mistake.sequence(values) for key, values in columns.items()}
     return Made(Trace(case.spec, case.inputs, columns), outputs)
-
-
-def by_layer(case: Case, play: Callable[[Case], Trace]) -> Trace:
-    """Every layer played by itself, on the output of the layer below."""
-    spec, x = case.spec, case.inputs.x
-    columns: dict[Key, Array] = {}
-    for layer in range(spec.num_layers):
-        rows = slice(layer * len(spec.directions), (layer + 1) * len(spec.directions))
-        initial = {f"{state}0": case.inputs.initial(state)[rows] for state in case.cell.states}
-        one = replace(
-            case.with_inputs(x=x, **initial),
-            spec=replace(spec, num_layers=1, input_size=spec.layer_input_size(layer)),
-            weights=Weights({(0, direction): case.weights[layer, direction] for direction in spec.directions}),
-        )
-        trace = play(one)
-        columns |= {(layer, direction, symbol): array for (_, direction, symbol), array in trace.columns.items()}
-        x = trace.output
-    return Trace(spec, case.inputs, columns)
 
 
 def outputs_of(case: Case, mistakes: Sequence[Mistake] = ()) -> Outputs | None:

@@ -15,11 +15,12 @@ from math import log2
 import numpy as np
 
 from rnntrace.engine.diagnose.agreement import Fit, Off, Values
-from rnntrace.engine.diagnose.catalogue import Case, Made, Mistake, catalogue, made
-from rnntrace.engine.diagnose.catalogue.precision import coarse
+from rnntrace.engine.diagnose.case import Case
+from rnntrace.engine.diagnose.coarse import coarse
 from rnntrace.engine.diagnose.digits import Digits, digits_of
 from rnntrace.engine.diagnose.distinguish import Distinction, distinguish
 from rnntrace.engine.diagnose.likeness import OPEN, likenesses
+from rnntrace.engine.diagnose.mistake import Made, Mistake, catalogue, made
 from rnntrace.engine.diagnose.trial import Trial
 from rnntrace.engine.judge.pairing import Place, pair_outputs, pair_up
 from rnntrace.engine.judge.tolerance import Tolerance, make_tolerance
@@ -117,7 +118,7 @@ def diagnose(
     answers = search.answers_of(plain)
     found = Diagnosis(before.largest, tried=search.tried, exhausted=not search.late, coarse=digits.name if digits else "")
     if not answers and before.agrees and digits:
-        answers = (Answer((coarse(case.cell.slug, digits),), before.largest),)
+        answers = (Answer((coarse(case.cell, digits),), before.largest),)
     if answers:
         hypotheses = [answer.mistakes for answer in answers]
         several = len(answers) > 1 and not search.is_over()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntrace.engine.diagnose.catalogue import Case
+from rnntrace.engine.diagnose.case import Case
 from rnntrace.model.dtypes import DTYPES, Array, Dtype
 
 PLAYS = 4

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntrace.engine.diagnose.catalogue import Case, outputs_of
+from rnntrace.engine.diagnose.case import Case
+from rnntrace.engine.diagnose.mistake import outputs_of
 from rnntrace.model.dtypes import Array
 
 ROUNDS, STEP, MORE, MOST = 30, 1e-6, 8, 64

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from rnntrace.engine.diagnose.agreement import Fit, Off, is_final
-from rnntrace.engine.diagnose.catalogue import Case, Mistake
+from rnntrace.engine.diagnose.case import Case
+from rnntrace.engine.diagnose.mistake import Mistake
 
 STEPS = 3
 """Steps of a trial."""

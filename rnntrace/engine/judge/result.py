@@ -17,7 +17,7 @@ from rnntrace.model.weights import Weights
 if TYPE_CHECKING:
     # Few results have any.
     from rnntrace.engine.diagnose.blindness import Blindness
-    from rnntrace.engine.diagnose.catalogue import Mistake
+    from rnntrace.engine.diagnose.mistake import Mistake
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from rnntrace.engine.diagnose.mistake import Case, Change, Mistake
+from rnntrace.engine.diagnose.case import Case, Change, Entry
 from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.expression import Expr, Op, constant, hard_sigmoid, relu, sigmoid
 from rnntrace.errors import SpecError
@@ -21,7 +21,7 @@ Point = tuple[float, float]
 Approximation = Callable[[Expr], Expr]
 
 
-def activation_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
+def activation_mistakes(cell: Cell, kind: str) -> Iterator[Entry]:
     """All of a cell."""
     gates = cell.sigmoids
     hard = {
@@ -29,7 +29,7 @@ def activation_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
         "hard-sigmoid-6": (1 / 6, "a/6 + 0.5", ("Keras 3",)),
     }
     for name, (slope, line, frameworks) in hard.items() if gates else ():
-        yield Mistake(
+        yield Entry(
             id=f"{kind}.activation.{name}",
             says=f"the gates were computed with the hard sigmoid, {line} cut off at 0 and 1",
             fix="use the sigmoid 1 / (1 + exp(-a)); in Keras, recurrent_activation='sigmoid'",
@@ -40,7 +40,7 @@ def activation_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
             frameworks=frameworks,
         )
     if gates:
-        yield Mistake(
+        yield Entry(
             id=f"{kind}.activation.smooth-sigmoid",
             says="the gates were computed with the sigmoid, where this module has a hard one",
             fix="cut a line off at 0 and 1, as the module does; or set recurrent_activation='sigmoid' in Keras",
@@ -56,13 +56,13 @@ def activation_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
             continue
         argument = step.expression.args[0]
         for wrong in (op for op in NAMES if op is not right):
-            yield Mistake(
+            yield Entry(
                 id=f"{kind}.activation.{step.symbol}-{NAMES[wrong]}",
                 says=f"{NAMES[wrong]} was used where the {step.role} {step.symbol} has {NAMES[right]}",
                 fix=f"use {NAMES[right]} in the {step.role}",
                 change=with_steps(cell, **{step.symbol: Expr(wrong, (argument,))}),
             )
-        yield Mistake(
+        yield Entry(
             id=f"{kind}.activation.{step.symbol}-none",
             says=f"{NAMES[right]} was forgotten in the {step.role} {step.symbol}",
             fix=f"use {NAMES[right]} in the {step.role}",
@@ -71,7 +71,7 @@ def activation_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
     yield from _approximated(cell, kind)
 
 
-def _approximated(cell: Cell, kind: str) -> Iterator[Mistake]:
+def _approximated(cell: Cell, kind: str) -> Iterator[Entry]:
     """Sigmoid and tanh in straight pieces, or read from a table."""
     plan = [*((-a, 1 - y) for a, y in PLAN[:0:-1]), *PLAN]
     forms: dict[str, tuple[dict[Op, Approximation], str]] = {
@@ -92,7 +92,7 @@ def _approximated(cell: Cell, kind: str) -> Iterator[Mistake]:
             used = {part.op for step in cell.steps for part in step.expression.walk()}
             if set(ops) <= used and set(ops) <= by_op.keys():
                 called = " and ".join(NAMES[op] for op in ops)
-                yield Mistake(
+                yield Entry(
                     id=f"{kind}.activation.{name}-{'both' if len(ops) > 1 else NAMES[ops[0]]}",
                     says=f"{called} {'were' if len(ops) > 1 else 'was'} computed {how}",
                     fix=f"use the exact {called}, or allow for the difference with --rtol and --atol",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from rnntrace.engine.diagnose.mistake import Case, Change, Mistake, by_layer
+from rnntrace.engine.diagnose.case import Case, Change, Entry, by_layer
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.model.dtypes import Array
@@ -14,7 +14,7 @@ from rnntrace.model.weights import Weights
 _BOTH_WAYS = "two directions (--bidirectional)"
 
 
-def direction_mistakes(kind: str) -> Iterator[Mistake]:
+def direction_mistakes(kind: str) -> Iterator[Entry]:
     """All of a kind."""
     own = "give each direction its own weights: in torch those of the reverse one end in _reverse"
     back = "run the reverse direction from the last step to the first, and flip its output back"
@@ -36,7 +36,7 @@ def direction_mistakes(kind: str) -> Iterator[Mistake]:
             _as_played(_features_flipped),
         ),
     ):
-        yield Mistake(f"{kind}.direction.{name}", says, fix, change, needs=_BOTH_WAYS, causal=False)
+        yield Entry(f"{kind}.direction.{name}", says, fix, change, needs=_BOTH_WAYS, causal=False)
 
 
 def _swapped(case: Case) -> Case | None:

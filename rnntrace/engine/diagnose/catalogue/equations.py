@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from rnntrace.engine.diagnose.case import Entry
 from rnntrace.engine.diagnose.catalogue.activations import activation_mistakes, clipped, with_steps
-from rnntrace.engine.diagnose.mistake import Mistake
 from rnntrace.equations import cells
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.expression import Expr, constant, input_term, recurrent_term, sigmoid, tanh
@@ -13,7 +13,7 @@ CLIPS = (1.0, 3.0, 5.0, 10.0)
 """Thresholds at which a cell state is clipped, as frameworks' defaults and examples have them."""
 
 
-def equation_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
+def equation_mistakes(cell: Cell, kind: str) -> Iterator[Entry]:
     """All of a cell."""
     yield from activation_mistakes(cell, kind)
     if set(cell.symbols) == set(cells.LSTM.symbols):
@@ -22,7 +22,7 @@ def equation_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
         yield from _of_gru(cell, kind)
 
 
-def _of_lstm(cell: Cell, kind: str) -> Iterator[Mistake]:
+def _of_lstm(cell: Cell, kind: str) -> Iterator[Entry]:
     i, f, g, o, c, c_before = cells.i, cells.f, cells.g, cells.o, cells.c, cells.c_before
     one = constant(1.0)
     variants = {
@@ -40,7 +40,7 @@ def _of_lstm(cell: Cell, kind: str) -> Iterator[Mistake]:
     for name, (steps, says, seen) in variants.items():
         yield _variant(cell, f"{kind}.equation.{name}", steps, says, seen)
     for limit in CLIPS:
-        yield Mistake(
+        yield Entry(
             id=f"{kind}.equation.clip-{limit:g}",
             says=f"the cell state was clipped to the range from -{limit:g} to {limit:g}",
             fix="do not clip: torch does not",
@@ -49,7 +49,7 @@ def _of_lstm(cell: Cell, kind: str) -> Iterator[Mistake]:
         )
 
 
-def _of_gru(cell: Cell, kind: str) -> Iterator[Mistake]:
+def _of_gru(cell: Cell, kind: str) -> Iterator[Entry]:
     r, z, n, h_before = cells.r, cells.z, cells.n, cells.h_before
     after = tanh(input_term("n") + r * recurrent_term("n", h_before))
     before = tanh(input_term("n") + recurrent_term("n", r * h_before))
@@ -59,7 +59,7 @@ def _of_gru(cell: Cell, kind: str) -> Iterator[Mistake]:
         ("reset-after", after, "after the matrix product: r ⊙ (W_hn h + b_hn)", "before it: W_hn (r ⊙ h) + b_hn",
          ("PyTorch", "Keras 3"), "a GRU that resets before the matrix product: weights of Keras or ONNX"),
     ):  # fmt: skip
-        yield Mistake(
+        yield Entry(
             id=f"{kind}.equation.{name}",
             says=f"the reset gate acted {does}",
             fix=f"let it act {should}; the switch is reset_after in Keras, linear_before_reset in ONNX",
@@ -80,7 +80,7 @@ def _of_gru(cell: Cell, kind: str) -> Iterator[Mistake]:
         yield _variant(cell, f"{kind}.equation.{name}", steps, says, seen)
 
 
-def _variant(cell: Cell, id: str, steps: Mapping[str, Expr], says: str, frameworks: tuple[str, ...]) -> Mistake:
+def _variant(cell: Cell, id: str, steps: Mapping[str, Expr], says: str, frameworks: tuple[str, ...]) -> Entry:
     """Other expressions for some steps; mended by the cell's own."""
     right = ", ".join(formula(step, UNICODE, cell.parameters) for step in cell.steps if step.symbol in steps)
-    return Mistake(id, says, f"compute {right}", with_steps(cell, **steps), frameworks=frameworks)
+    return Entry(id, says, f"compute {right}", with_steps(cell, **steps), frameworks=frameworks)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from rnntrace.engine.diagnose.mistake import Case, by_layer
+from rnntrace.engine.diagnose.case import Case, by_layer
 from rnntrace.engine.replay.evaluate import Scope, evaluate
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.expression import Op

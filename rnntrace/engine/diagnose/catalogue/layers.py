@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnntrace.engine.diagnose.mistake import Case, Change, Mistake
+from rnntrace.engine.diagnose.case import Case, Change, Entry
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.model.weights import Weights
 
@@ -14,24 +14,24 @@ _AGAIN = "one layer with an input as large as its output (-i 2 -H 2)"
 _TIMES = {2: "twice", 3: "three times"}
 
 
-def layer_mistakes(kind: str) -> Iterator[Mistake]:
+def layer_mistakes(kind: str) -> Iterator[Entry]:
     """All of a kind."""
     every = "compute every layer, each with its own weights: those of layer 1 end in _l1"
-    yield Mistake(
+    yield Entry(
         f"{kind}.layers.last-missing",
         "the last layer is missing: the outputs are those of the layer below it",
         every,
         lambda case: _up_to(case, case.spec.num_layers - 1) if case.spec.num_layers > 1 else None,
         needs=_STACK,
     )
-    yield Mistake(
+    yield Entry(
         f"{kind}.layers.first-alone",
         "all layers but the first are missing",
         every,
         lambda case: _up_to(case, 1) if case.spec.num_layers > 2 else None,
         needs="more than two layers (--layers 3)",
     )
-    yield Mistake(
+    yield Entry(
         f"{kind}.layers.same-weights",
         "every layer used the weights of layer 0",
         every,
@@ -39,14 +39,14 @@ def layer_mistakes(kind: str) -> Iterator[Mistake]:
         needs="more than one layer, and an input as large as a layer's output (--layers 2 -i 2 -H 2)",
     )
     for times, words in _TIMES.items():
-        yield Mistake(
+        yield Entry(
             f"{kind}.layers.applied-{times}",
             f"the layer was applied {words}: its output was given to it again, from the initial states",
             "apply a module of one layer once; another layer is another module",
             _applied(times, carried=False),
             needs=_AGAIN,
         )
-        yield Mistake(
+        yield Entry(
             f"{kind}.layers.applied-{times}-carried",
             f"the layer was applied {words}: its output was given to it again, from the states in which it had ended",
             "apply a module of one layer once; another layer is another module",

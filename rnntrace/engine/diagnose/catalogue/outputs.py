@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from rnntrace.engine.diagnose.mistake import Case, Change, Mistake, Outputs, Read
+from rnntrace.engine.diagnose.case import Case, Change, Entry, Outputs, Read
 from rnntrace.model.dtypes import Array
 
 _ROWS = "take row 0 for layer 0 forward, row 1 for layer 0 reverse, then layer 1: one row for each layer and direction"
@@ -19,14 +19,14 @@ _STACKED = (
 """Names, the axis on which halves (T, B, H) are stacked, words, and what it needs."""
 
 
-def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
+def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Entry]:
     """All of a kind with these states."""
 
     def where(applies: Callable[[Case], bool]) -> Change:
         return lambda case: case if applies(case) else None
 
     both_ways = where(lambda case: case.spec.bidirectional)
-    yield Mistake(
+    yield Entry(
         f"{kind}.reading.reverse-not-flipped",
         "the reverse half of the output was left in the order in which it was computed",
         "flip it back in time: output[t] belongs to x[t] in both directions",
@@ -36,7 +36,7 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
         needs=f"{_BOTH_WAYS} and more than one step",
         causal=False,
     )
-    yield Mistake(
+    yield Entry(
         f"{kind}.reading.halves-swapped",
         "the forward and the reverse half of the output were exchanged",
         "put the forward half first",
@@ -45,7 +45,7 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
         needs=_BOTH_WAYS,
     )
     for name, axis, says, needs in _STACKED:
-        yield Mistake(
+        yield Entry(
             f"{kind}.reading.{name}",
             f"the two halves of the output were stacked on {says} and reshaped, where they belong side by side",
             "join them on the last axis: torch.cat([forward, reverse], dim=-1)",
@@ -55,7 +55,7 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
             causal=False,
             itemwise=False,
         )
-    yield Mistake(
+    yield Entry(
         f"{kind}.reading.axes-swapped",
         "the axes of batch and time were exchanged in the output alone",
         "leave the output as it is, or give x in the same order of axes: see batch_first",
@@ -65,7 +65,7 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
         causal=False,
         itemwise=False,
     )
-    yield Mistake(
+    yield Entry(
         f"{kind}.reading.last-output-as-h_n",
         "output[-1] was taken for the final states: the reverse direction ends at t = 1, and output[-1] is its first step",
         "take h_n itself, or output[0] for the reverse half",
@@ -73,7 +73,7 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
         _last_output_as_h_n,
         needs=_BOTH_WAYS,
     )
-    yield Mistake(
+    yield Entry(
         f"{kind}.reading.directions-first",
         "the final states were taken for all forward layers, then all reverse ones",
         _ROWS,
@@ -81,7 +81,7 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
         _states(lambda rows: rows.reshape(-1, 2, *rows.shape[1:]).swapaxes(0, 1).reshape(rows.shape)),
         needs="several layers in two directions (--layers 2 --bidirectional)",
     )
-    yield Mistake(
+    yield Entry(
         f"{kind}.reading.layers-reversed",
         "the final states were taken from the last layer to the first",
         _ROWS,
@@ -89,7 +89,7 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
         _states(lambda rows: rows[::-1]),
         needs="several layers or directions (--layers 2)",
     )
-    yield Mistake(
+    yield Entry(
         f"{kind}.reading.viewed",
         "the final states were viewed as (batch, …) without exchanging the axes first, which mixes the items",
         "write h_n.transpose(0, 1).reshape(batch, -1)",
@@ -99,7 +99,7 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
         itemwise=False,
     )
     if "c" in states:
-        yield Mistake(
+        yield Entry(
             f"{kind}.reading.c_n-as-h_n",
             "h_n and c_n were exchanged",
             "take the pair as (h, c), as torch and Keras give it; TF1 and flax give (c, h)",
@@ -110,14 +110,14 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
         )
 
 
-def merge_mistakes(kind: str) -> Iterator[Mistake]:
+def merge_mistakes(kind: str) -> Iterator[Entry]:
     """What else than side by side the halves of two directions can be; they come last, since it changes the shape."""
     for name, merge, did in (
         ("summed", np.add, "added to"),
         ("averaged", lambda forward, reverse: (forward + reverse) / 2, "averaged with"),
         ("multiplied", np.multiply, "multiplied by"),
     ):
-        yield Mistake(
+        yield Entry(
             f"{kind}.merge.{name}",
             f"the forward half of the output was {did} the reverse half, where both belong side by side",
             "join them on the last axis; in Keras, merge_mode='concat'",

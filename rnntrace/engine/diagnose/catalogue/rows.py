@@ -5,21 +5,21 @@ from functools import partial
 
 import numpy as np
 
-from rnntrace.engine.diagnose.mistake import Case, Change, Mistake
+from rnntrace.engine.diagnose.case import Case, Change, Entry
 from rnntrace.equations.cell import Cell
 from rnntrace.model.dtypes import Array
 
 _UNITS = "a hidden size above 1"
 
 
-def row_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
+def row_mistakes(cell: Cell, kind: str) -> Iterator[Entry]:
     """All of a cell."""
     if len(cell.gates) > 1:
         yield from _interleaved(cell, kind)
     yield from _neighbours(cell, kind)
 
 
-def _interleaved(cell: Cell, kind: str) -> Iterator[Mistake]:
+def _interleaved(cell: Cell, kind: str) -> Iterator[Entry]:
     gates, spaced = len(cell.gates), " ".join(cell.gates)
 
     def apart(array: Array, _: Sequence[str]) -> Array:
@@ -36,7 +36,7 @@ def _interleaved(cell: Cell, kind: str) -> Iterator[Mistake]:
         ("read", apart, f"rows were read {by_unit} instead of gate by gate"),
         ("stored", together, f"rows were put {by_unit}, and then read gate by gate"),
     ):
-        yield Mistake(
+        yield Entry(
             id=f"{kind}.interleaved.{name}",
             says=says,
             fix=fix,
@@ -45,11 +45,11 @@ def _interleaved(cell: Cell, kind: str) -> Iterator[Mistake]:
         )
 
 
-def _neighbours(cell: Cell, kind: str) -> Iterator[Mistake]:
+def _neighbours(cell: Cell, kind: str) -> Iterator[Entry]:
     """Rows of the unit next to it, of one gate or, where blocks are cut out a row too late or too early, of all."""
     for gate in cell.gates:
         for name, step in (("next", -1), ("previous", 1)):
-            yield Mistake(
+            yield Entry(
                 id=f"{kind}.neighbour.{gate}-{name}",
                 says=f"every unit used {gate} of the {name} unit: its rows were read one too {_WHEN[name]}",
                 fix=f"read unit k of {gate} at row k of its block",
@@ -59,7 +59,7 @@ def _neighbours(cell: Cell, kind: str) -> Iterator[Mistake]:
             )
     for name, step in (("next", -1), ("previous", 1)):
         if len(cell.gates) > 1:
-            yield Mistake(
+            yield Entry(
                 id=f"{kind}.neighbour.rows-{name}",
                 says=f"all blocks of gates were cut out one row too {_WHEN[name]}, so that one unit of each is of another gate",
                 fix="cut block k out of the rows from k·H on, up to (k + 1)·H",

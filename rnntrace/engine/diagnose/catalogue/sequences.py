@@ -4,20 +4,20 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from rnntrace.engine.diagnose.mistake import Case, Change, Mistake, Outputs
+from rnntrace.engine.diagnose.case import Case, Change, Entry, Outputs
 from rnntrace.model.dtypes import Array
 
 _STEPS = "more than one step"
 _PADDED = "sequences of unequal lengths (--batch 2 --lengths 4,2)"
 
 
-def sequence_mistakes(kind: str) -> Iterator[Mistake]:
+def sequence_mistakes(kind: str) -> Iterator[Entry]:
     """All of a kind."""
     yield from _time(kind)
     yield from _lengths(kind)
 
 
-def _time(kind: str) -> Iterator[Mistake]:
+def _time(kind: str) -> Iterator[Entry]:
     def x_as(change: Callable[[Array], Array]) -> Change:
         def changed(case: Case) -> Case | None:
             x = change(case.inputs.x)
@@ -25,7 +25,7 @@ def _time(kind: str) -> Iterator[Mistake]:
 
         return changed
 
-    yield Mistake(
+    yield Entry(
         f"{kind}.time.reversed",
         "the sequence was read from its last step to its first",
         "read x from t = 1 to t = T",
@@ -33,7 +33,7 @@ def _time(kind: str) -> Iterator[Mistake]:
         needs=_STEPS,
         causal=False,
     )
-    yield Mistake(
+    yield Entry(
         f"{kind}.time.reversed-and-back",
         "the sequence was read from its last step to its first, and the output flipped back",
         "read x from t = 1 to t = T",
@@ -43,14 +43,14 @@ def _time(kind: str) -> Iterator[Mistake]:
         needs=_STEPS,
         causal=False,
     )
-    yield Mistake(
+    yield Entry(
         f"{kind}.time.features-flipped",
         "the inputs of a step were read from the last to the first: x was flipped along its features, not in time",
         "flip axis 0 of x, time, where x is to be reversed, or axis 1 with batch_first=True",
         x_as(lambda x: x[..., ::-1]),
         needs="more than one input (-i 2)",
     )
-    yield Mistake(
+    yield Entry(
         f"{kind}.time.batch-swapped",
         "batch and time were exchanged: the items of the batch were read as the steps of a sequence",
         "give x as (time, batch, input), or as (batch, time, input) with batch_first=True",
@@ -75,10 +75,10 @@ def _time(kind: str) -> Iterator[Mistake]:
         ),
     }
     for name, (change, says, causal) in shifts.items():
-        yield Mistake(
+        yield Entry(
             f"{kind}.time.{name}", says, "use x_t at step t", x_as(change), causal=causal, needs="an x that is not zero"
         )
-    yield Mistake(
+    yield Entry(
         f"{kind}.time.output-late",
         "the output was one step behind: h before each step was stored, not h after it",
         "store h after the step",
@@ -118,12 +118,12 @@ def _output_late(case: Case, outputs: Outputs) -> Outputs:
     return {**outputs, "output": np.concatenate([first, outputs["output"][:-1]])}
 
 
-def _lengths(kind: str) -> Iterator[Mistake]:
+def _lengths(kind: str) -> Iterator[Entry]:
     def no_lengths(case: Case) -> Case | None:
         inputs = case.inputs
         return None if inputs.lengths is None or min(inputs.lengths) == inputs.steps else case.with_inputs(lengths=None)
 
-    yield Mistake(
+    yield Entry(
         f"{kind}.lengths.ignored",
         "lengths were ignored: padded steps were computed like all others",
         "pack the batch, or stop each sequence at its length",
@@ -132,7 +132,7 @@ def _lengths(kind: str) -> Iterator[Mistake]:
         causal=False,
     )
 
-    yield Mistake(
+    yield Entry(
         f"{kind}.lengths.repeated",
         "the last output of a sequence was repeated at its padded steps, as Keras' masks do",
         "put zeros at padded steps",

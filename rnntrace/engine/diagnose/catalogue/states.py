@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from rnntrace.engine.diagnose.case import Case, Change, Entry, by_layer
 from rnntrace.engine.diagnose.catalogue.in_place import in_place
-from rnntrace.engine.diagnose.mistake import Case, Change, Mistake, by_layer
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.model.dtypes import Array
@@ -18,13 +18,13 @@ _H0, _C0 = "an h0 that is not zero (--h0 random)", "a c0 that is not zero (--c0 
 _STEPS = "more than one step"
 
 
-def state_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
+def state_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Entry]:
     """All of a kind with these states."""
     yield from _states(kind, states)
     yield from _recurrence(kind, states)
 
 
-def _states(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
+def _states(kind: str, states: tuple[str, ...]) -> Iterator[Entry]:
     def initial(change: Callable[[Inputs], dict[str, Array | None]]) -> Change:
         """Other initial states; None where they are the same."""
 
@@ -42,11 +42,11 @@ def _states(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
         return zero("h0", "c0")(case) if zero("h0")(case) and zero("c0")(case) else None
 
     ignored = "was ignored: the first step started from zeros"
-    yield Mistake(f"{kind}.state.h0-ignored", f"h0 {ignored}", _HOLDS, zero("h0"), needs=_H0)
+    yield Entry(f"{kind}.state.h0-ignored", f"h0 {ignored}", _HOLDS, zero("h0"), needs=_H0)
     if "c" in states:
-        yield Mistake(f"{kind}.state.c0-ignored", f"c0 {ignored}", _HOLDS, zero("c0"), needs=_C0)
+        yield Entry(f"{kind}.state.c0-ignored", f"c0 {ignored}", _HOLDS, zero("c0"), needs=_C0)
         says = "h0 and c0 were both ignored: the first step started from zeros"
-        yield Mistake(
+        yield Entry(
             f"{kind}.state.both-ignored", says, _HOLDS, both, needs="an h0 and a c0 that are not zero (--h0 random --c0 random)"
         )
 
@@ -54,7 +54,7 @@ def _states(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
             assert inputs.c0 is not None
             return {"h0": inputs.c0, "c0": inputs.h0} if inputs.h0.shape == inputs.c0.shape else {}
 
-        yield Mistake(
+        yield Entry(
             f"{kind}.state.swapped",
             "h0 and c0 were exchanged",
             "give the pair as (h, c), as torch, Keras and equinox have it; TF1 and flax have (c, h)",
@@ -62,7 +62,7 @@ def _states(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
             frameworks=("flax linen", "TF1 BasicLSTMCell"),
             needs="an h0 and a c0 of one size that differ (--h0 random)",
         )
-    yield Mistake(
+    yield Entry(
         f"{kind}.state.carried-over",
         "the states were carried over: the run started where a run before it on the same input had ended",
         "start every sequence from h0 and c0 anew; reset a stateful layer in between",
@@ -70,28 +70,28 @@ def _states(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
         frameworks=("Keras stateful=True",),
         causal=False,
     )
-    for name, order, says, needs in (
+    for name, order, says, layered, both_ways in (
         ("first-row", lambda rows: np.broadcast_to(rows[:1], rows.shape).copy(),
-         "every layer and direction started from the first row of the initial states", "--layers 2"),
+         "every layer and direction started from the first row of the initial states", True, False),
         ("rows-reversed", lambda rows: rows[::-1],
-         "the rows of the initial states were used in the reverse order", "--layers 2"),
+         "the rows of the initial states were used in the reverse order", True, False),
         ("directions-swapped", lambda rows: rows.reshape(-1, 2, *rows.shape[1:])[:, ::-1].reshape(rows.shape),
-         "the initial states of the forward and the reverse direction were exchanged", "--bidirectional"),
+         "the initial states of the forward and the reverse direction were exchanged", False, True),
         ("directions-first", lambda rows: rows.reshape(2, -1, *rows.shape[1:]).swapaxes(0, 1).reshape(rows.shape),
-         "the rows of the initial states were taken for all forward ones, then all reverse ones", "--layers 2 --bidirectional"),
+         "the rows of the initial states were taken for all forward ones, then all reverse ones", True, True),
     ):  # fmt: skip
-        yield Mistake(
+        flags = "--layers 2 " * layered + "--bidirectional " * both_ways + "--h0 random"
+        yield Entry(
             f"{kind}.state.{name}",
             says,
             _ROWS,
-            _rows(order, needs),
-            needs=f"rows of initial states that differ ({needs} --h0 random)",
+            _rows(order, layered=layered, both_ways=both_ways),
+            needs=f"rows of initial states that differ ({flags})",
         )
 
 
-def _rows(order: Callable[[Array], Array], needs: str) -> Change:
-    """Initial states with their rows, one for each layer and direction, in another order."""
-    layered, both_ways = "--layers" in needs, "--bidirectional" in needs
+def _rows(order: Callable[[Array], Array], *, layered: bool, both_ways: bool) -> Change:
+    """Initial states with their rows in another order, in modules that have several layers, or both directions."""
 
     def change(case: Case) -> Case | None:
         if (layered and case.spec.num_layers == 1) or (both_ways and not case.spec.bidirectional):
@@ -110,7 +110,7 @@ def _carried_over(case: Case) -> Case | None:
     return case.with_inputs(h0=final["h_n"], c0=final.get("c_n"))
 
 
-def _recurrence(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
+def _recurrence(kind: str, states: tuple[str, ...]) -> Iterator[Entry]:
     def frozen(*names: str) -> Change:
         """States that every step takes from t = 0."""
 
@@ -121,7 +121,7 @@ def _recurrence(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
 
         return change
 
-    yield Mistake(
+    yield Entry(
         f"{kind}.recurrence.h-not-updated",
         "every step started from the initial states: nothing was handed on from step to step",
         "hand the new state on to the next step",
@@ -129,21 +129,21 @@ def _recurrence(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
         needs=_STEPS,
     )
     if "c" in states:
-        yield Mistake(
+        yield Entry(
             f"{kind}.recurrence.h-alone-not-updated",
             "every step started from h0, while c was handed on",
             "hand the new h on to the next step",
             frozen("h"),
             needs=_STEPS,
         )
-        yield Mistake(
+        yield Entry(
             f"{kind}.recurrence.c-alone-not-updated",
             "every step started from c0, while h was handed on: c was not",
             "hand the new c on to the next step: f ⊙ cₜ₋₁ needs it",
             frozen("c"),
             needs=_STEPS,
         )
-    yield Mistake(
+    yield Entry(
         f"{kind}.recurrence.in-place",
         "h was overwritten unit by unit while later units still read it: they saw this step's h of the units before them",
         "keep h of the step before until every unit is computed: write into a new array",
@@ -151,7 +151,7 @@ def _recurrence(kind: str, states: tuple[str, ...]) -> Iterator[Mistake]:
         needs="a hidden size above 1, no projection, and a reset after the matrix product",
         rare=True,
     )
-    yield Mistake(
+    yield Entry(
         f"{kind}.recurrence.layer-to-layer",
         "every layer started from the final states of the layer below it",
         "start every layer from its own rows of the initial states",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from rnntrace.engine.diagnose.mistake import Case, Change, Mistake
+from rnntrace.engine.diagnose.case import Case, Change, Entry
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.parameters import Role
 from rnntrace.model.dtypes import Array
@@ -17,7 +17,7 @@ Turn = Callable[[Array], Array]
 """A matrix (G, H, N), the blocks of all gates, with its values in other places."""
 
 
-def transpose_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
+def transpose_mistakes(cell: Cell, kind: str) -> Iterator[Entry]:
     """All of a cell."""
     yield from _transposed(cell, kind)
     yield from _reshaped(kind, matrices_of(cell), one_block=len(cell.gates) == 1)
@@ -29,7 +29,7 @@ def matrices_of(cell: Cell) -> tuple[str, ...]:
     return tuple(parameter.name for role in roles for parameter in cell.parameters if parameter.role is role)
 
 
-def _transposed(cell: Cell, kind: str) -> Iterator[Mistake]:
+def _transposed(cell: Cell, kind: str) -> Iterator[Entry]:
     def transposed(*names: str) -> Change:
         def change(case: Case) -> Case | None:
             arrays = [weights.arrays[name] for weights in case.weights.columns.values() for name in names]
@@ -45,7 +45,7 @@ def _transposed(cell: Cell, kind: str) -> Iterator[Mistake]:
     read = {parameter.name: "x" if parameter.role is Role.INPUT_MATRIX else "h" for parameter in cell.parameters}
     for name in reversed(matrices):
         v = read[name]
-        yield Mistake(
+        yield Entry(
             id=f"{kind}.transpose.{name}",
             says=f"{name} of every gate was transposed: {v} @ {name} instead of {name} @ {v}",
             fix=f"compute {name} @ {v}, which for rows of a batch is {v} @ {name}.T",
@@ -56,7 +56,7 @@ def _transposed(cell: Cell, kind: str) -> Iterator[Mistake]:
     if len(matrices) > 1:
         products = " and ".join(f"{name} @ {read[name]}" for name in matrices)
         of_rows = " and ".join(f"{read[name]} @ {name}.T" for name in matrices)
-        yield Mistake(
+        yield Entry(
             id=f"{kind}.transpose.both",
             says=f"{' and '.join(matrices)} of every gate were both transposed",
             fix=f"compute {products}, which for rows of a batch are {of_rows}",
@@ -66,7 +66,7 @@ def _transposed(cell: Cell, kind: str) -> Iterator[Mistake]:
         )
 
 
-def _reshaped(kind: str, matrices: tuple[str, ...], *, one_block: bool) -> Iterator[Mistake]:
+def _reshaped(kind: str, matrices: tuple[str, ...], *, one_block: bool) -> Iterator[Entry]:
     """A shape that fits is no transpose: values keep their order in memory, so rows do not become columns.
 
     Of `one_block` the whole is that, and of the matrix on h, which is square then, there is nothing but the transpose.
@@ -133,7 +133,7 @@ def _by_block(turn: Turn) -> Turn:
 
 def _reshape(
     id: str, says: str, turn: Turn, names: tuple[str, ...], *, frameworks: tuple[str, ...] = (), rare: bool = False
-) -> Mistake:
+) -> Entry:
     def change(case: Case) -> Case | None:
         arrays = [weights.arrays[name] for weights in case.weights.columns.values() for name in names]
         # Of a square block, nothing is left but its transpose.
@@ -147,4 +147,4 @@ def _reshape(
     fix = "use .T: reshape keeps the values in their order in memory, so rows do not become columns"
     if "blocks" in id:
         fix = "bring each block to its shape with reshape and leave .T out, if it is cuDNN's; else use .T alone"
-    return Mistake(id, says, fix, change, frameworks=frameworks, needs=_NOT_SQUARE, rare=rare)
+    return Entry(id, says, fix, change, frameworks=frameworks, needs=_NOT_SQUARE, rare=rare)

@@ -6,9 +6,9 @@ from itertools import combinations, permutations
 
 import numpy as np
 
+from rnntrace.engine.diagnose.case import Case, Change, Entry
 from rnntrace.engine.diagnose.catalogue.rows import rearranged, row_mistakes
 from rnntrace.engine.diagnose.catalogue.transposes import transpose_mistakes
-from rnntrace.engine.diagnose.mistake import Case, Change, Mistake
 from rnntrace.equations import cells
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.parameters import Role
@@ -23,7 +23,7 @@ FORGET_BIAS = 1.0
 _BIASES = "biases (leave --no-bias out)"
 
 
-def weight_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
+def weight_mistakes(cell: Cell, kind: str) -> Iterator[Entry]:
     """All of a cell."""
     yield from _gate_orders(cell, kind)
     yield from row_mistakes(cell, kind)
@@ -32,7 +32,7 @@ def weight_mistakes(cell: Cell, kind: str) -> Iterator[Mistake]:
     yield from _diagonals(cell, kind)
 
 
-def _gate_orders(cell: Cell, kind: str) -> Iterator[Mistake]:
+def _gate_orders(cell: Cell, kind: str) -> Iterator[Entry]:
     """Every order of the blocks but the right one, those of frameworks first; of many gates those with two exchanged."""
     orders: list[tuple[str, ...]] = [order for order in _orders(cell.gates) if order != cell.gates]
     known = {order: _frameworks(cell, order) for order in orders}
@@ -41,7 +41,7 @@ def _gate_orders(cell: Cell, kind: str) -> Iterator[Mistake]:
         # The candidate of an LSTM is called c nearly everywhere but in torch.
         names = ["c" if gate == "g" else gate for gate in order]
         spaced, blocks = " ".join(order), [order.index(gate) for gate in cell.gates]
-        yield Mistake(
+        yield Entry(
             id=f"{kind}.gate-order.{('' if all(len(name) == 1 for name in names) else '-').join(names)}",
             says=f"the blocks of gates were read in the order {spaced} instead of {right}",
             fix=f"read them as {right}; or, if the weights do lie as {spaced}, make {right} of it by taking blocks {blocks}",
@@ -68,14 +68,14 @@ def _frameworks(cell: Cell, order: Sequence[str]) -> tuple[str, ...]:
     return tuple(found.framework for found in CONVENTIONS if [*found.order(cell)] == [*order])
 
 
-def _biases(cell: Cell, kind: str) -> Iterator[Mistake]:
+def _biases(cell: Cell, kind: str) -> Iterator[Entry]:
     found = [parameter for parameter in cell.parameters if parameter.is_bias]
     biases = [parameter.name for parameter in reversed(found)]
     fix = f"add {' and '.join(reversed(biases))}, {'each ' if len(biases) > 1 else ''}once"
 
-    def mistake(name: str, change: Callable[[LayerWeights], dict[str, Array]], says: str) -> Mistake:
+    def mistake(name: str, change: Callable[[LayerWeights], dict[str, Array]], says: str) -> Entry:
         changed = _if_biases(lambda weights: weights.replaced(**change(weights)))
-        return Mistake(id=f"{kind}.bias.{name}", says=says, fix=fix, change=changed, needs=_BIASES)
+        return Entry(id=f"{kind}.bias.{name}", says=says, fix=fix, change=changed, needs=_BIASES)
 
     def dropped(*names: str) -> Callable[[LayerWeights], dict[str, Array]]:
         return lambda weights: {name: np.zeros_like(weights.arrays[name]) for name in names}
@@ -98,9 +98,9 @@ def _biases(cell: Cell, kind: str) -> Iterator[Mistake]:
         yield from _of_forget_gate(cell, kind)
 
 
-def _diagonals(cell: Cell, kind: str) -> Iterator[Mistake]:
+def _diagonals(cell: Cell, kind: str) -> Iterator[Entry]:
     for name in (parameter.name for parameter in cell.parameters if parameter.role is Role.DIAGONAL):
-        yield Mistake(
+        yield Entry(
             id=f"{kind}.diagonal.{name}-dropped",
             says=f"{name} was left out",
             fix=f"add {name} ⊙ the state to what each of its gates sees",
@@ -116,7 +116,7 @@ def _if_biases(change: Callable[[LayerWeights], LayerWeights]) -> Change:
     return lambda case: case.with_weights(change) if case.spec.bias else None
 
 
-def _beside_a_reset(cell: Cell, kind: str) -> Iterator[Mistake]:
+def _beside_a_reset(cell: Cell, kind: str) -> Iterator[Entry]:
     """Which of a GRU's biases is which counts, for a reset gate acts on one of them."""
     b_hh, b_ih = (parameter.name for parameter in reversed(cell.parameters) if parameter.is_bias)
     of_candidate = (np.array(cell.gates) == "n")[:, None]
@@ -129,7 +129,7 @@ def _beside_a_reset(cell: Cell, kind: str) -> Iterator[Mistake]:
     def exchanged(weights: LayerWeights) -> LayerWeights:
         return weights.replaced(**{b_ih: weights.arrays[b_hh], b_hh: weights.arrays[b_ih]})
 
-    yield Mistake(
+    yield Entry(
         id=f"{kind}.bias.hidden-outside-reset",
         says="b_hn was added outside the reset gate, as if it could be summed with b_in",
         fix="keep b_hn inside: n = tanh(W_in x + b_in + r ⊙ (W_hn h + b_hn))",
@@ -137,7 +137,7 @@ def _beside_a_reset(cell: Cell, kind: str) -> Iterator[Mistake]:
         frameworks=("Core ML",),
         needs=_BIASES,
     )
-    yield Mistake(
+    yield Entry(
         id=f"{kind}.bias.exchanged",
         says=f"{b_ih} and {b_hh} were exchanged",
         fix="b_hn belongs inside the reset gate, b_in outside of it",
@@ -146,7 +146,7 @@ def _beside_a_reset(cell: Cell, kind: str) -> Iterator[Mistake]:
     )
 
 
-def _of_forget_gate(cell: Cell, kind: str) -> Iterator[Mistake]:
+def _of_forget_gate(cell: Cell, kind: str) -> Iterator[Entry]:
     for name, sign, says in (
         ("added", 1, "1 was added to the forget gate's bias on top of the stored biases"),
         (
@@ -155,7 +155,7 @@ def _of_forget_gate(cell: Cell, kind: str) -> Iterator[Mistake]:
             "1 is missing from the forget gate's bias: the stored biases hold it already, and it was taken off",
         ),
     ):
-        yield Mistake(
+        yield Entry(
             id=f"{kind}.forget-bias.{name}",
             says=says,
             fix="add the stored biases and nothing else: torch has no forget bias apart from them",
