@@ -160,6 +160,9 @@ def _weights(spec: ModuleSpec, arrays: Mapping[str, Array]) -> Weights:
     for (layer, direction, name), array in _by_key(arrays).items():
         columns.setdefault((layer, direction), {})[name] = array
     for layer, direction in spec.layer_directions:
-        if {name: array.shape for name, array in columns[layer, direction].items()} != spec.shapes(layer):
+        shapes = spec.shapes(layer)
+        if {name: array.shape for name, array in columns[layer, direction].items()} != shapes:
             raise ValueError(columns)
+        # Some formats sort by name; the order of parameters is the cell's.
+        columns[layer, direction] = {name: columns[layer, direction][name] for name in shapes}
     return Weights({column: LayerWeights(arrays=parts) for column, parts in columns.items()})
