@@ -52,7 +52,7 @@ def compare_traces(first: str, second: str, judging: JudgeOptions) -> dict[str, 
     def compared(quantities: Sequence[Quantity]) -> Comparison:
         return judge(quantities, judging.tolerance_for(spec), spec.precision, sound=not unsound)
 
-    terms = replace(trace, columns=trace.terms)
+    terms = trace.replaced(values=trace.terms)
     terms_apart = compared(pair_up(terms, terms, other.terms)).first_failure
     return {
         "": replace(

@@ -191,7 +191,7 @@ def _of_what_is_kept(result: DisplayedResult, kept: Collection[str]) -> Displaye
 
     return replace(
         result,
-        trace=replace(result.trace, columns=of_kept(result.trace.columns)),
+        trace=result.trace.replaced(values=of_kept(result.trace.columns)),
         observation=replace(result.observation, captured=of_kept(result.observation.captured)),
         comparison=replace(result.comparison, out_of_tolerance=of_kept(result.comparison.out_of_tolerance)),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import LAMBDA, Tolerance
 from rnntrace.engine.judge.verdict import Comparison, Verdict
-from rnntrace.engine.replay.trace import Trace, term_symbols
+from rnntrace.engine.replay.trace import TERMS, VALUES, Trace, term_symbols
 from rnntrace.errors import FileError, show
 from rnntrace.files import map_tensors
 from rnntrace.files.tensors import Tensors
@@ -90,12 +90,14 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any], judging: JudgeOptio
     trace = Trace(
         spec,
         inputs,
-        {(*column, symbol): replayed[*column, symbol] for column in spec.layer_directions for symbol in kept},
         {
-            key: replayed[key]
-            for column in spec.layer_directions
-            for symbol in term_symbols(spec.cell)
-            if (key := (*column, symbol)) in replayed
+            VALUES: {(*column, symbol): replayed[*column, symbol] for column in spec.layer_directions for symbol in kept},
+            TERMS: {
+                key: replayed[key]
+                for column in spec.layer_directions
+                for symbol in term_symbols(spec.cell)
+                if (key := (*column, symbol)) in replayed
+            },
         },
     )
     for key, values in (*replayed.items(), *theirs.items(), *hidden.items()):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnntrace.engine.judge.saturation import remarks
-from rnntrace.engine.replay.trace import Trace
+from rnntrace.engine.replay.trace import TERMS, VALUES, Trace
 from rnntrace.engine.replay.windows import Window, initial_states, window_inputs
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import LayerDirection
@@ -113,7 +113,7 @@ class _Run(Sweeps):
         """The replay that is shown."""
         columns = {key: values for key, values in self.stored.replay.items() if key[2] in self.kept}
         terms = {key: values for key, values in self.stored.replay.items() if key[2] in self.terms}
-        return Trace(self.spec, self.inputs, columns, terms)
+        return Trace(self.spec, self.inputs, {VALUES: columns, TERMS: terms})
 
     def outputs(self, side: str) -> dict[str, Array]:
         """output, h_n and, for an LSTM, c_n; time-major."""

@@ -9,7 +9,7 @@ from rnntrace.engine.judge.rounding import Format
 from rnntrace.engine.judge.tally import Tally
 from rnntrace.engine.judge.tolerance import make_tolerance
 from rnntrace.engine.judge.verdict import Comparison, Verdict, concluded
-from rnntrace.engine.replay.trace import Trace
+from rnntrace.engine.replay.trace import VALUES, Trace
 from rnntrace.engine.replay.windows import States, Window, replay_windows, windows
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key, LayerDirection
@@ -191,7 +191,7 @@ class Sweeps:
     def _last_states(self, column: LayerDirection, window: Window | None) -> Iterator[Quantity]:
         """h_n and c_n, after the last window."""
         mine, theirs = self.finals["replay"][column], self.finals["framework"][column]
-        t = Trace(self.spec, self.inputs, {}).final_step(column[1])[None]
+        t = Trace(self.spec, self.inputs, {VALUES: {}}).final_step(column[1])[None]
         for state in self.spec.cell.states:
             own = window.states[state] if window and self.single_steps else mine[state]
             bound = window.bounds[state] if window and window.trace.bounds else None

@@ -250,7 +250,7 @@ def test_lengths_ignored() -> None:
     padded = replay(spec, result.weights, replace(result.inputs, lengths=None))
     # Only where the shorter sequence exists can the two be compared.
     columns = {key: np.where(result.inputs.valid[..., None], values, np.nan) for key, values in padded.columns.items()}
-    shown = Trace(spec, result.inputs, columns)
+    shown = Trace(spec, result.inputs, {"values": columns})
     comparison = judge(pair_up(shown, shown, result.framework_values), make_tolerance("torch", "float64"), spec.precision)
     assert place(comparison) == ("r", 0, "reverse", 2)
     assert comparison.first_failure is not None
@@ -281,7 +281,7 @@ def test_a_replay_that_is_wrong_by_itself_names_its_own_value(monkeypatch: pytes
         if known is None:
             h = trace.columns[key].copy()
             h[wrong] += 1e-3
-            return replace(trace, columns={**trace.columns, key: h})
+            return trace.replaced(values={**trace.columns, key: h})
         return trace
 
     monkeypatch.setattr("rnntrace.verbs.judging.replay", spoilt)

@@ -27,7 +27,7 @@ def trace_of(spec: ModuleSpec, columns: dict[Key, Array]) -> Trace:
     """A trace of these columns, on inputs that do not matter."""
     steps, batch, _ = next(iter(columns.values())).shape
     states = np.zeros((len(spec.layer_directions), batch, spec.hidden_size))
-    return Trace(spec, Inputs(np.zeros((steps, batch, spec.input_size)), states, states), columns)
+    return Trace(spec, Inputs(np.zeros((steps, batch, spec.input_size)), states, states), {"values": columns})
 
 
 def drawn(spec: ModuleSpec, steps: int, batch: int, seed: int) -> dict[Key, Array]:

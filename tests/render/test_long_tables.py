@@ -167,7 +167,7 @@ def test_units_that_a_projection_lacks_are_not_counted() -> None:
     """h alone, of one unit where there are three gates: 41 rows, one a step."""
     whole = RESULTS["LSTM"]
     columns = {key: values for key, values in whole.trace.columns.items() if key[2] == "h"}
-    result = replace(whole, trace=replace(whole.trace, columns=columns, terms={}))
+    result = replace(whole, trace=whole.trace.replaced(values=columns, terms={}))
     table = next(iter(trace_tables(result, View())))
     lines = render(report_of(table), "table", Style()).split("\n")
     rows = [line for line in lines if "│" in line][1:]
@@ -296,7 +296,7 @@ def test_a_picture_of_a_long_time_is_part_of_the_whole(kind: str, request: pytes
 def states_only(result: Result) -> Result:
     """As if the trace had kept no gate."""
     columns = {key: values for key, values in result.trace.columns.items() if key[2] in result.spec.cell.states}
-    return replace(result, trace=replace(result.trace, columns=columns, terms={}))
+    return replace(result, trace=result.trace.replaced(values=columns, terms={}))
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
@@ -349,7 +349,7 @@ def million(tmp_path_factory: pytest.TempPathFactory) -> Result:
     return replace(
         small,
         inputs=inputs,
-        trace=replace(small.trace, inputs=inputs, columns=mine),
+        trace=replace(small.trace, inputs=inputs, channels={"values": mine}),
         replayed_outputs={**small.replayed_outputs, "output": mine[key]},
         observation=replace(small.observation, captured=theirs, outputs={**small.observation.outputs, "output": theirs[key]}),
         comparison=replace(small.comparison, verdict=Verdict.FAIL, first_failure=place, worst=place, out_of_tolerance=out),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 
 from rnntrace.engine.replay.replay import replay
-from rnntrace.engine.replay.trace import Trace
+from rnntrace.engine.replay.trace import VALUES, Trace
 from rnntrace.equations.cell import Cell
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key
@@ -122,4 +122,4 @@ def by_layer(case: Case, play: Callable[[Case], Trace]) -> Trace:
         trace = play(one)
         columns |= {(layer, direction, symbol): array for (_, direction, symbol), array in trace.columns.items()}
         x = trace.output
-    return Trace(spec, case.inputs, columns)
+    return Trace(spec, case.inputs, {VALUES: columns})

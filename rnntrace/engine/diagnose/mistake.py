@@ -16,7 +16,7 @@ from rnntrace.engine.diagnose.catalogue.precision import precision_mistakes
 from rnntrace.engine.diagnose.catalogue.sequences import sequence_mistakes
 from rnntrace.engine.diagnose.catalogue.states import state_mistakes
 from rnntrace.engine.diagnose.catalogue.weights import weight_mistakes
-from rnntrace.engine.replay.trace import Trace
+from rnntrace.engine.replay.trace import VALUES, Trace
 from rnntrace.equations.cell import Cell
 from rnntrace.model.dtypes import Array
 
@@ -104,7 +104,7 @@ def made(case: Case, mistakes: Sequence[Mistake] = ()) -> Made | None:
     columns = dict(trace.columns)
     for mistake in reversed(mistakes):
         columns = {key: mistake.sequence(values) for key, values in columns.items()}
-    return Made(Trace(case.spec, case.inputs, columns), outputs)
+    return Made(Trace(case.spec, case.inputs, {VALUES: columns}), outputs)
 
 
 def outputs_of(case: Case, mistakes: Sequence[Mistake] = ()) -> Outputs | None:

@@ -14,10 +14,11 @@ import numpy as np
 from rnntrace.engine.judge.rounding import Bounded, Format, Typed, error_bounds
 from rnntrace.engine.replay.evaluate import Scope, evaluate
 from rnntrace.engine.replay.program import Program, compiled
-from rnntrace.engine.replay.trace import Trace, input_term_symbol, recurrent_term_symbol, side_by_side
+from rnntrace.engine.replay.trace import BOUNDS, TERMS, VALUES, Trace, input_term_symbol, recurrent_term_symbol, side_by_side
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.expression import Op
-from rnntrace.equations.parameters import TERMS, Role
+from rnntrace.equations.parameters import TERMS as TERM_ROLES
+from rnntrace.equations.parameters import Role
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key
 from rnntrace.model.signals import Inputs
@@ -59,7 +60,7 @@ def replay(
     columns: dict[Key, Array] = {}
     terms: dict[Key, Array] = {}
     bounds: dict[Key, Array] = {}
-    so_far = Trace(spec, inputs, columns)
+    so_far = Trace(spec, inputs, {VALUES: columns})
     with np.errstate(all="ignore"):
         for layer, direction in spec.layer_directions:
             if layer == 0:
@@ -84,7 +85,7 @@ def replay(
                 half_units = typed.weights[layer, direction] if typed and typed.weights else None
                 found = column.bounds(rounding, inherited, off, half_units, limited=not typed)
                 bounds |= {(layer, direction, symbol): array for symbol, array in found.items()}
-    return Trace(spec, inputs, columns, terms, Trace(spec, inputs, bounds) if bounds else None)
+    return Trace(spec, inputs, {VALUES: columns, TERMS: terms, BOUNDS: bounds})
 
 
 class _Column:
@@ -159,7 +160,7 @@ class _Column:
         weights = self.weights
         arrays: dict[str, Array] = {name: np.full((), value, self.dtype) for name, value in program.constants.items()}
         for name, gates in program.matrices.items():
-            matrix, bias = TERMS[Op.INPUT_TERM if name == "x" else Op.RECURRENT_TERM]
+            matrix, bias = TERM_ROLES[Op.INPUT_TERM if name == "x" else Op.RECURRENT_TERM]
             W, b = (None if role is None else weights.stack(self.cell, role, gates) for role in (matrix, bias))
             assert W is not None
             arrays[f"W_{name}"] = np.ascontiguousarray(W.reshape(-1, W.shape[2]).T)

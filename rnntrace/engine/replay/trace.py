@@ -1,7 +1,7 @@
 """The trace: every gate and state of a replay, by layer, direction and symbol."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,24 +29,46 @@ def term_symbols(cell: Cell) -> tuple[str, ...]:
     return tuple(symbol(gate) for gate in cell.gates for role, symbol in names.items() if cell.of(role, gate))
 
 
+VALUES, TERMS, BOUNDS = "values", "terms", "bounds"
+"""What a trace may hold of each step: gates and states, the affine terms of the gates, and bounds on rounding."""
+
+
 @dataclass(frozen=True, repr=False)
 class Trace:
-    """A replay, quantity by quantity: (layer, direction, symbol) → array (T, B, H) for t = 1 … T in input-time order.
+    """A replay: in each channel (layer, direction, symbol) → array (T, B, H) for t = 1 … T in input-time order.
 
-    The hidden state of a projected LSTM is (T, B, R). Steps that do not exist, behind the end of a shorter sequence, are NaN
-    in every quantity and False in `inputs.valid`. Arrays are read-only. `terms` holds the affine terms, and
-    `bounds` in a trace of its own what rounding can do in a single step, if they were kept.
+    `values` are always there; `terms` are the affine terms of the gates, and `bounds` what rounding can do to each value, in a
+    single step or since the first. The hidden state of a projected LSTM is (T, B, R). Steps that do not exist, behind the end
+    of a shorter sequence, are NaN in every quantity and False in `inputs.valid`. Arrays are read-only.
     """
 
     spec: ModuleSpec
     inputs: Inputs
-    columns: Mapping[Key, Array]
-    terms: Mapping[Key, Array] = field(default_factory=dict)
-    bounds: "Trace | None" = None
+    channels: Mapping[str, Mapping[Key, Array]]
 
     def __post_init__(self) -> None:
-        for array in (*self.columns.values(), *self.terms.values()):
-            array.flags.writeable = False
+        for arrays in self.channels.values():
+            for array in arrays.values():
+                array.flags.writeable = False
+
+    @property
+    def columns(self) -> Mapping[Key, Array]:
+        """The gates and states."""
+        return self.channels[VALUES]
+
+    @property
+    def terms(self) -> Mapping[Key, Array]:
+        """The affine terms of the gates, if they were kept."""
+        return self.channels.get(TERMS, {})
+
+    @property
+    def bounds(self) -> "Trace | None":
+        """What rounding can do to each value, if that was worked out: a trace of its own."""
+        return Trace(self.spec, self.inputs, {VALUES: self.channels[BOUNDS]}) if self.channels.get(BOUNDS) else None
+
+    def replaced(self, **channels: Mapping[Key, Array]) -> "Trace":
+        """The same with other arrays in some channels."""
+        return replace(self, channels={**self.channels, **channels})
 
     def __getitem__(self, key: str | tuple[str] | tuple[str, int] | tuple[str, int, str]) -> Array:
         """`trace["f", 0, "forward"]`; layer and direction may be left out where there is one. KeyError names what there is."""

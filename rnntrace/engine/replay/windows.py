@@ -97,7 +97,7 @@ def replay_windows(
         read = window_inputs(spec, inputs, column, part, hidden, carried)
         trace = replay(single, own, read, known=known, errors=errors, **options)
         states = _behind(states, trace)
-        carried = _behind(carried, replace(trace, columns={**trace.columns, **known}))
+        carried = _behind(carried, trace.replaced(values={**trace.columns, **known}))
         bounds = _behind(bounds, trace.bounds) if trace.bounds else bounds
         yield Window(part, trace, states, bounds)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from rnntrace.engine.diagnose.case import Case, Change, Entry, by_layer
 from rnntrace.engine.replay.replay import replay
-from rnntrace.engine.replay.trace import Trace
+from rnntrace.engine.replay.trace import VALUES, Trace
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key
 from rnntrace.model.spec import FORWARD, REVERSE
@@ -88,10 +88,10 @@ def _with_reverse(case: Case, flip: Callable[[Array], Array]) -> Trace:
             weights = Weights({(0, FORWARD): one.weights[0, direction]})
             trace = replay(replace(one.spec, bidirectional=False), weights, inputs, cell=one.cell)
             columns |= {(0, direction, symbol): turned(array) for (*_, symbol), array in trace.columns.items()}
-        return Trace(one.spec, one.inputs, columns)
+        return Trace(one.spec, one.inputs, {VALUES: columns})
 
     trace = by_layer(case, play)
-    return _RunForward(trace.spec, trace.inputs, trace.columns)
+    return _RunForward(trace.spec, trace.inputs, trace.channels)
 
 
 def _reverse_from_forward(case: Case) -> Trace:

@@ -7,7 +7,7 @@ import numpy as np
 
 from rnntrace.engine.diagnose.case import Case, by_layer
 from rnntrace.engine.replay.evaluate import Scope, evaluate
-from rnntrace.engine.replay.trace import Trace
+from rnntrace.engine.replay.trace import VALUES, Trace
 from rnntrace.equations.expression import Op
 from rnntrace.equations.parameters import Role
 from rnntrace.model.dtypes import Array
@@ -31,7 +31,7 @@ def _played(case: Case) -> Trace:
         initial = {state: case.inputs.initial(state)[row].copy() for state in case.cell.states}
         found = _column(case, case.weights[column], initial, backwards=column[1] == REVERSE)
         columns |= {(*column, symbol): values for symbol, values in found.items()}
-    return Trace(case.spec, case.inputs, columns)
+    return Trace(case.spec, case.inputs, {VALUES: columns})
 
 
 class _Unit(Scope):

@@ -67,7 +67,7 @@ def _up_to(case: Case, layers: int) -> Case:
             if layer >= layers:
                 below = trace.columns[layers - 1, direction, symbol]
                 columns[layer, direction, symbol] = below if symbol in case.cell.states else np.full_like(below, np.nan)
-        return replace(trace, columns=columns)
+        return trace.replaced(values=columns)
 
     return replace(case, run=some)
 
