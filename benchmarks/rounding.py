@@ -23,6 +23,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
+from rnntrace.engine.judge.options import JudgeOptions  # noqa: E402
 from rnntrace.engine.judge.result import Result  # noqa: E402
 from rnntrace.engine.judge.verdict import Verdict  # noqa: E402
 from rnntrace.errors import FrameworkError  # noqa: E402
@@ -31,7 +32,7 @@ from rnntrace.model.signals import SignalRequest  # noqa: E402
 from rnntrace.model.spec import ModuleSpec  # noqa: E402
 from rnntrace.model.weights import LayerWeights, Weights  # noqa: E402
 from rnntrace.verbs.given.sources import Sources  # noqa: E402
-from rnntrace.verbs.judging import JudgeOptions, judged  # noqa: E402
+from rnntrace.verbs.judged import judged  # noqa: E402
 from rnntrace.verbs.run import build_and_trace, run  # noqa: E402
 
 HIDDEN = (1, 2, 3, 5, 8, 16, 32, 64, 128, 256, 512)

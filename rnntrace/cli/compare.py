@@ -112,6 +112,7 @@ def compare(
     from functools import partial
 
     from rnntrace.cli.output import OutputOptions, emit
+    from rnntrace.engine.judge.options import JudgeOptions
     from rnntrace.engine.judge.verdict import Verdict
     from rnntrace.files import label
     from rnntrace.files.ignored import Ignored
@@ -120,7 +121,6 @@ def compare(
     from rnntrace.verbs.compare import compare as compare_files
     from rnntrace.verbs.given.overrides import FileOverrides
     from rnntrace.verbs.given.sources import read_sources
-    from rnntrace.verbs.judging import JudgeOptions
     from rnntrace.verbs.plot import check_drawable, drawn
 
     if plot:

@@ -76,6 +76,7 @@ def diagnose(
     from functools import partial
 
     from rnntrace.cli.output import OutputOptions, emit
+    from rnntrace.engine.judge.options import JudgeOptions
     from rnntrace.files import label
     from rnntrace.files.ignored import Ignored
     from rnntrace.report.diagnose import diagnosis_report, explained
@@ -83,7 +84,6 @@ def diagnose(
     from rnntrace.verbs.diagnose import diagnose_file
     from rnntrace.verbs.given.overrides import FileOverrides
     from rnntrace.verbs.given.sources import read_sources
-    from rnntrace.verbs.judging import JudgeOptions
 
     if is_trace(file):
         reason = f"belongs to weights, and {label(file)} is a saved trace: leave it out"

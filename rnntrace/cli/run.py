@@ -69,6 +69,7 @@ def run(
 
     from rnntrace.cli.output import OutputOptions, check_targets, emit, warn
     from rnntrace.cli.progress import tell
+    from rnntrace.engine.judge.options import JudgeOptions
     from rnntrace.engine.judge.verdict import Verdict
     from rnntrace.files import check_writable
     from rnntrace.model.signals import sizes
@@ -77,7 +78,6 @@ def run(
     from rnntrace.report.select import parse_parts, parse_view
     from rnntrace.report.trace import check_shown
     from rnntrace.verbs.given.sources import read_sources
-    from rnntrace.verbs.judging import JudgeOptions
     from rnntrace.verbs.plot import check_drawable, drawn
     from rnntrace.verbs.run import run as run_module
     from rnntrace.verbs.saved import dump

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.errors import UsageError
 from rnntrace.files import label
@@ -12,7 +13,6 @@ from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace
 from rnntrace.verbs.given.naming import listed
 from rnntrace.verbs.given.overrides import FileOverrides, Modules, read_files
 from rnntrace.verbs.given.sources import Sources, read_sources
-from rnntrace.verbs.judging import JudgeOptions
 
 
 class ReadSources(Protocol):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.pairing import OUTPUTS
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import MOST_DIGITS
@@ -22,7 +23,7 @@ from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.masks import masked, undecided, unmasked, without_repeats
 from rnntrace.verbs.given.overrides import Modules
 from rnntrace.verbs.given.sources import Sources
-from rnntrace.verbs.judging import JudgeOptions, judged
+from rnntrace.verbs.judged import judged
 from rnntrace.verbs.run import build_and_trace
 from rnntrace.verbs.trace import quantized
 

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from rnntrace.engine.judge.judge import not_finite
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.pairing import Place, Quantity, pair_outputs, pair_up
 from rnntrace.engine.judge.result import Result
-from rnntrace.engine.judge.verdict import Comparison, judge
+from rnntrace.engine.judge.verdict import Comparison, compare
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.errors import UsageError, show
@@ -20,7 +22,7 @@ from rnntrace.verbs.given.masks import unmasked
 from rnntrace.verbs.given.overrides import Modules
 from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.input_differences import inputs_apart, weights_apart
-from rnntrace.verbs.judging import JudgeOptions, judged, not_finite
+from rnntrace.verbs.judged import judged
 from rnntrace.verbs.opened import open_trace
 from rnntrace.verbs.run import checked_seed
 from rnntrace.verbs.trace import quantized
@@ -50,7 +52,7 @@ def compare_traces(first: str, second: str, judging: JudgeOptions) -> dict[str, 
     unsound = [sentence for result in (mine, theirs) for sentence in not_finite(result.inputs, result.weights)]
 
     def compared(quantities: Sequence[Quantity]) -> Comparison:
-        return judge(quantities, judging.tolerance_for(spec), spec.precision, sound=not unsound)
+        return compare(quantities, judging.tolerance_for(spec), spec.precision, sound=not unsound)
 
     terms = trace.replaced(values=trace.terms)
     terms_apart = compared(pair_up(terms, terms, other.terms)).first_failure

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.search import Diagnosis
 from rnntrace.engine.diagnose.search import diagnose as search
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import make_tolerance
 from rnntrace.engine.judge.verdict import Verdict
@@ -19,7 +20,6 @@ from rnntrace.verbs.compare_one import compare_with_expected
 from rnntrace.verbs.compare_two import is_trace
 from rnntrace.verbs.given.overrides import FileOverrides, read_weights
 from rnntrace.verbs.given.sources import read_sources
-from rnntrace.verbs.judging import JudgeOptions
 from rnntrace.verbs.opened import open_trace
 
 SECONDS = 10.0

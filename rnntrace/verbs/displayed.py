@@ -1,6 +1,6 @@
 """A result that shows itself in a notebook."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from rnntrace.engine.judge.result import Result
 
@@ -44,3 +44,8 @@ class DisplayedResult(Result):
 
         lines = "\n".join(aligned(equations(self.spec), escape=str))
         return f"$$\n\\begin{{aligned}}\n{lines}\n\\end{{aligned}}\n$$"
+
+
+def displayed(result: Result) -> DisplayedResult:
+    """A result that shows itself."""
+    return DisplayedResult(**{field.name: getattr(result, field.name) for field in fields(result)})

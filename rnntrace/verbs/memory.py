@@ -33,12 +33,12 @@ def free() -> int | None:
     return max(min(bounds), 0) if bounds else None
 
 
-def needed(spec: ModuleSpec, steps: int, batch: int, *, kept: int, free_running: bool, itemsize: int) -> int:
+def needed(spec: ModuleSpec, steps: int, batch: int, *, kept: int, itemsize: int) -> int:
     """About how many bytes a run that holds everything in memory takes at most, beside the libraries themselves.
 
     `kept` is the number of gates, states and terms that are kept of each layer and direction, `itemsize` the bytes of a value
-    of the replay, `free_running` whether there is a free replay beside the forced one. Without the capture of torch's gates,
-    mistakes and bounds on rounding; these last are counted for half precision, which does not agree without them.
+    of the replay. Without the capture of torch's gates, mistakes, and what a trajectory takes that does not agree: another
+    replay, and bounds on rounding. These are counted for half precision, which does not agree without them.
     """
     rows, directions, own = steps * batch, len(spec.directions), spec.precision.replay.itemsize
     output, states = rows * directions * spec.output_size, len(spec.cell.states)
@@ -52,15 +52,16 @@ def needed(spec: ModuleSpec, steps: int, batch: int, *, kept: int, free_running:
     product, tensors = len(spec.cell.gates) * spec.hidden_size, STEP * steps * directions
     if (spec.kind, spec.dtype, spec.proj_size) == ("LSTM", "float32", 0):
         # Its path is oneDNN's, which makes no tensors for steps and works in lines of a cache.
-        product, tensors = max(product + spec.output_size, LINE // own), 0
+        product, tensors = max(spec.output_size, LINE // own), 0
     call = own * (rows * (read + product) + 2 * output) + tensors
-    # Judging: torch's h, a replay of what is kept and one of the states, both their outputs, a byte for each value compared.
-    held = quantities(kept) + (quantities(states) if free_running else 0)
-    judging = own * quantities(1) + itemsize * (held + (1 + free_running) * output) + quantities(1) + output
+    # Judging: torch's h, a replay of what is kept, its directions joined, a byte for each value compared.
+    joined = output if directions > 1 else 0
+    judging = own * quantities(1) + itemsize * (quantities(kept) + joined) + quantities(1) + joined
     if spec.dtype != spec.precision.replay.name:
         # The bounds themselves, and what they take to work out for one layer and direction.
         symbols = len(spec.cell.symbols)
-        judging += itemsize * (quantities(symbols) + rows * spec.hidden_size * (BOUNDING + 2 * symbols))
+        bounds = quantities(symbols) + rows * spec.hidden_size * (BOUNDING + 2 * symbols)
+        judging += itemsize * (quantities(states) + joined + bounds)
     return own * rows * spec.input_size + max(call, judging)
 
 

@@ -1,80 +1,10 @@
-"""A run asked two questions: what a mistake would have looked like, and which mistakes it could not have shown."""
+"""`mistakes`: the catalogue."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from difflib import get_close_matches
-from typing import TypeVar
-
-from rnntrace.engine.diagnose.blindness import blindness
-from rnntrace.engine.diagnose.case import Case
-from rnntrace.engine.diagnose.mistake import Mistake, catalogue, made
-from rnntrace.engine.judge.pairing import pair_outputs, pair_up
-from rnntrace.engine.judge.result import Result
-from rnntrace.engine.judge.tolerance import Tolerance
-from rnntrace.engine.judge.verdict import judge
-from rnntrace.errors import UsageError, show
+from rnntrace.engine.diagnose.mistake import Mistake, catalogue
 from rnntrace.model.spec import ModuleSpec, parse_kind
-
-AnyResult = TypeVar("AnyResult", bound=Result)
-
-
-def with_mistakes(result: AnyResult, ids: Sequence[str], tolerance: Tolerance) -> AnyResult:
-    """The result with these mistakes made in the replay, beside the framework's values as they are.
-
-    Each entry is an id, or its end if that tells it, or several joined by +. What is judged is the trajectory, by rtol
-    and atol. Raises UsageError for an unknown mistake, and for one that cannot be made in this run.
-    """
-    mistakes = _chosen(result.spec, ids)
-    case: Case | None = Case.of(result.spec, result.weights, result.inputs)
-    assert case is not None
-    found = made(case, mistakes)
-    if found is None or any(mistake.reshapes for mistake in mistakes):
-        _refuse(case, mistakes)
-    assert found is not None
-    quantities = [
-        *pair_up(found.trace, found.trace, result.framework_values),
-        *pair_outputs(found.trace, found.trace, result.observation.outputs, found.outputs),
-    ]
-    comparison = judge(quantities, tolerance, result.spec.precision)
-    return replace(
-        result,
-        trace=found.trace,
-        replayed_outputs=found.outputs,
-        comparison=comparison,
-        mistakes=mistakes,
-        single_steps=False,
-    )
-
-
-def with_blindness(result: AnyResult, tolerance: Tolerance) -> AnyResult:
-    """The result with the mistakes that its outputs could not have shown, within this rtol and atol."""
-    return replace(result, blind=blindness(Case.of(result.spec, result.weights, result.inputs), tolerance))
 
 
 def mistakes_of(kind: str | None = None) -> dict[str, tuple[Mistake, ...]]:
     """The catalogue of a kind, or of all three, by kind. Raises SpecError for an unknown one."""
     kinds = ("RNN", "LSTM", "GRU") if kind is None else (parse_kind(kind),)
     return {kind: catalogue(ModuleSpec(kind=kind, input_size=1, hidden_size=1).cell) for kind in kinds}
-
-
-def _chosen(spec: ModuleSpec, ids: Sequence[str]) -> tuple[Mistake, ...]:
-    """The mistakes of these ids, in the order in which they act."""
-    known = {mistake.id: mistake for mistake in catalogue(spec.cell)}
-    kind, wanted = spec.cell.slug, set()
-    for id in "+".join(ids).split("+"):
-        fitting = [full for full in known if full == id or full.endswith(f".{id}")]
-        if len(fitting) != 1:
-            (near,) = get_close_matches(id if id.startswith(f"{kind}.") else f"{kind}.{id}", known, n=1, cutoff=0)
-            what = f"{show(repr(id))} is no mistake of {spec.family}: the nearest is {near}"
-            raise UsageError(f"{what}; `rnntrace mistakes {kind}` lists all")
-        wanted.update(fitting)
-    return tuple(mistake for id, mistake in known.items() if id in wanted)
-
-
-def _refuse(case: Case, mistakes: Sequence[Mistake]) -> None:
-    """Say which of the mistakes cannot be made, and what it needs."""
-    so_far: Case | None = case
-    for mistake in mistakes:
-        so_far = mistake.change(so_far) if so_far is not None else None
-        if so_far is None or mistake.reshapes:
-            raise UsageError(f"{mistake.id} cannot be made in this run: it needs {mistake.needs or 'other inputs'}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import LAMBDA, Tolerance
 from rnntrace.engine.judge.verdict import Comparison, Verdict
@@ -23,7 +24,6 @@ from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 from rnntrace.report.table import SCHEMA
 from rnntrace.verbs.displayed import DisplayedResult
-from rnntrace.verbs.judging import JudgeOptions
 
 if TYPE_CHECKING:
     from rnntrace.engine.diagnose.mistake import Mistake
@@ -34,7 +34,7 @@ def open_trace(path: str | Path) -> Result:
 
     Long arrays stay in the file, as read-only numpy.memmaps. The verdict that the file says is not believed: see `rejudged`.
     """
-    from rnntrace.verbs.rejudged import rejudged
+    from rnntrace.engine.judge.rejudge import rejudged
 
     result, judging, verdict = _read(path)
     again = rejudged(result, judging, verdict)

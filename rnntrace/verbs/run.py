@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import rounded
@@ -18,7 +19,6 @@ from rnntrace.model.weights import Weights
 from rnntrace.verbs import memory
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.sources import Sources
-from rnntrace.verbs.judging import JudgeOptions
 from rnntrace.verbs.load import load_module
 from rnntrace.verbs.trace import quantized, result_of
 
@@ -126,7 +126,6 @@ def _needed(spec: ModuleSpec, steps: int, batch: int, judging: JudgeOptions) -> 
         steps,
         batch,
         kept=_arrays(spec, judging),
-        free_running=judging.replay == "free",
         itemsize=judging.numpy_dtype(spec).itemsize,
     )
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rnntrace.engine.judge.options import JudgeOptions, check_mode
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.replay.replay import replay as replay_engine
 from rnntrace.engine.replay.trace import Trace
@@ -16,7 +17,7 @@ from rnntrace.model.signals import Inputs, SignalRequest, State, assemble
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.sources import whole_numbers
-from rnntrace.verbs.judging import JudgeOptions, check_mode, judged
+from rnntrace.verbs.judged import judged
 
 
 def trace(

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from rnntrace.engine.judge.options import JudgeOptions, check_mode
 from rnntrace.engine.judge.tolerance import make_tolerance
 from rnntrace.errors import RnnTraceError, UsageError
 from rnntrace.model.dtypes import Array
 from rnntrace.model.observation import UNKNOWN_PATH
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.displayed import DisplayedResult
-from rnntrace.verbs.judging import JudgeOptions, check_mode, judged
+from rnntrace.verbs.judged import judged
 
 if TYPE_CHECKING:
     from rnntrace.frameworks.torch_watch import Call

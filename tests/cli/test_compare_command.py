@@ -16,13 +16,13 @@ from torch import nn
 
 import rnntrace
 from rnntrace.cli.app import exit_code
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.pairing import Place
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.compare import compare_report
 from rnntrace.report.select import View
 from rnntrace.verbs.given.sources import read_sources
-from rnntrace.verbs.judging import JudgeOptions
 from rnntrace.verbs.run import run
 
 # torch says so when it is called directly.

@@ -18,7 +18,7 @@ import rnntrace
 import rnntrace.verbs.diagnose
 from rnntrace.engine.judge.pairing import pair_outputs
 from rnntrace.engine.judge.tolerance import TORCH_TOLERANCES
-from rnntrace.engine.judge.verdict import judge
+from rnntrace.engine.judge.verdict import compare
 from rnntrace.model.dtypes import DTYPES, Array
 
 pytestmark = [
@@ -202,7 +202,7 @@ def test_a_saved_trace_of_a_framework_that_differs_is_explained(x: Array, capsys
     failed = replace(
         result,
         observation=replace(result.observation, outputs=other.observation.outputs),
-        comparison=judge(quantities, tolerance, DTYPES["float32"]),
+        comparison=compare(quantities, tolerance, DTYPES["float32"]),
     )
     rnntrace.save(failed, "t.npz")
     assert ids(diagnosed(capsys, "t.npz")) == ["gru.time.reversed"]

@@ -14,12 +14,12 @@ import torch
 from commandline import ask, refused
 from PIL import Image
 
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.render.plot import sheet
 from rnntrace.report.plot import KINDS, picture
 from rnntrace.report.select import View
 from rnntrace.verbs.given.sources import read_sources
-from rnntrace.verbs.judging import JudgeOptions
 from rnntrace.verbs.opened import open_trace
 from rnntrace.verbs.plot import drawn
 from rnntrace.verbs.run import run

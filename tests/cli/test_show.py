@@ -10,11 +10,11 @@ import pytest
 
 import rnntrace
 from rnntrace.cli.app import exit_code
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.errors import FileError
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.given.sources import read_sources
-from rnntrace.verbs.judging import JudgeOptions
 from rnntrace.verbs.run import run
 
 MODULES = {

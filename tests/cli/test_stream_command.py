@@ -16,7 +16,7 @@ from rnntrace.files import spool
 from rnntrace.frameworks import torch_windows
 from rnntrace.model import signals as model_signals
 from rnntrace.verbs import diagnose as api_diagnose
-from rnntrace.verbs import memory, storage, stream
+from rnntrace.verbs import memory, stream
 from rnntrace.verbs import run as api_run
 
 RUNS = {
@@ -193,7 +193,7 @@ def test_a_link_is_followed(
     Path("t.npz").symlink_to("there/t.npz")
     seen: list[Path] = []
     make = spool.spooled
-    monkeypatch.setattr(storage, "spooled", lambda place, arrays: seen.append(place) or make(place, arrays))
+    monkeypatch.setattr(stream, "spooled", lambda place, arrays: seen.append(place) or make(place, arrays))
     assert ask(capsys, "run", "lstm", "--save", "t.npz").code == 0
     assert seen == [folder / "there"]
     assert Path("there/t.npz").is_file()

@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import rnntrace
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.engine.replay.replay import replay
@@ -23,7 +24,6 @@ from rnntrace.model.dtypes import DTYPES, Array
 from rnntrace.model.keys import Key
 from rnntrace.model.spec import KINDS, NONLINEARITIES, ModuleSpec
 from rnntrace.verbs.given.sources import Sources, read_sources
-from rnntrace.verbs.judging import JudgeOptions
 from rnntrace.verbs.run import run
 
 LAYERS = ("RNN", "LSTM", "GRU")

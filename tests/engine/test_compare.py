@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rnntrace.engine.judge.pairing import Quantity
 from rnntrace.engine.judge.tally import Tally
 from rnntrace.engine.judge.tolerance import TORCH_TOLERANCES, make_tolerance
-from rnntrace.engine.judge.verdict import Comparison, Verdict, concluded, judge
+from rnntrace.engine.judge.verdict import Comparison, Verdict, compare, concluded
 from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import DTYPES
 
@@ -30,7 +30,7 @@ def quantity(replay: object, framework: object, *, one_step: object = None, name
 
 def verdict(*quantities: Quantity, kind: str = "torch") -> Comparison:
     """The comparison in float32."""
-    return judge(quantities, make_tolerance(kind, "float32"), FLOAT32)
+    return compare(quantities, make_tolerance(kind, "float32"), FLOAT32)
 
 
 def test_the_same_bits_are_identical() -> None:
@@ -171,7 +171,7 @@ def test_rounding_bound_counts_where_asked() -> None:
 def test_overflow_of_the_narrower_format_is_infinite_on_both_sides() -> None:
     """70000 in a float32 replay is infinite in float16: undecided, not wrong."""
     sides = quantity([70000.0], [np.inf])
-    assert judge([sides], make_tolerance("torch", "float16"), DTYPES["float16"]).verdict is Verdict.UNDECIDED
+    assert compare([sides], make_tolerance("torch", "float16"), DTYPES["float16"]).verdict is Verdict.UNDECIDED
 
 
 @pytest.mark.parametrize(
@@ -229,10 +229,10 @@ def test_the_pieces_do_not_matter(data: st.DataObject) -> None:
     tolerance = make_tolerance("torch", "float32")
     cuts = sorted({0, steps, *data.draw(st.lists(st.integers(0, steps)))})
     parts = [slice(first, last) for first, last in pairwise(cuts)]
-    tally, out = Tally("c", 1, direction, tolerance, FLOAT32), np.zeros(sides[0].shape, bool)
+    tally, out = Tally(1, direction, "c", tolerance, FLOAT32), np.zeros(sides[0].shape, bool)
     for rows in reversed(parts) if data.draw(st.booleans()) else parts:
         out[rows] = tally.add(whole.part(rows))
-    expected = judge([whole], tolerance, FLOAT32)
+    expected = compare([whole], tolerance, FLOAT32)
     found = concluded([tally], tolerance, {tally.key: out})
     assert repr(replace(found, out_of_tolerance={})) == repr(replace(expected, out_of_tolerance={}))
     assert np.array_equal(out, expected.out_of_tolerance[1, direction, "c"])

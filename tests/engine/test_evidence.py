@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 import rnntrace
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.mistake import catalogue, outputs_of
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.pairing import Quantity
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import Tolerance, make_tolerance
-from rnntrace.engine.judge.verdict import Comparison, Verdict, judge
+from rnntrace.engine.judge.verdict import Comparison, Verdict, compare
 from rnntrace.model.dtypes import DTYPES, Array, rounded
 from rnntrace.model.signals import SignalRequest
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.expected import Expected
 from rnntrace.verbs.given.sources import Sources
-from rnntrace.verbs.judging import JudgeOptions, judged
+from rnntrace.verbs.judged import judged
 from rnntrace.verbs.run import run
 
 PASS, UNDECIDED, FAIL = Verdict.PASS, Verdict.UNDECIDED, Verdict.FAIL
@@ -118,7 +119,7 @@ def compared(replay: Array, framework: Array, tolerance: Tolerance | None = None
     """The verdict on one quantity (T, B, H)."""
     t = np.broadcast_to(np.arange(1, len(replay) + 1)[:, None], replay.shape[:2])
     quantity = Quantity("h", 0, "forward", replay, replay, framework, t, **more)
-    return judge([quantity], tolerance or make_tolerance("torch", "float32"), FLOAT32)
+    return compare([quantity], tolerance or make_tolerance("torch", "float32"), FLOAT32)
 
 
 def values(seed: int = 0, *shape: int) -> Array:
@@ -179,7 +180,7 @@ def test_zeros_agree_with_zeros() -> None:
     t = np.broadcast_to(np.arange(1, 5)[:, None], (4, 3))
     wide = make_tolerance("torch", "float32", atol=1.0)
     both = [Quantity(name, 0, "forward", sides, sides, off(sides), t) for name, sides in (("h", values()), ("c", zero))]
-    assert judge(both, wide, FLOAT32).verdict is UNDECIDED
+    assert compare(both, wide, FLOAT32).verdict is UNDECIDED
 
 
 def test_the_same_bits_need_no_evidence() -> None:
@@ -192,5 +193,5 @@ def test_a_quantity_that_says_nothing_is_not_judged() -> None:
     t = np.broadcast_to(np.arange(1, 5)[:, None], (4, 3))
     small = values() * np.float32(1e-6)
     both = [Quantity(name, 0, "forward", sides, sides, off(sides), t) for name, sides in (("h", values()), ("c", small))]
-    found = judge(both, make_tolerance("torch", "float32"), FLOAT32)
+    found = compare(both, make_tolerance("torch", "float32"), FLOAT32)
     assert (found.verdict, found.unjudged) == (PASS, ((0, "forward", "c"),))

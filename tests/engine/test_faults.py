@@ -14,10 +14,11 @@ import torch
 from own_cells import PEEPHOLE
 
 import rnntrace
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.pairing import pair_outputs, pair_up
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import make_tolerance
-from rnntrace.engine.judge.verdict import Comparison, Verdict, judge
+from rnntrace.engine.judge.verdict import Comparison, Verdict, compare
 from rnntrace.engine.replay.replay import _Column, replay
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations import cells
@@ -28,7 +29,6 @@ from rnntrace.model.signals import Inputs, SignalRequest
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 from rnntrace.verbs.given.sources import Sources
-from rnntrace.verbs.judging import JudgeOptions
 from rnntrace.verbs.run import run
 
 STEPS = 4
@@ -49,7 +49,7 @@ def judged(
     forced = replay(*arguments, known=result.framework_values, cell=cell)
     free = replay(*arguments, cell=cell)
     pairs = [*pair_up(free, forced, result.framework_values), *pair_outputs(free, forced, result.observation.outputs)]
-    return judge(pairs, make_tolerance("torch", "float64"), result.spec.precision)
+    return compare(pairs, make_tolerance("torch", "float64"), result.spec.precision)
 
 
 def place(comparison: Comparison) -> tuple[str, int, str, int]:
@@ -251,7 +251,7 @@ def test_lengths_ignored() -> None:
     # Only where the shorter sequence exists can the two be compared.
     columns = {key: np.where(result.inputs.valid[..., None], values, np.nan) for key, values in padded.columns.items()}
     shown = Trace(spec, result.inputs, {"values": columns})
-    comparison = judge(pair_up(shown, shown, result.framework_values), make_tolerance("torch", "float64"), spec.precision)
+    comparison = compare(pair_up(shown, shown, result.framework_values), make_tolerance("torch", "float64"), spec.precision)
     assert place(comparison) == ("r", 0, "reverse", 2)
     assert comparison.first_failure is not None
     assert comparison.first_failure.item == 1
@@ -284,7 +284,7 @@ def test_a_replay_that_is_wrong_by_itself_names_its_own_value(monkeypatch: pytes
             return trace.replaced(values={**trace.columns, key: h})
         return trace
 
-    monkeypatch.setattr("rnntrace.verbs.judging.replay", spoilt)
+    monkeypatch.setattr("rnntrace.engine.judge.judge.replay", spoilt)
     torch.manual_seed(0)
     result = rnntrace.trace(torch.nn.RNN(3, 2), torch.randn(6, 1, 3))
     assert result.verdict is Verdict.FAIL

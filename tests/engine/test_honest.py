@@ -11,12 +11,13 @@ from torch import nn
 
 import rnntrace
 from rnntrace.cli.app import exit_code
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.engine.replay.replay import _Column
 from rnntrace.model.signals import SignalRequest
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.given.sources import Sources
-from rnntrace.verbs.judging import JudgeOptions, judged
+from rnntrace.verbs.judged import judged
 from rnntrace.verbs.run import run
 
 

@@ -13,10 +13,10 @@ from rnntrace.engine.diagnose.case import Case, Outputs
 from rnntrace.engine.diagnose.coarse import coarse
 from rnntrace.engine.diagnose.digits import Digits
 from rnntrace.engine.diagnose.mistake import Mistake, catalogue, outputs_of
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.equations.cell import Cell
 from rnntrace.model.dtypes import DTYPES
 from rnntrace.model.spec import ModuleSpec
-from rnntrace.verbs.judging import JudgeOptions
 from rnntrace.verbs.run import run
 
 RNN, LSTM, GRU = (ModuleSpec(kind=kind, input_size=3, hidden_size=3).cell for kind in ("RNN", "LSTM", "GRU"))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.rounding import ACTIVATION_ERROR, EXACT, Bounded, Format, error_bounds
 from rnntrace.engine.judge.tolerance import LAMBDA
 from rnntrace.engine.judge.verdict import Verdict
@@ -17,7 +18,7 @@ from rnntrace.model.observation import Observation
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
-from rnntrace.verbs.judging import JudgeOptions, judged
+from rnntrace.verbs.judged import judged
 
 
 def random_weights(spec: ModuleSpec, generator: np.random.Generator, scale: float) -> Weights:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Case, cases, examples
 
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.rounding import Format
 from rnntrace.engine.judge.verdict import Verdict
@@ -24,7 +25,7 @@ from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.report.run import document
 from rnntrace.verbs import stream
-from rnntrace.verbs.judging import JudgeOptions, judged
+from rnntrace.verbs.judged import judged
 from rnntrace.verbs.stream import streamed
 from rnntrace.verbs.trace import quantized
 
@@ -106,9 +107,8 @@ def test_bounds_go_on_from_window_to_window(direction: str, monkeypatch: pytest.
     for window in windowed.replay_windows(
         spec, weights, inputs, (0, direction), parts, hidden, ("h",), rounding=rounding, keep=()
     ):
-        assert window.trace.bounds is not None
         for state in spec.cell.states:
-            found = window.trace.bounds.columns[0, direction, state]
+            found = window.bounds[state]
             expected = whole.bounds.columns[0, direction, state][window.steps]
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=0)
 
@@ -134,14 +134,14 @@ def test_drift_is_told_from_a_mistake(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_free_replay_that_goes_wrong_by_itself_is_no_drift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One state of the free replay spoilt in a later window of a chaotic run: FAIL, at that very place."""
-    put = stream._Run.see
+    put = stream.Storage.keep
 
-    def spoilt(self: Any, column: Any, window: Any) -> None:
-        put(self, column, window)
-        if column == (1, "forward") and window.steps.start == 150:
-            self.stored.replay[1, "forward", "h"][151, 1, 5] += 0.5
+    def spoilt(self: Any, side: str, column: Any, window: Any) -> None:
+        put(self, side, column, window)
+        if side == "replay" and column == (1, "forward") and window.steps.start == 150:
+            self.replay[1, "forward", "h"][151, 1, 5] += 0.5
 
-    monkeypatch.setattr(stream._Run, "see", spoilt)
+    monkeypatch.setattr(stream.Storage, "keep", spoilt)
     parts, _ = chaotic(tmp_path, monkeypatch)
     place = parts.comparison.first_failure
     assert parts.verdict is Verdict.FAIL

@@ -9,6 +9,7 @@ from commandline import ask
 from torch import nn
 
 import rnntrace
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.rounding import Typed
 from rnntrace.engine.judge.tolerance import last_place, make_tolerance
@@ -17,7 +18,7 @@ from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import DTYPES, Array
 from rnntrace.model.weights import LayerWeights, Weights
 from rnntrace.verbs.given.expected import Expected
-from rnntrace.verbs.judging import JudgeOptions, judged
+from rnntrace.verbs.judged import judged
 
 PASS, ROUNDED, DRIFT, FAIL = Verdict.PASS, Verdict.ROUNDED, Verdict.DRIFT, Verdict.FAIL
 

@@ -10,6 +10,7 @@ from own_cells import MGU, PEEPHOLE, STEPS, drawn
 import rnntrace
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.mistake import catalogue, made
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.rounding import EXACT, Format, Typed
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.engine.replay.replay import replay
@@ -29,7 +30,6 @@ from rnntrace.report.select import PARTS, View
 from rnntrace.verbs.compare_one import compare_with_expected
 from rnntrace.verbs.explain import explain
 from rnntrace.verbs.given.sources import Sources
-from rnntrace.verbs.judging import JudgeOptions
 
 CELLS = {"MGU": MGU, "peephole": PEEPHOLE}
 Values = dict[str, np.ndarray]

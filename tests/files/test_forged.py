@@ -10,11 +10,11 @@ import pytest
 from commandline import all_in, ask
 
 import rnntrace
+from rnntrace.engine.judge import rejudge
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.model.spec import ModuleSpec
-from rnntrace.verbs import rejudged
 from rnntrace.verbs.given.sources import read_sources
-from rnntrace.verbs.judging import JudgeOptions
 from rnntrace.verbs.run import run
 
 pytestmark = [pytest.mark.usefixtures("folder"), pytest.mark.slow]
@@ -40,7 +40,7 @@ RUNS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
 def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Judged in memory, and as a long trace is."""
     if request.param == "in windows":
-        monkeypatch.setattr(rejudged, "LONG", 1)
+        monkeypatch.setattr(rejudge, "LONG", 1)
     return str(request.param)
 
 

@@ -23,6 +23,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from strategies import Case, cases, examples
 
 import rnntrace
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.errors import FileError
 from rnntrace.files import dump_tensors, map_tensors, npz, read_tensors
@@ -30,7 +31,6 @@ from rnntrace.files import safetensors as safetensors_file
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.compare_two import is_trace
 from rnntrace.verbs.given.sources import Sources, read_sources
-from rnntrace.verbs.judging import JudgeOptions
 from rnntrace.verbs.run import run
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -262,7 +262,7 @@ GROWTH = """
 import sys, rnntrace
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
-import rnntrace.verbs.saved, rnntrace.verbs.rejudged, rnntrace.files.npz, rnntrace.files.safetensors
+import rnntrace.verbs.saved, rnntrace.engine.judge.rejudge, rnntrace.files.npz, rnntrace.files.safetensors
 before = peak()
 found = rnntrace.open_trace(sys.argv[1])
 part = found.trace["h"][500_000:500_010]

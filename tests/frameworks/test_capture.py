@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import rnntrace
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.frameworks import torch as framework
@@ -19,7 +20,6 @@ from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import SignalRequest
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.given.sources import Sources
-from rnntrace.verbs.judging import JudgeOptions
 from rnntrace.verbs.run import run
 
 SPECS = {

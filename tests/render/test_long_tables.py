@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from strategies import examples
 
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.errors import UsageError
@@ -31,7 +32,7 @@ from rnntrace.report.select import PARTS, View, parse_range
 from rnntrace.report.table import Report, Scale, Table
 from rnntrace.report.trace import trace_tables
 from rnntrace.verbs.given.sources import read_sources
-from rnntrace.verbs.judging import JudgeOptions, judged
+from rnntrace.verbs.judged import judged
 from rnntrace.verbs.run import run
 
 MODULES = {

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import rnntrace
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.errors import UsageError
 from rnntrace.model.spec import ModuleSpec
@@ -19,7 +20,6 @@ from rnntrace.report.select import View
 from rnntrace.report.table import Panel, Scale
 from rnntrace.verbs.compare import compare
 from rnntrace.verbs.given.sources import read_sources
-from rnntrace.verbs.judging import JudgeOptions
 from rnntrace.verbs.run import run
 
 MODULES = {

@@ -24,7 +24,7 @@ from rnntrace.engine.diagnose.mistake import Made, Mistake, catalogue, made
 from rnntrace.engine.diagnose.trial import Trial
 from rnntrace.engine.judge.pairing import Place, pair_outputs, pair_up
 from rnntrace.engine.judge.tolerance import Tolerance, make_tolerance
-from rnntrace.engine.judge.verdict import judge
+from rnntrace.engine.judge.verdict import compare
 
 NEAREST = 8
 """So many of those that came nearest in the trial are tried in full where nothing explains it."""
@@ -215,4 +215,4 @@ def _first(found: Made | None, fit: Fit) -> Place | None:
 
     allowed = paired({name: fit.allowed[name] for name in names}, {name: fit.allowed[name] for name in columns})
     pairs = [replace(pair, bound=bound.framework) for pair, bound in zip(paired(names, columns), allowed, strict=True)]
-    return judge(pairs, make_tolerance("rounding", found.trace.spec.dtype), found.trace.spec.precision).first_failure
+    return compare(pairs, make_tolerance("rounding", found.trace.spec.dtype), found.trace.spec.precision).first_failure

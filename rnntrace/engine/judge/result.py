@@ -71,7 +71,7 @@ class Result:
         """The names of the outputs, gates and states that the replay was judged by."""
         if self.handed_in is not None:
             return canonical_names(self.spec, self.handed_in)
-        names = {difference.name for difference in self.comparison.differences}
+        names = {difference.name for difference in self.comparison.counted}
         keys = (
             (*column, symbol) for column in self.spec.layer_directions for symbol in self.spec.cell.symbols if symbol in names
         )

@@ -1,6 +1,8 @@
 """One quantity of both sides, judged piece by piece: what is counted, how far apart the two are, and where first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +47,7 @@ class Tally:
     are so many `decimals`. `largest` is the largest difference, -1 without any, and `worst` its place.
     """
 
-    def __init__(self, name: str, layer: int, direction: str, tolerance: Tolerance, dtype: Dtype) -> None:
+    def __init__(self, layer: int, direction: str, name: str, tolerance: Tolerance, dtype: Dtype) -> None:
         self.name, self.layer, self.direction = name, layer, direction
         self.tolerance, self.dtype = tolerance, dtype
         self.of = self.bad = self.one_step_bad = self.both_not_finite = self.by_rounding = self.by_digits = 0
@@ -72,6 +74,15 @@ class Tally:
         if self.scale:
             return max(self.largest, 0.0) / (self.dtype.eps * self.scale)
         return np.inf if self.largest > 0 else 0.0
+
+    def named(self, name: str) -> "Tally":
+        """The same of a quantity that has these values too."""
+        twin = deepcopy(self)
+        twin.name = name
+        for first in (twin.step, twin.trajectory, twin.unexplained):
+            first.place = first.place and replace(first.place, symbol=name)
+        twin.worst = self.worst and replace(self.worst, symbol=name)
+        return twin
 
     def add(self, quantity: Quantity) -> Flags:
         """Judge some more steps; where they are out of tolerance on the trajectory. Raises ValueError if shapes differ."""
@@ -148,6 +159,48 @@ class Tally:
         self.trajectory.add(piece.t, bad, lambda index: place(index, replay))
         self.step.add(piece.t, one_step_bad, lambda index: place(index, one_step))
         return bad
+
+
+class Tallies:
+    """The tallies of a comparison by (layer, direction, name).
+
+    `steps` are those of the sequence; `out` collects the flags of what is out of tolerance, in its arrays where it has any.
+    """
+
+    def __init__(self, tolerance: Tolerance, dtype: Dtype, steps: int, out: Mapping[Key, Flags] | None = None) -> None:
+        self.tolerance, self.dtype, self.steps = tolerance, dtype, steps
+        self.out: dict[Key, Flags] = dict(out or {})
+        self._found: dict[Key, Tally] = {}
+        self._last: Quantity | None = None
+        # What has the same arrays as another quantity, and which: they are read once.
+        self._twins: dict[Key, Key] = {}
+
+    def add(self, steps: slice | None, quantities: Iterable[Quantity]) -> None:
+        """Judge some quantities in these steps, or None for those that have none."""
+        for quantity in quantities:
+            if self._last is not None and quantity.is_same(self._last):
+                self._twins[quantity.key] = self._last.key
+                continue
+            self._last = quantity
+            tally = self._found.get(quantity.key)
+            if tally is None:
+                tally = self._found[quantity.key] = Tally(*quantity.key, self.tolerance, self.dtype)
+            flags = tally.add(quantity)
+            if steps is None or (len(flags) == self.steps and quantity.key not in self.out):
+                self.out[quantity.key] = flags
+                continue
+            # Zeros that nobody writes to take no memory.
+            out = self.out.setdefault(quantity.key, np.zeros((self.steps, *flags.shape[1:]), bool))
+            if flags.any() or out[steps].any():
+                out[steps] = flags
+
+    @property
+    def in_order(self) -> list[Tally]:
+        """In the order of computation, outputs behind all else."""
+        twins = {key: self._found[other].named(key[2]) for key, other in self._twins.items()}
+        self.out |= {key: self.out[other] for key, other in self._twins.items()}
+        found = [*self._found.values(), *twins.values()]
+        return sorted(found, key=lambda tally: OUTPUTS.index(tally.name) + 1 if tally.name in OUTPUTS else 0)
 
 
 def _apart(replay: NDArray[np.float64], framework: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,8 +7,9 @@ beside it. Agreement counts only if it says something: see `evidence`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 
@@ -63,6 +64,7 @@ class Difference:
 class Comparison:
     """The verdict and what it rests on.
 
+    `counted` are the differences as they were counted for the verdict, `differences` those with the figures of single steps.
     `worst` is the place of the largest difference on the trajectory, `out_of_tolerance` says by (layer, direction, name)
     which values (T, B, H) of the trajectory are out. `not_finite` counts values that are NaN or infinite on both sides, or on
     the framework's alone where part of a sum can overflow its format; `by_rounding` those that agree because rounding can
@@ -73,7 +75,7 @@ class Comparison:
 
     verdict: Verdict
     tolerance: Tolerance
-    differences: tuple[Difference, ...]
+    counted: tuple[Difference, ...]
     first_failure: Place | None
     worst: Place | None
     out_of_tolerance: Mapping[Key, Flags]
@@ -83,6 +85,12 @@ class Comparison:
     unjudged: tuple[Key, ...] = ()
     doubt: str = ""
     remarks: tuple[str, ...] = ()
+    in_single_steps: Callable[[], Sequence[Difference]] | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def differences(self) -> tuple[Difference, ...]:
+        """How far apart the two sides are, name by name; where all agreed at once, single steps are only now replayed."""
+        return self.counted if self.in_single_steps is None else tuple(self.in_single_steps())
 
     @property
     def passed(self) -> bool:
@@ -90,11 +98,11 @@ class Comparison:
         return self.verdict.passed
 
 
-def judge(
+def compare(
     quantities: Sequence[Quantity], tolerance: Tolerance, dtype: Dtype, *, sound: bool = True, drift: bool = True
 ) -> Comparison:
     """Compare both sides in every quantity, given in order of computation. Raises ValueError if shapes differ."""
-    tallies = [Tally(quantity.name, quantity.layer, quantity.direction, tolerance, dtype) for quantity in quantities]
+    tallies = [Tally(*quantity.key, tolerance, dtype) for quantity in quantities]
     out = {tally.key: tally.add(quantity) for tally, quantity in zip(tallies, quantities, strict=True)}
     return concluded(tallies, tolerance, out, sound=sound, drift=drift)
 

@@ -4,35 +4,153 @@ Each window starts from the states that the last one left. A window is so many w
 products on the same rows as it does for the sequence as a whole: every value has the same bits.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 
+from rnntrace.engine.judge.rounding import Format, Typed
 from rnntrace.engine.replay.replay import BLOCK, replay
-from rnntrace.engine.replay.trace import Trace, side_by_side
+from rnntrace.engine.replay.trace import BOUNDS, TERMS, VALUES, Trace, side_by_side
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key, LayerDirection
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.model.weights import Weights
+from rnntrace.model.windows import release
 
 BLOCKS = 16
 """A window has so many blocks: enough that what a window costs by itself does not matter."""
 
 States = dict[str, Array]
 """h and c by symbol, (1, B, ·)."""
+Tell = Callable[[str, float], None]
+"""Is told what is being done, and how far that is, from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Some steps of a replay: its trace, of a module of one layer and direction, and its states and their bounds behind it."""
+    """Some steps of one layer and direction.
+
+    `values` are the gates and states of a replay, (T, B, ·) by symbol, `terms` the affine terms and `bounds` what rounding can
+    do to each value, as far as they were asked for. `final` are the states behind these steps, `final_bounds` their bounds.
+    """
 
     steps: slice
-    trace: Trace
-    states: States
-    bounds: States
+    values: Mapping[str, Array] = field(default_factory=dict)
+    terms: Mapping[str, Array] = field(default_factory=dict)
+    bounds: Mapping[str, Array] = field(default_factory=dict)
+    final: States = field(default_factory=dict)
+    final_bounds: States = field(default_factory=dict)
+
+
+Run = Callable[[LayerDirection], Iterator[Window]]
+"""Goes through the windows of a layer and direction, in the order of computation; one is asked for after the other."""
+
+
+class Replays(Protocol):
+    """In which windows a sequence is gone through, with a replay or without. `doing` says in words what for."""
+
+    def none(self, doing: str) -> Run:
+        """The steps of each window alone."""
+
+    def again(
+        self,
+        doing: str,
+        known: Mapping[Key, Array] | None,
+        keep: Collection[str],
+        rounding: Format | None = None,
+        typed: Typed | None = None,
+    ) -> Run:
+        """A replay, forced with the states in `known` if there are any; `keep`, `rounding` and `typed` as in `replay`."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A sequence in memory: one window."""
+
+    spec: ModuleSpec
+    weights: Weights
+    inputs: Inputs
+    dtype: np.dtype[np.floating]
+
+    def none(self, doing: str) -> Run:
+        """See `Replays`."""
+        return lambda column: iter([Window(slice(0, self.inputs.steps))])
+
+    def again(
+        self,
+        doing: str,
+        known: Mapping[Key, Array] | None,
+        keep: Collection[str],
+        rounding: Format | None = None,
+        typed: Typed | None = None,
+    ) -> Run:
+        """See `Replays`."""
+        trace = replay(
+            self.spec, self.weights, self.inputs, known=known, dtype=self.dtype, keep=keep, rounding=rounding, typed=typed
+        )
+        return lambda column: iter([_window(trace, column, slice(0, self.inputs.steps))])
+
+
+@dataclass
+class InWindows:
+    """A sequence in files, a window of steps at a time; the memory of the `mapped` arrays is let go of after each.
+
+    `tell` is told what is being done, and how far that is. A replay is always forced here.
+    """
+
+    spec: ModuleSpec
+    weights: Weights
+    inputs: Inputs
+    dtype: np.dtype[np.floating]
+    tell: Tell | None = None
+    mapped: Sequence[Array] = ()
+    # How often all steps of a layer and direction are gone through, as far as is known, and how often they have been.
+    sweeps: int = 0
+    swept: int = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "tell": None}
+
+    def none(self, doing: str) -> Run:
+        """See `Replays`."""
+        return lambda column: (Window(steps) for steps in self.steps(doing, column))
+
+    def again(
+        self,
+        doing: str,
+        known: Mapping[Key, Array] | None,
+        keep: Collection[str],
+        rounding: Format | None = None,
+        typed: Typed | None = None,
+    ) -> Run:
+        """See `Replays`; what was typed is never so long."""
+        assert known is not None
+        assert typed is None
+
+        def run(column: LayerDirection) -> Iterator[Window]:
+            forced = [state for state in self.spec.cell.states if (*column, state) in known]
+            steps = self.steps(doing, column)
+            options = {"dtype": self.dtype, "keep": keep, "rounding": rounding}
+            return replay_windows(self.spec, self.weights, self.inputs, column, steps, known, forced, **options)
+
+        return run
+
+    def steps(self, doing: str, column: LayerDirection) -> Iterator[slice]:
+        """Windows in the order of computation."""
+        layer, direction = column
+        done = 0
+        if self.swept >= self.sweeps:
+            self.sweeps += len(self.spec.layer_directions)
+        for steps in windows(self.inputs, direction):
+            if self.tell:
+                self.tell(f"{doing}: layer {layer}, {direction}", (self.swept + done / self.inputs.steps) / self.sweeps)
+            yield steps
+            done += steps.stop - steps.start
+            release(*self.mapped)
+        self.swept += 1
 
 
 def windows(inputs: Inputs, direction: str) -> Iterator[slice]:
@@ -99,7 +217,18 @@ def replay_windows(
         states = _behind(states, trace)
         carried = _behind(carried, trace.replaced(values={**trace.columns, **known}))
         bounds = _behind(bounds, trace.bounds) if trace.bounds else bounds
-        yield Window(part, trace, states, bounds)
+        yield replace(_window(trace, (0, direction), part), final=states, final_bounds=bounds if trace.bounds else {})
+
+
+def _window(trace: Trace, column: LayerDirection, steps: slice) -> Window:
+    """One layer and direction of a trace, which is of these steps."""
+    channels = {
+        name: {symbol: array for (*of, symbol), array in arrays.items() if (*of,) == column}
+        for name, arrays in trace.channels.items()
+    }
+    row, states = trace.spec.layer_directions.index(column), trace.spec.cell.states
+    ends = [None if whole is None else {s: whole.final(s)[row : row + 1] for s in states} for whole in (trace, trace.bounds)]
+    return Window(steps, channels[VALUES], channels.get(TERMS, {}), channels.get(BOUNDS, {}), ends[0] or {}, ends[1] or {})
 
 
 def _behind(before: States, trace: Trace) -> States:
