@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from rnntrace.engine.judge.difference import difference
 from rnntrace.engine.judge.pairing import OUTPUTS, Place
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.verdict import Comparison, Verdict
@@ -106,7 +107,7 @@ def _worst(result: Result) -> tuple[str, ...]:
     place = result.comparison.worst
     if place is None:
         return ()
-    delta = abs(place.replay - place.framework)
+    delta = float(difference(place.replay, place.framework))
     return (f"worst |Δ| {delta:.1e} ({place.symbol}, {_where(result, place, brief=True)})",)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rnntrace.engine.judge.difference import difference
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.spec import FORWARD, REVERSE
 from rnntrace.model.windows import pieces, release
@@ -37,10 +38,7 @@ def far_apart(
     largest = 0.0
     for part in pieces((len(rows), *mine.shape[1:])):
         steps, columns = span(rows[part]), span(units)
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(mine[steps][..., columns] - theirs[steps][..., columns])
-        # Beside NaN everything else is near.
-        apart[np.isnan(apart)] = np.inf
+        apart = difference(mine[steps][..., columns], theirs[steps][..., columns])
         if apart.max(initial=0.0) > largest:
             largest, found["largest"] = float(apart.max()), _place(rows[part], int(apart.argmax()), apart.shape)
         if flags is not None and ("first" not in found or direction == REVERSE):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnntrace.engine.judge.difference import masked_difference
 from rnntrace.engine.judge.result import Result
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.expression import Op
@@ -38,7 +39,7 @@ def output_tables(result: Result, view: View) -> Iterator[Table]:
             out = _out_of_tolerance(result, name, places)
             columns += [
                 Column(result.observation.framework, theirs, Scale.SIGNED, "values", "values"),
-                Column("|Δ|", np.ma.abs(mine - theirs), Scale.DIFFERENCE, "values", "difference", out),
+                Column("|Δ|", masked_difference(mine, theirs), Scale.DIFFERENCE, "values", "difference", out),
             ]
         yield excerpt(f"{name} · shape {shape}", columns, at_hand, 1, np.searchsorted(at_hand, worst).tolist())
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rnntrace.engine.judge.difference import difference
 from rnntrace.engine.judge.result import Result
 from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import Flags
@@ -116,7 +117,7 @@ def saturation(result: Result, view: View) -> tuple[Panel, ...]:
     )
 
 
-def difference(result: Result, view: View) -> tuple[Panel, ...]:
+def differences(result: Result, view: View) -> tuple[Panel, ...]:
     """The largest |Δ| of the units, replay against framework, (1, t) from t = 1 on, and where one is out of tolerance.
 
     Of a long time a column has the largest of several steps.
@@ -129,7 +130,7 @@ KINDS = {
     "lines": lines,
     "histogram": histogram,
     "saturation": saturation,
-    "difference": difference,
+    "difference": differences,
 }
 
 
@@ -178,8 +179,7 @@ def _apart(
         out |= item_values(result, flags, (*key[:2], ""), item, times, units).filled(0).any(axis=1)
     # What is finite on one side only is infinitely far off; where neither is, nothing can be said.
     one, other = np.isfinite(mine.data), np.isfinite(theirs.data)
-    with np.errstate(invalid="ignore"):
-        apart = np.where(one & other, np.abs(mine.data - theirs.data), np.inf)
+    apart = difference(mine.data, theirs.data)
     return np.where(np.ma.getmaskarray(mine) | ~(one | other), -1.0, apart).max(axis=1, initial=-1.0), out
 
 

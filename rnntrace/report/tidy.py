@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnntrace.engine.judge.difference import difference
 from rnntrace.engine.judge.result import Result
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key
@@ -75,12 +76,10 @@ def _rows(view: View, place: _Place, replay: Array, framework: Array | None) -> 
     chosen = place.exists[..., None] & are_selected(np.arange(items), view.items)[:, None]
     row, item, unit = np.nonzero(chosen & are_selected(np.arange(units), view.units))
     t, mine = place.t[row, item], replay[row, item, unit]
-    theirs, difference = None, None
+    theirs, apart = None, None
     if framework is not None:
         theirs = framework[row, item, unit]
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(mine.astype(np.float64) - theirs.astype(np.float64))
-        difference = np.ma.masked_where(t == 0, apart)
+        apart = np.ma.masked_where(t == 0, difference(mine, theirs))
     return {
         "layer": place.layer,
         "direction": place.direction,
@@ -90,7 +89,7 @@ def _rows(view: View, place: _Place, replay: Array, framework: Array | None) -> 
         "symbol": place.symbol,
         "replay": mine,
         "framework": theirs,
-        "difference": difference,
+        "difference": apart,
     }
 
 

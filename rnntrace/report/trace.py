@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnntrace.engine.judge.difference import masked_difference
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.replay.trace import input_term_symbol, term_symbols
 from rnntrace.equations.cell import Cell
@@ -109,7 +110,7 @@ def _steps(result: Result, view: View, symbols: Sequence[tuple[str, str]], layer
                 name = f"{result.observation.framework} {symbol}"
                 beside.append(Column(name, theirs, scale_of(spec.cell, symbol), group, f"framework {group}"))
                 # At t = 0 there is nothing to compare: both sides are given the same state.
-                differences.append(np.ma.masked_where(given, np.ma.abs(mine - theirs)))
+                differences.append(np.ma.masked_where(given, masked_difference(mine, theirs)))
                 if key in result.comparison.out_of_tolerance:
                     flags.append(column(result.comparison.out_of_tolerance[key], ""))
         columns.extend(beside)

@@ -11,6 +11,7 @@ from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.digits import Digits
 from rnntrace.engine.diagnose.mistake import Mistake, outputs_of, values_of
 from rnntrace.engine.diagnose.sensitivity import SPREADS_OF_ALL, most_spreads, moved
+from rnntrace.engine.judge.difference import difference
 from rnntrace.engine.judge.tolerance import Tolerance
 from rnntrace.model.dtypes import Array
 from rnntrace.model.vocabulary import Name
@@ -115,12 +116,10 @@ class Fit:
                 found = found[max(len(found) - len(expected), 0) :]
             if found is None or found.shape != expected.shape:
                 return Off(np.inf, np.inf)
-            with np.errstate(invalid="ignore"):
-                delta = np.abs(found - expected)
+            delta = difference(found, expected)
             if not np.isfinite(delta).all():
                 # The same infinity, or NaN, on both sides is no difference.
-                delta = np.where((found == expected) | (np.isnan(found) & np.isnan(expected)), 0.0, delta)
-                delta = np.where(np.isnan(delta), np.inf, delta)
+                delta[(found == expected) | (np.isnan(found) & np.isnan(expected))] = 0.0
             worst = float(delta.max(initial=0.0))
             with np.errstate(over="ignore"):
                 square += float(np.square(delta).sum())

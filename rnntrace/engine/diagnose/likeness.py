@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rnntrace.engine.diagnose.agreement import Fit, Off, Values, is_final
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.starts import starts_elsewhere
+from rnntrace.engine.judge.difference import difference
 
 SAME = 1e-3
 """Up to this part of its own size a difference is none: what is behind a layer has often been rounded once more."""
@@ -93,7 +94,7 @@ def _behind(given: Values64, mine: Values64, digits: float) -> Iterator[str]:
 
 def _places(given: Values64, mine: Values64, allowed: Values64) -> Iterator[str]:
     """Which steps, items or units (T, B, units) alone differ."""
-    bad = np.abs(given - mine) > allowed
+    bad = difference(given, mine) > allowed
     for axis, name, first in ((2, "unit", 0), (1, "item", 0), (0, "step", 1)):
         by_place = np.asarray(bad.any(axis=tuple({0, 1, 2} - {axis})))
         wrong = np.flatnonzero(by_place)

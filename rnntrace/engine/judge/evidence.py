@@ -51,11 +51,14 @@ class Evidence:
         self.trials = {name: _Trial() for name in WRONG}
         self._allowances: dict[int, int] = {}
 
-    def add(self, right: Values, delta: Values, needed: Values, counted: Flags) -> None:
-        """Some more right values (T, B, ·), how far off the other side is, and what had to be allowed for it to agree."""
-        if not counted.any():
+    def add(self, right: Values, delta: Values, needed: Values, counted: Flags | None) -> None:
+        """Some more right values (T, B, ·), how far off the other side is, and what had to be allowed for it to agree.
+
+        Only those that are `counted` say anything; None for all.
+        """
+        if not (right.size if counted is None else counted.any()):
             return
-        values, apart, allowances = (array if counted.all() else array[counted] for array in (right, delta, needed))
+        values, apart, allowances = (array if counted is None else array[counted] for array in (right, delta, needed))
         squares = float(np.vdot(values, values))
         if not np.isfinite(squares):
             values = np.where(np.isfinite(values), values, 0.0)
@@ -78,11 +81,11 @@ class Evidence:
         for code in np.flatnonzero(numbers):
             self._allowances[lowest + int(code)] = self._allowances.get(lowest + int(code), 0) + int(numbers[code])
 
-    def _try(self, trial: _Trial, right: Values, other: Values, needed: Values, counted: Flags) -> None:
+    def _try(self, trial: _Trial, right: Values, other: Values, needed: Values, counted: Flags | None) -> None:
         with np.errstate(invalid="ignore"):
             apart = np.abs(right - other)
             # Steps that do not exist on one side say nothing.
-            compared = counted & np.isfinite(apart)
+            compared = np.isfinite(apart) if counted is None else counted & np.isfinite(apart)
             trial.refuted = bool((compared & ~(apart <= needed)).any())
         trial.tried = True
         trial.moved = float(apart.max(initial=trial.moved, where=compared))

@@ -1,12 +1,14 @@
 """One quantity of both sides, judged piece by piece: what is counted, how far apart the two are, and where first."""
 
 from collections.abc import Callable, Iterable, Mapping
-from copy import deepcopy
+from copy import copy
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rnntrace.engine.judge.difference import difference
 from rnntrace.engine.judge.evidence import Evidence
 from rnntrace.engine.judge.pairing import OUTPUTS, Place, Quantity
 from rnntrace.engine.judge.tolerance import TORCH_TOLERANCES, Tolerance, with_digits
@@ -14,6 +16,8 @@ from rnntrace.model.dtypes import Array, Dtype, Flags
 from rnntrace.model.keys import Key
 from rnntrace.model.spec import REVERSE
 from rnntrace.model.windows import pieces, release
+
+AnyArray = TypeVar("AnyArray", NDArray[np.float64], Flags)
 
 
 class First:
@@ -28,6 +32,12 @@ class First:
         """When that is, counted in the order in which times come."""
         assert self.place is not None
         return -self.place.t if self.backwards else self.place.t
+
+    def named(self, name: str) -> "First":
+        """The same in a quantity of this name."""
+        twin = copy(self)
+        twin.place = self.place and replace(self.place, symbol=name)
+        return twin
 
     def add(self, t: NDArray[np.int_], bad: Flags, place: Callable[[NDArray[np.int_]], Place]) -> None:
         """Keep the first of the places (T, B, ·) that are bad, if it comes before what is known."""
@@ -77,10 +87,11 @@ class Tally:
 
     def named(self, name: str) -> "Tally":
         """The same of a quantity that has these values too."""
-        twin = deepcopy(self)
+        twin = copy(self)
         twin.name = name
-        for first in (twin.step, twin.trajectory, twin.unexplained):
-            first.place = first.place and replace(first.place, symbol=name)
+        twin.step, twin.trajectory, twin.unexplained = (
+            first.named(name) for first in (self.step, self.trajectory, self.unexplained)
+        )
         twin.worst = self.worst and replace(self.worst, symbol=name)
         return twin
 
@@ -101,60 +112,66 @@ class Tally:
     def _add(self, piece: Quantity) -> Flags:
         replay, framework = as_held(piece.replay, self.dtype), piece.framework.astype(np.float64)
         one_step = replay if piece.one_step is piece.replay else as_held(piece.one_step, self.dtype)
-        valid = np.broadcast_to(True if piece.valid is None else piece.valid[..., None], framework.shape)
+        delta = difference(replay, framework)
+        one_step_delta = delta if one_step is replay else difference(one_step, framework)
         bound = piece.bound
         # An infinite bound: part of a sum can be too large for the format. The framework may have lost the value there; where
         # it has not, sums of that size leave so much rounding.
         overflows = np.zeros((), bool) if bound is None else np.isposinf(bound)
         bound = bound if bound is None else np.where(overflows, self.dtype.eps * self.dtype.largest, bound)
-        both_not_finite = ~np.isfinite(framework)
-        if both_not_finite.any():
-            both_not_finite &= valid & (~np.isfinite(one_step) | overflows)
-        counted = valid & ~both_not_finite
+        largest = max(float(delta.max(initial=0.0)), float(one_step_delta.max(initial=0.0)))
+        # Most pieces have nothing that is not finite, and steps that all exist: every value is counted.
+        counted: Flags | None = None
+        if piece.valid is not None or largest == np.inf:
+            valid = np.broadcast_to(True if piece.valid is None else piece.valid[..., None], framework.shape)
+            both_not_finite = valid & ~np.isfinite(framework) & (~np.isfinite(one_step) | overflows)
+            self.both_not_finite += int(np.count_nonzero(both_not_finite))
+            counted = valid & ~both_not_finite
+
+        def of(values: AnyArray) -> AnyArray:
+            """Those that count."""
+            return values if counted is None else values[counted]
+
+        def out(apart: NDArray[np.float64], allowed: Array) -> Flags:
+            """Where that is further apart than is allowed; a value that is finite on one side only never agrees."""
+            found = ~(apart <= allowed) if largest < np.inf else ~((apart <= allowed) & (apart < np.inf))
+            return found if counted is None else found & counted
 
         def place(index: NDArray[np.int_], mine: Array) -> Place:
             row, item, unit = map(int, index)
             values = float(mine[row, item, unit]), float(framework[row, item, unit])
             return Place(self.layer, self.direction, self.name, int(piece.t[row, item]), item, unit, *values)
 
-        def beyond(allowed: Array) -> Flags:
-            """Where a single step is further off than that."""
-            return counted & ~_within(one_step_delta, allowed)
-
         # What is allowed without any bound, with it, and with the digits that were typed.
         pair = self.tolerance.allowed(framework)
         wide = allowed = pair if bound is None else self.tolerance.allowed(framework, bound)
         if piece.half_unit is not None:
             allowed = with_digits(wide, piece.half_unit, piece.carried)
-        delta = _apart(replay, framework)
-        one_step_delta = delta if one_step is replay else _apart(one_step, framework)
-        bad = counted & ~_within(delta, allowed)
-        one_step_bad = bad if one_step is replay else beyond(allowed)
+        bad = out(delta, allowed)
+        one_step_bad = bad if one_step is replay else out(one_step_delta, allowed)
         # A value that agrees within the format's own pair proves as much, however wide its bound is.
         near = TORCH_TOLERANCES[self.dtype.name].allowed(framework) if self.tolerance.kind == "rounding" else pair
-        needed = allowed if allowed is near else np.where(beyond(near), allowed, np.minimum(near, allowed))
+        needed = allowed if allowed is near else np.where(out(one_step_delta, near), allowed, np.minimum(near, allowed))
         if bound is not None:
             self.bounded = True
-            self.by_rounding += int(np.count_nonzero(beyond(pair) & ~beyond(wide)))
-            self.unexplained.add(piece.t, beyond(bound), lambda index: place(index, one_step))
+            self.by_rounding += int(np.count_nonzero(out(one_step_delta, pair) & ~out(one_step_delta, wide)))
+            self.unexplained.add(piece.t, out(one_step_delta, bound), lambda index: place(index, one_step))
         if piece.half_unit is not None:
-            self.by_digits += int(np.count_nonzero(beyond(wide) & ~one_step_bad))
+            self.by_digits += int(np.count_nonzero(out(one_step_delta, wide) & ~one_step_bad))
             self.decimals = max(self.decimals or 0, _decimals(piece.half_unit))
-        self.of += int(np.count_nonzero(counted))
-        self.both_not_finite += int(np.count_nonzero(both_not_finite))
+        self.of += framework.size if counted is None else int(np.count_nonzero(counted))
         self.bad += int(np.count_nonzero(bad))
         self.one_step_bad += int(np.count_nonzero(one_step_bad))
-        self.identical = self.identical and replay[valid].tobytes() == framework[valid].tobytes()
+        self.identical = self.identical and _same_bits(replay, framework, piece.valid)
         self.evidence.add(one_step, one_step_delta, needed, counted)
         size = np.abs(framework)
-        self.one_step_largest = _largest(one_step_delta, counted, self.one_step_largest)
-        self.scale = _largest(size, counted, self.scale)
-        with np.errstate(all="ignore"):
-            ratio = np.divide(delta, size, out=np.zeros_like(delta), where=delta != 0)
-        self.relative = _largest(ratio, counted, self.relative)
-        largest = _largest(delta, counted, -1.0)
+        self.one_step_largest = float(of(one_step_delta).max(initial=self.one_step_largest))
+        self.scale = float(of(size).max(initial=self.scale))
+        self.relative = float(of(_ratio(delta, size)).max(initial=self.relative))
+        largest = float(of(delta).max(initial=-1.0))
         if largest > self.largest or (self.worst and largest == self.largest and piece.t.min() < self.worst.t):
-            self.worst = place(np.argwhere(counted & (delta == largest))[0], replay)
+            here = delta == largest if counted is None else counted & (delta == largest)
+            self.worst = place(np.argwhere(here)[0], replay)
             self.largest = largest
         self.trajectory.add(piece.t, bad, lambda index: place(index, replay))
         self.step.add(piece.t, one_step_bad, lambda index: place(index, one_step))
@@ -203,28 +220,26 @@ class Tallies:
         return sorted(found, key=lambda tally: OUTPUTS.index(tally.name) + 1 if tally.name in OUTPUTS else 0)
 
 
-def _apart(replay: NDArray[np.float64], framework: NDArray[np.float64]) -> NDArray[np.float64]:
-    """|replay - framework|; infinite where NaN is on a side."""
-    with np.errstate(invalid="ignore"):
-        delta = np.abs(replay - framework)
-    if not np.isfinite(delta).all():
-        delta[np.isnan(delta)] = np.inf
-    return delta
+def _ratio(delta: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
+    """delta / size, and 0 where there is no difference."""
+    with np.errstate(all="ignore"):
+        ratio: NDArray[np.float64] = delta / size
+    # A maximum is quicker than a look at each value, and is NaN if one of them is.
+    if ratio.size and np.isnan(ratio.max()):
+        ratio[delta == 0] = 0.0
+    return ratio
 
 
-def _within(delta: Array, allowed: Array) -> Flags:
-    """Whether a difference is allowed; a value that is finite on one side only never agrees."""
-    return (delta <= allowed) & (delta < np.inf)
+def _same_bits(mine: NDArray[np.float64], theirs: NDArray[np.float64], valid: Flags | None) -> bool:
+    """Whether two sides are the same, the sign of 0 and the bits of NaN too, at the steps that exist."""
+    mine, theirs = (side if valid is None else side[valid] for side in (mine, theirs))
+    return mine.tobytes() == theirs.tobytes()
 
 
 def _decimals(half_units: Array) -> int:
     """The number of decimals to which the finest value was typed."""
     finest = float(half_units.min(initial=np.inf))
     return round(-np.log10(2 * finest)) if 0 < finest < np.inf else 0
-
-
-def _largest(values: NDArray[np.float64], counted: Flags, so_far: float) -> float:
-    return float((values if counted.all() else values[counted]).max(initial=so_far))
 
 
 def as_held(replay: Array, dtype: Dtype) -> NDArray[np.float64]:
