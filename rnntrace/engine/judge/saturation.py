@@ -44,7 +44,7 @@ def _remarks(trace: Trace) -> Iterator[str]:
         if "c" in columns and (growth := _growth(columns["c"], direction)):
             yield f"{where}: {growth}"
         for symbol, values in columns.items():
-            if infinite := sum(int(np.count_nonzero(np.isinf(part))) for part in _parts(values)):
+            if infinite := sum(_infinite(part) for part in _parts(values)):
                 yield f"{where}: {symbol} overflows at {infinite} of {values.size} values"
                 break
 
@@ -56,8 +56,21 @@ def _parts(values: Array) -> Iterator[Array]:
         release(values)
 
 
+def _infinite(values: Array) -> int:
+    """How many values are infinite; the largest and the smallest are quicker to find than a flag for each."""
+    if not values.size or -np.inf < values.min() <= values.max() < np.inf:
+        return 0
+    return int(np.count_nonzero(np.isinf(values)))
+
+
 def _at_its_ends(symbol: str, values: Array) -> str:
     """The share of a gate's values that are near 0 or 1, if it is most of them."""
+    inside, most = 0, MOST * values.size
+    for part in _parts(values):
+        inside += int(np.count_nonzero(part >= NEAR)) - int(np.count_nonzero(part > 1 - NEAR))
+        if inside >= most:
+            # Whatever comes, it is not most of them; the rest need not be read.
+            return ""
     below = above = exist = 0
     for part in _parts(values):
         finite = np.isfinite(part)
@@ -71,9 +84,17 @@ def _at_its_ends(symbol: str, values: Array) -> str:
     return f"{symbol} {' and '.join(shares)}"
 
 
+def _peaks(values: Array) -> Array:
+    """The largest |value| (T,) of each step, of those that are finite."""
+    found: Array = np.maximum(values.max(axis=(1, 2)), -values.min(axis=(1, 2)))
+    if not np.isfinite(found).all():
+        found = np.abs(values).max(axis=(1, 2), initial=0.0, where=np.isfinite(values))
+    return found
+
+
 def _growth(c: Array, direction: str) -> str:
     """That |c| has become large and has not stopped growing by the last step."""
-    peaks = np.concatenate([np.abs(part).max(axis=(1, 2), initial=0.0, where=np.isfinite(part)) for part in _parts(c)])
+    peaks = np.concatenate([_peaks(part) for part in _parts(c)])
     peaks = peaks[::-1] if direction == REVERSE else peaks
     if len(peaks) < FEW or peaks[-1] < LARGE or peaks[-1] < GROWN * peaks[len(peaks) // 2] or peaks.argmax() < len(peaks) - 1:
         return ""

@@ -39,7 +39,7 @@ class First:
         twin.place = self.place and replace(self.place, symbol=name)
         return twin
 
-    def add(self, t: NDArray[np.int_], bad: Flags, place: Callable[[NDArray[np.int_]], Place]) -> None:
+    def add(self, t: NDArray[np.int_], bad: Flags, place: Callable[[Iterable[np.intp]], Place]) -> None:
         """Keep the first of the places (T, B, ·) that are bad, if it comes before what is known."""
         if bad.any():
             ranks = -t if self.backwards else t
@@ -137,7 +137,7 @@ class Tally:
             found = ~(apart <= allowed) if largest < np.inf else ~((apart <= allowed) & (apart < np.inf))
             return found if counted is None else found & counted
 
-        def place(index: NDArray[np.int_], mine: Array) -> Place:
+        def place(index: Iterable[np.intp], mine: Array) -> Place:
             row, item, unit = map(int, index)
             values = float(mine[row, item, unit]), float(framework[row, item, unit])
             return Place(self.layer, self.direction, self.name, int(piece.t[row, item]), item, unit, *values)
@@ -170,8 +170,8 @@ class Tally:
         self.relative = float(of(_ratio(delta, size)).max(initial=self.relative))
         largest = float(of(delta).max(initial=-1.0))
         if largest > self.largest or (self.worst and largest == self.largest and piece.t.min() < self.worst.t):
-            here = delta == largest if counted is None else counted & (delta == largest)
-            self.worst = place(np.argwhere(here)[0], replay)
+            here = delta if counted is None else np.where(counted, delta, -1.0)
+            self.worst = place(np.unravel_index(here.argmax(), here.shape), replay)
             self.largest = largest
         self.trajectory.add(piece.t, bad, lambda index: place(index, replay))
         self.step.add(piece.t, one_step_bad, lambda index: place(index, one_step))
@@ -232,8 +232,8 @@ def _ratio(delta: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.
 
 def _same_bits(mine: NDArray[np.float64], theirs: NDArray[np.float64], valid: Flags | None) -> bool:
     """Whether two sides are the same, the sign of 0 and the bits of NaN too, at the steps that exist."""
-    mine, theirs = (side if valid is None else side[valid] for side in (mine, theirs))
-    return mine.tobytes() == theirs.tobytes()
+    one, other = (np.ascontiguousarray(side if valid is None else side[valid]).view(np.int64) for side in (mine, theirs))
+    return np.array_equal(one, other)
 
 
 def _decimals(half_units: Array) -> int:
