@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from rnntrace.verbs.diagnose import diagnose as diagnose
     from rnntrace.verbs.load import inspect as inspect
     from rnntrace.verbs.load import load as load
-    from rnntrace.verbs.opened import open_trace as open_trace
+    from rnntrace.verbs.open_trace import open_trace as open_trace
     from rnntrace.verbs.plot import plot as plot
-    from rnntrace.verbs.saved import save as save
+    from rnntrace.verbs.save import save as save
     from rnntrace.verbs.trace import replay as replay
     from rnntrace.verbs.trace import trace as trace
     from rnntrace.verbs.watch import Traces as Traces
@@ -39,8 +39,8 @@ _HOMES = {
     "inspect": "rnntrace.verbs.load",
     "diagnose": "rnntrace.verbs.diagnose",
     "plot": "rnntrace.verbs.plot",
-    "save": "rnntrace.verbs.saved",
-    "open_trace": "rnntrace.verbs.opened",
+    "save": "rnntrace.verbs.save",
+    "open_trace": "rnntrace.verbs.open_trace",
     "Result": "rnntrace.engine.judge.result",
     "Trace": "rnntrace.engine.replay.trace",
     "Traces": "rnntrace.verbs.watch",

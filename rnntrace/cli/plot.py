@@ -62,7 +62,7 @@ def plot(
     from rnntrace.cli.output import OutputOptions, emit
     from rnntrace.report.run import run_report
     from rnntrace.report.select import parse_view
-    from rnntrace.verbs.opened import open_trace
+    from rnntrace.verbs.open_trace import open_trace
     from rnntrace.verbs.plot import check_drawable, drawn
 
     check_drawable(output)

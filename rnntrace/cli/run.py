@@ -80,7 +80,7 @@ def run(
     from rnntrace.verbs.given.sources import read_sources
     from rnntrace.verbs.plot import check_drawable, drawn
     from rnntrace.verbs.run import run as run_module
-    from rnntrace.verbs.saved import dump
+    from rnntrace.verbs.save import dump
 
     parts = parse_parts(show)
     if save:

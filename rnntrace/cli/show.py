@@ -30,7 +30,7 @@ def show(
     from rnntrace.cli.output import OutputOptions, emit
     from rnntrace.report.run import run_report
     from rnntrace.report.select import parse_view
-    from rnntrace.verbs.opened import open_trace
+    from rnntrace.verbs.open_trace import open_trace
 
     result = open_trace(trace)
     view = parse_view(show, result.spec, result.inputs.steps, result.inputs.batch, layer=layer, time=time, unit=unit, item=item)

@@ -23,7 +23,7 @@ from rnntrace.verbs.given.overrides import Modules
 from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.input_differences import inputs_apart, weights_apart
 from rnntrace.verbs.judged import judged
-from rnntrace.verbs.opened import open_trace
+from rnntrace.verbs.open_trace import open_trace
 from rnntrace.verbs.run import checked_seed
 from rnntrace.verbs.trace import quantized
 

@@ -20,7 +20,7 @@ from rnntrace.verbs.compare_one import compare_with_expected
 from rnntrace.verbs.compare_two import is_trace
 from rnntrace.verbs.given.overrides import FileOverrides, read_weights
 from rnntrace.verbs.given.sources import read_sources
-from rnntrace.verbs.opened import open_trace
+from rnntrace.verbs.open_trace import open_trace
 
 SECONDS = 10.0
 """How long mistakes are tried."""

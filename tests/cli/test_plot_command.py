@@ -20,7 +20,7 @@ from rnntrace.render.plot import sheet
 from rnntrace.report.plot import KINDS, picture
 from rnntrace.report.select import View
 from rnntrace.verbs.given.sources import read_sources
-from rnntrace.verbs.opened import open_trace
+from rnntrace.verbs.open_trace import open_trace
 from rnntrace.verbs.plot import drawn
 from rnntrace.verbs.run import run
 
@@ -210,7 +210,7 @@ def test_another_suffix_is_refused_before_anything_is_computed(
 ) -> None:
     """One line names the suffixes there are."""
     monkeypatch.setattr("rnntrace.verbs.run.run", pytest.fail)
-    monkeypatch.setattr("rnntrace.verbs.opened.open_trace", pytest.fail)
+    monkeypatch.setattr("rnntrace.verbs.open_trace.open_trace", pytest.fail)
     for command in ((*LSTM, "--plot", name), ("plot", trace, "-o", name)):
         assert ".png, .svg, .pdf" in refused(capsys, *command)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import rnntrace
 from rnntrace.cli.app import exit_code
@@ -127,7 +128,7 @@ def spoilt(path: Path, **changes: object) -> Path:
         {"verdict": "SPLENDID"},
         {"lengths": "all"},
         {"tolerance": {"kind": "torch"}},
-        {"environment": {}},
+        {"framework": {}},
         {"replay/0/forward/h": None},
         {"replay/0/forward/h": np.zeros((1, 1, 1))},
         {"replay/7/forward/h": np.zeros((4, 1, 2))},
@@ -145,11 +146,38 @@ def test_spoilt_traces_are_refused(changes: dict[str, object], tmp_path: Path) -
         rnntrace.open_trace(spoilt(tmp_path / "t.npz", **changes))
 
 
-def test_another_schema_is_named(tmp_path: Path) -> None:
+def test_a_later_version_is_named(tmp_path: Path) -> None:
     """A trace of a later version is refused with both numbers."""
     rnntrace.save(result_of("cell"), tmp_path / "t.npz")
-    with pytest.raises(FileError, match="has schema 99, and this version reads schema 1"):
-        rnntrace.open_trace(spoilt(tmp_path / "t.npz", schema=99))
+    with pytest.raises(
+        FileError, match="is a trace of version 99, and this rnntrace reads versions up to 2: open it with a later"
+    ):
+        rnntrace.open_trace(spoilt(tmp_path / "t.npz", version=99))
+
+
+def test_traces_of_the_first_version_open(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two that rnntrace 0.1.0 has saved: what stands in them, and the verdict that it gave; saved again, they are of today's."""
+    data = Path(__file__).parents[1] / "files" / "data"
+    found = rnntrace.open_trace(data / "lstm-0.1.0.npz")
+    assert (str(found.verdict), found.seed, found.inputs.lengths, found.warnings) == ("PASS", 1, (4, 3), ())
+    assert (found.observation.framework, found.observation.captured_path) == ("torch", "native")
+    module = torch.nn.LSTM(3, 2, 2)
+    with torch.no_grad():
+        for (layer, direction), weights in found.weights.columns.items():
+            assert direction == "forward"
+            for part, name in (("W_ih", "weight_ih"), ("W_hh", "weight_hh"), ("b_ih", "bias_ih"), ("b_hh", "bias_hh")):
+                stacked = torch.tensor(np.concatenate([*weights.arrays[part]]))
+                getattr(module, f"{name}_l{layer}").copy_(stacked)
+        output, _ = module(torch.tensor(found.inputs.x))
+    np.testing.assert_allclose(found.outputs["output"][:3], output[:3].numpy(), rtol=0, atol=1e-6)
+    mistaken = rnntrace.open_trace(data / "mistake-0.1.0.npz")
+    assert [mistake.id for mistake in mistaken.mistakes] == ["gru.equation.z-inverted"]
+    place = mistaken.comparison.first_failure
+    assert place is not None
+    assert (str(mistaken.verdict), place.symbol, place.t, place.unit, mistaken.contradictions) == ("FAIL", "h", 1, 0, ())
+    rnntrace.save(found, tmp_path / "again.npz")
+    assert json.loads(np.load(tmp_path / "again.npz")["metadata.json"].tobytes())["version"] == 2
+    assert rnntrace.open_trace(tmp_path / "again.npz").verdict is found.verdict
 
 
 def test_foreign_words_are_made_fit_to_print(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

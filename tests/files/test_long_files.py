@@ -262,7 +262,7 @@ GROWTH = """
 import sys, rnntrace
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
-import rnntrace.verbs.saved, rnntrace.engine.judge.rejudge, rnntrace.files.npz, rnntrace.files.safetensors
+import rnntrace.verbs.save, rnntrace.engine.judge.rejudge, rnntrace.files.npz, rnntrace.files.safetensors
 before = peak()
 found = rnntrace.open_trace(sys.argv[1])
 part = found.trace["h"][500_000:500_010]

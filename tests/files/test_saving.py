@@ -26,7 +26,7 @@ from rnntrace.errors import FileError, UsageError
 from rnntrace.files import read_tensors
 from rnntrace.files.atomic import replace_files
 from rnntrace.model.dtypes import Array
-from rnntrace.verbs.saved import dump
+from rnntrace.verbs.save import dump
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -268,7 +268,7 @@ def test_a_saved_trace_holds_the_whole_result(suffix: str) -> None:
     assert metadata["lengths"] == [4, 2]
     assert metadata["spec"]["kind"] == "LSTM"
     assert metadata["tolerance"]["kind"] == "torch"
-    assert metadata["schema"] == 1
+    assert metadata["version"] == 2
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
@@ -280,8 +280,11 @@ def test_save_is_a_flag_of_run(suffix: str, capsys: pytest.CaptureFixture[str]) 
         key = f"{quantity['layer']}/{quantity['direction']}/{quantity['symbol']}"
         assert arrays[f"replay/{key}"].tolist() == quantity["values"]
     assert "replay/0/forward/n.recurrent" in arrays
-    for name in ("verdict", "seed", "spec", "environment", "differences", "tolerance", "warnings"):
+    for name in ("verdict", "seed", "spec", "tolerance", "warnings"):
         assert metadata[name] == answer[name]
+    for name in ("framework", "version", "device", "path", "threads"):
+        assert metadata["framework"][name] == answer["environment"][name]
+    assert metadata["replay"] == answer["replay"]["mode"]
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
