@@ -34,8 +34,8 @@ class TraceFile:
     """What is saved of a run.
 
     `replayed` holds gates, states and terms by (layer, direction, symbol), and `outputs` what comes of them, time-major.
-    `tolerance` has the fields of a `Tolerance`, `mode` is free or forced, `verdict` what the run came to, and `mistakes` are the
-    ids of deliberate ones; the rest is as in a `Result`.
+    `tolerance` has the fields of a `Tolerance`, `mode` is free or forced, and `mistakes` are the ids of deliberate
+    ones; the rest is as in a `Result`.
     """
 
     spec: ModuleSpec

@@ -155,8 +155,8 @@ def test_a_later_version_is_named(tmp_path: Path) -> None:
         rnntrace.open_trace(spoilt(tmp_path / "t.npz", version=99))
 
 
-def test_traces_of_the_first_version_open(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two that rnntrace 0.1.0 has saved: what stands in them, and the verdict that it gave; saved again, they are of today's."""
+def test_traces_of_the_first_version_open(tmp_path: Path) -> None:
+    """Two that rnntrace 0.1.0 has saved: what stands in them, and their verdicts; saved again, one is of today's."""
     data = Path(__file__).parents[1] / "files" / "data"
     found = rnntrace.open_trace(data / "lstm-0.1.0.npz")
     assert (str(found.verdict), found.seed, found.inputs.lengths, found.warnings) == ("PASS", 1, (4, 3), ())
