@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from rnntrace.model.weights import LayerWeights as LayerWeights
     from rnntrace.model.weights import Weights as Weights
     from rnntrace.verbs.diagnose import diagnose as diagnose
+    from rnntrace.verbs.layouts import layouts as layouts
     from rnntrace.verbs.load import inspect as inspect
     from rnntrace.verbs.load import load as load
+    from rnntrace.verbs.mistakes import mistakes as mistakes
     from rnntrace.verbs.open_trace import open_trace as open_trace
     from rnntrace.verbs.plot import plot as plot
     from rnntrace.verbs.save import save as save
@@ -38,6 +40,8 @@ _HOMES = {
     "load": "rnntrace.verbs.load",
     "inspect": "rnntrace.verbs.load",
     "diagnose": "rnntrace.verbs.diagnose",
+    "mistakes": "rnntrace.verbs.mistakes",
+    "layouts": "rnntrace.verbs.layouts",
     "plot": "rnntrace.verbs.plot",
     "save": "rnntrace.verbs.save",
     "open_trace": "rnntrace.verbs.open_trace",

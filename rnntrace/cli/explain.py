@@ -108,8 +108,8 @@ def explain(
     from rnntrace.model.module import Module
     from rnntrace.model.spec import ModuleSpec, parse_kind
     from rnntrace.report.explain import equations_report
-    from rnntrace.report.layouts import convention_named
     from rnntrace.verbs.given.sources import read_sources
+    from rnntrace.verbs.layouts import convention_named
 
     is_file = _is_file(what)
     if is_file:

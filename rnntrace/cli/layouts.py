@@ -19,7 +19,7 @@ def layouts(
 ) -> int:
     """Gate orders, biases and conventions of each framework; for one of them the way from its arrays to torch's."""
     from rnntrace.cli.output import OutputOptions, emit
-    from rnntrace.report.layouts import layouts_report
+    from rnntrace.verbs.layouts import layouts as find
 
-    emit(layouts_report(framework), OutputOptions(format, quiet=False, color=color, digits=4, max_rows=0), output)
+    emit(find(framework).report(), OutputOptions(format, quiet=False, color=color, digits=4, max_rows=0), output)
     return ExitCode.AGREES

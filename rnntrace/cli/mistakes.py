@@ -23,13 +23,12 @@ def mistakes(
     color: options.Color = When.AUTO,
 ) -> int:
     """List the mistakes that `diagnose` looks for and `run --mistake` makes: what went wrong, and where it comes from."""
-    from rnntrace.cli.output import OutputOptions, emit
-    from rnntrace.report.mistakes import mistakes_report
-    from rnntrace.verbs.mistaken import mistakes_of
+    from dataclasses import replace
 
-    emit(
-        mistakes_report(mistakes_of(kind), family),
-        OutputOptions(format, quiet=False, color=color, digits=4, max_rows=0),
-        output,
-    )
+    from rnntrace.cli.output import OutputOptions, emit
+    from rnntrace.verbs.mistakes import mistakes as find
+
+    report = find(kind, family=family).report()
+    report = replace(report, conclusion=(*report.conclusion, "see one with rnntrace run KIND --mistake ID"))
+    emit(report, OutputOptions(format, quiet=False, color=color, digits=4, max_rows=0), output)
     return ExitCode.AGREES

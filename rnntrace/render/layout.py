@@ -73,6 +73,12 @@ def aligned(formulas: Formulas, escape: Callable[[str], str]) -> list[str]:
     return [*(line + r" \\" for line in lines[:-1]), *lines[-1:]]
 
 
+def typeset(formulas: Formulas) -> str:
+    """The formulas as a notebook typesets them."""
+    lines = "\n".join(aligned(formulas, escape=str))
+    return f"$$\n\\begin{{aligned}}\n{lines}\n\\end{{aligned}}\n$$"
+
+
 def equations(formulas: Formulas, width: int | None) -> list[str]:
     """A line for each formula, its label in front, equals signs below one another.
 

@@ -5,21 +5,19 @@ from dataclasses import asdict
 
 import numpy as np
 
-from rnntrace.errors import UsageError
-from rnntrace.model.conventions import CONVENTIONS, Convention
+from rnntrace.model.conventions import Convention
 from rnntrace.model.recipe import recipe
 from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
 
 
-def layouts_report(framework: str | None) -> Report:
-    """Every framework's gate orders, biases and resets; for one framework the recipe as well. Raises UsageError."""
-    chosen = CONVENTIONS if framework is None else (convention_named(framework),)
+def layouts_report(chosen: Sequence[Convention], *, recipes: bool) -> Report:
+    """The frameworks' gate orders, biases and resets, and the way from their arrays to torch's if there are to be `recipes`."""
     tables = [_overview(chosen)]
-    tables += [_recipe(convention) for convention in chosen if framework is not None]
+    tables += [_recipe(convention) for convention in chosen if recipes]
     return Report(
         headline=((("gates in torch's letters, from the first block of rows to the last",), ()),),
         tables=tuple(tables),
-        conclusion=(f"read in {chosen[0].source}" if framework else "name a framework for the way from its arrays to torch's",),
+        conclusion=(f"read in {chosen[0].source}" if recipes else "name a framework for the way from its arrays to torch's",),
         passed=None,
         document={
             "schema": SCHEMA,
@@ -30,18 +28,6 @@ def layouts_report(framework: str | None) -> Report:
             ],
         },
     )
-
-
-def convention_named(framework: str) -> Convention:
-    """The row of a framework by its name, or the beginning of it, in any case. Raises UsageError."""
-    wanted = framework.lower()
-    found = [convention for convention in CONVENTIONS if convention.framework.lower().startswith(wanted)]
-    aliases = {"torch": "PyTorch", "coreml": "Core ML", "tensorflow": "Keras 3"}
-    found = found or [convention for convention in CONVENTIONS if convention.framework == aliases.get(wanted)]
-    if len(found) != 1:
-        names = ", ".join(convention.framework for convention in found or CONVENTIONS)
-        raise UsageError(f"unknown framework {framework!r}: choose one of {names}")
-    return found[0]
 
 
 def _overview(conventions: Sequence[Convention]) -> Table:

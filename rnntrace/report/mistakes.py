@@ -1,13 +1,12 @@
 """The catalogue of mistakes as a report, and the tables of what a run could not have shown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rnntrace.engine.judge.result import Result
-from rnntrace.errors import UsageError
 from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
 
 if TYPE_CHECKING:
@@ -15,17 +14,13 @@ if TYPE_CHECKING:
     from rnntrace.engine.diagnose.mistake import Mistake
 
 
-def mistakes_report(catalogues: Mapping[str, Sequence["Mistake"]], family: str | None) -> Report:
-    """Every mistake by kind, or those of one family. Raises UsageError for a family that there is not."""
-    found = [mistake for mistakes in catalogues.values() for mistake in mistakes if family in (None, mistake.family)]
-    if not found:
-        families = dict.fromkeys(mistake.family for mistakes in catalogues.values() for mistake in mistakes)
-        raise UsageError(f"unknown family {family!r}: choose one of {', '.join(families)}")
+def mistakes_report(found: Sequence["Mistake"]) -> Report:
+    """Mistakes of the catalogue, a table for each kind and family."""
     by_family = groupby(found, key=lambda mistake: mistake.id.rpartition(".")[0])
     return Report(
-        headline=((("mistakes people make; one of these is what `rnntrace diagnose` looks for",), ()),),
+        headline=((("mistakes people make; one of these is what `diagnose` looks for",), ()),),
         tables=tuple(_table(title, list(mistakes)) for title, mistakes in by_family),
-        conclusion=(f"{len(found)} mistakes", "see one with rnntrace run KIND --mistake ID"),
+        conclusion=(f"{len(found)} mistakes",),
         passed=None,
         document={"schema": SCHEMA, "command": "mistakes", "mistakes": [told(mistake) for mistake in found]},
     )

@@ -39,11 +39,10 @@ class DisplayedResult(Result):
 
     def _repr_latex_(self) -> str:
         """The equations of the cell, typeset."""
-        from rnntrace.render.layout import aligned
+        from rnntrace.render.layout import typeset
         from rnntrace.report.explain import equations
 
-        lines = "\n".join(aligned(equations(self.spec), escape=str))
-        return f"$$\n\\begin{{aligned}}\n{lines}\n\\end{{aligned}}\n$$"
+        return typeset(equations(self.spec))
 
 
 def displayed(result: Result) -> DisplayedResult:
