@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from rnntrace.engine.replay.replay import replay
-from rnntrace.frameworks import torch as framework
-from rnntrace.frameworks.torch_capture import capture_gates
+from rnntrace.frameworks.torch import modules as framework
+from rnntrace.frameworks.torch.capture import capture_gates
 from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.signals import Inputs
 

@@ -24,7 +24,7 @@ import peers
 import torch
 
 from rnntrace.engine.replay.replay import replay
-from rnntrace.frameworks import torch as framework
+from rnntrace.frameworks.torch import modules as framework
 from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.signals import Inputs
 

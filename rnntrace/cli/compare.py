@@ -46,9 +46,10 @@ def compare(
         str | None,
         typer.Option(
             "--framework",
-            metavar="torch",
-            help="With --expected: run torch as well, and pass if both agree.",
-            show_default=False,
+            metavar="NAME",
+            help="The framework beside which weights are judged: torch, keras or onnxruntime. With --expected: run it as well, "
+            "and pass if both agree.",
+            show_default="torch",
             rich_help_panel=JUDGING,
         ),
     ] = None,

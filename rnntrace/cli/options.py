@@ -97,6 +97,15 @@ Ignore = Annotated[
     ),
 ]
 Dtype = Annotated[DtypeName, typer.Option("--dtype", help="Number format of the module.", rich_help_panel=MODULE)]
+Framework = Annotated[
+    str,
+    typer.Option(
+        "--framework",
+        metavar="NAME",
+        help="The framework beside which the replay is judged: torch, keras or onnxruntime.",
+        rich_help_panel=JUDGING,
+    ),
+]
 Device = Annotated[str, typer.Option("--device", help="Where torch runs the module.", rich_help_panel=MODULE)]
 
 Steps = Annotated[

@@ -25,6 +25,7 @@ def run(
     batch_first: options.BatchFirst = False,
     weights: options.WeightsSource = None,
     dtype: options.Dtype = DtypeName.FLOAT32,
+    framework: options.Framework = "torch",
     device: options.Device = "cpu",
     steps: options.Steps = None,
     batch: options.Batch = None,
@@ -118,7 +119,17 @@ def run(
     check_shown(view.parts, spec.cell, {*judging.kept(spec.cell), *judging.kept_terms(spec.cell)})
     check_targets(output, (save, plot), read=(weights, input, h0, c0))
     result = run_module(
-        spec, sources, judging, weights=weights, distribution=dist, seed=seed, device=device, save=save, tell=tell, warn=warn
+        spec,
+        sources,
+        judging,
+        weights=weights,
+        framework=framework,
+        distribution=dist,
+        seed=seed,
+        device=device,
+        save=save,
+        tell=tell,
+        warn=warn,
     )
     others = [(save, dump(result, save))] if save else []
     others += [(plot, drawn(result, plot, view=view))] if plot else []

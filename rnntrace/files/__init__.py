@@ -5,16 +5,15 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-from rnntrace.errors import FileError, MissingExtraError, UsageError, show
+from rnntrace.errors import FileError, UsageError, show
 from rnntrace.files.foreign import check_folder
 from rnntrace.files.sniff import recognise
 from rnntrace.files.tensors import Tensors
 from rnntrace.files.writing import Content
 from rnntrace.model.dtypes import Array
+from rnntrace.model.extras import optional
 from rnntrace.model.limits import MAX_BYTES, over
 
 READERS = {
@@ -29,13 +28,6 @@ READERS = {
     "json": "rnntrace.files.text",
     "csv": "rnntrace.files.text",
 }
-EXTRAS = {
-    "safetensors": ("safetensors", "reading and writing .safetensors"),
-    "onnx": ("onnx", "reading .onnx"),
-    "keras": ("h5py", "reading .keras, .weights.h5 and .h5"),
-    "plot": ("matplotlib", "pictures as .png, .svg and .pdf"),
-}
-"""By the name of the pip extra: the optional package that it brings, and what that is for."""
 TRACES = ("npz", "safetensors")
 """The kinds of files in which traces are saved, and whose arrays can stay where they are."""
 
@@ -141,15 +133,3 @@ def _kind(path: Path, *, mapped: bool = False) -> str:
     if too_large and kind not in TRACES:
         raise FileError(too_large)
     return kind
-
-
-def optional(name: str) -> Any:
-    """A module of rnntrace that may need an optional package. Raises MissingExtraError with the way to get it."""
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name or name
-        extra = next((extra for extra, (package, _) in EXTRAS.items() if package == missing), missing)
-        raise MissingExtraError(
-            f"this needs the package {missing}, which is not installed: pip install 'rnntrace[{extra}]'"
-        ) from None

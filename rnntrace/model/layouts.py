@@ -160,5 +160,19 @@ def from_convention(
     return LayerWeights(*map(blocks, (*matrices, b_ih, np.zeros_like(b_ih) if b_hh is None else b_hh)))
 
 
+def to_convention(convention: Convention, cell: Cell, weights: LayerWeights) -> tuple[Array, Array, Array | None, Array | None]:
+    """The way back from `from_convention`: W_ih, W_hh, b_ih and b_hh as the framework stacks them; both biases, or none."""
+    places = [cell.gates.index(gate) for gate in convention.order(cell)]
+
+    def stacked(blocks: Array) -> Array:
+        return blocks[places].reshape(-1, *blocks.shape[2:])
+
+    W_ih, W_hh = (stacked(weights.arrays[name]) for name in ("W_ih", "W_hh"))
+    if convention.transposed:
+        W_ih, W_hh = np.ascontiguousarray(W_ih.T), np.ascontiguousarray(W_hh.T)
+    b_ih, b_hh = (stacked(weights.arrays[name]) if name in weights.arrays else None for name in ("b_ih", "b_hh"))
+    return W_ih, W_hh, b_ih, b_hh
+
+
 def _describe(spec: ModuleSpec) -> str:
     return f"{spec.kind}({spec.input_size}, {spec.hidden_size})"

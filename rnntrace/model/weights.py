@@ -7,7 +7,7 @@ import numpy as np
 
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.parameters import Role, find
-from rnntrace.model.dtypes import Array
+from rnntrace.model.dtypes import Array, Dtype, rounded
 from rnntrace.model.spec import REVERSE
 
 _TORCH = ("W_ih", "W_hh", "b_ih", "b_hh", "W_hr")
@@ -119,6 +119,15 @@ class Weights:
     def reversed(self) -> "Weights":
         """The same weights in the reverse direction, for a module that has one."""
         return Weights({(layer, REVERSE): weights for (layer, _), weights in self.columns.items()})
+
+    def rounded(self, dtype: Dtype) -> "Weights":
+        """The same weights as a number format holds them."""
+        return Weights(
+            {
+                column: LayerWeights(arrays={name: rounded(array, dtype) for name, array in found.arrays.items()})
+                for column, found in self.columns.items()
+            }
+        )
 
     def astype(self, dtype: np.dtype[np.floating]) -> "Weights":
         """The same weights in another numpy format; what is too large for it becomes infinite."""

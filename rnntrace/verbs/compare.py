@@ -8,7 +8,8 @@ from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.errors import UsageError
 from rnntrace.files import label
-from rnntrace.verbs.compare_one import compare_with_expected, compare_with_torch
+from rnntrace.frameworks import FRAMEWORKS
+from rnntrace.verbs.compare_one import compare_with_expected, compare_with_framework
 from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace
 from rnntrace.verbs.given.naming import listed
 from rnntrace.verbs.given.overrides import FileOverrides, Modules, read_files
@@ -59,8 +60,8 @@ def compare(
         raise UsageError(f"{option} asks about one file of weights: leave it or the second file out")
     if require and expected is None:
         raise UsageError("--require says what --expected has to hold: give that too, or leave --require out")
-    if framework not in (None, "torch"):
-        raise UsageError(f"unknown framework {framework!r}: torch is the one there is")
+    if framework is not None and framework not in FRAMEWORKS:
+        raise UsageError(f"unknown framework {framework!r}: choose one of {', '.join(FRAMEWORKS)}")
     without_torch = other is not None or (expected is not None and framework is None)
     for option, given in {"--capture": judging.capture != "auto", "--device": device != "cpu"}.items():
         if without_torch and given:
@@ -77,11 +78,19 @@ def compare(
     elif expected is not None:
         results = compare_with_expected(modules, signals, judging, expected, overrides.ignored, require)
         if framework is not None:
-            beside = compare_with_torch(modules, signals, judging, device=device)
+            beside = compare_with_framework(modules, signals, judging, framework=framework, device=device)
             overrides.ignored.check()
-            return _both(modules, _named(file, expected, modules, results), beside)
+            return _both(modules, _named(file, expected, modules, results), framework, beside)
     else:
-        results = compare_with_torch(modules, signals, judging, distribution=distribution, seed=seed, device=device)
+        results = compare_with_framework(
+            modules,
+            signals,
+            judging,
+            framework=framework or "torch",
+            distribution=distribution,
+            seed=seed,
+            device=device,
+        )
     overrides.ignored.check()
     results = _named(file, expected, modules, results)
     return Compared(results, {prefix: modules[prefix].assumed for prefix in results})
@@ -99,9 +108,9 @@ def _named(file: str, expected: str | None, modules: Modules, results: dict[str,
     }
 
 
-def _both(modules: Modules, expected: Mapping[str, Result], torch: Mapping[str, Result]) -> Compared:
+def _both(modules: Modules, expected: Mapping[str, Result], framework: str, beside: Mapping[str, Result]) -> Compared:
     """The same modules judged twice; each result is named by what it was judged by."""
-    sides = {"expected": expected, "torch": torch}
+    sides = {"expected": expected, framework: beside}
     named = {
         " · ".join(filter(None, (prefix, side))): (result, modules[prefix].assumed)
         for side, results in sides.items()

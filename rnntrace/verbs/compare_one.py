@@ -14,6 +14,7 @@ from rnntrace.engine.judge.tolerance import MOST_DIGITS
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.errors import UsageError, show
 from rnntrace.files.ignored import Ignored
+from rnntrace.frameworks import framework as framework_named
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs, assemble
 from rnntrace.model.spec import ModuleSpec
@@ -35,24 +36,26 @@ TAKEN = {
 """What stands in for a signal that a model hands in when it runs, where it is not given."""
 
 
-def compare_with_torch(
+def compare_with_framework(
     modules: Modules,
     sources: Sources,
     judging: JudgeOptions,
     *,
+    framework: str = "torch",
     distribution: str = "normal",
     seed: int | None = None,
     device: str = "cpu",
 ) -> dict[str, Result]:
-    """Trace every module with torch, each on the signals of `sources`. One seed serves all.
+    """Trace every module beside a framework, each on the signals of `sources`. One seed serves all.
 
-    Raises UsageError for a module that torch lacks.
+    Raises UsageError for a module that the framework lacks.
     """
+    beside = framework_named(framework)
     for prefix, module in modules.items():
-        if module.spec.torch_lacks:
-            name = f"{show(prefix)} is" if prefix else "this is"
+        if lack := beside.lacks(module.spec):
+            where = f"{show(prefix)}: " if prefix else ""
             raise UsageError(
-                f"{name} {module.spec.torch_lacks}, which torch lacks: give its own framework's outputs as --expected"
+                f"{where}{framework} has no {lack}: choose another --framework, or give outputs of its own as --expected"
             )
     results: dict[str, Result] = {}
     for prefix, module in modules.items():
@@ -61,6 +64,7 @@ def compare_with_torch(
             as_held(module, sources),
             judging,
             module.weights,
+            framework=framework,
             remarks=module.remarks,
             distribution=distribution,
             seed=seed,

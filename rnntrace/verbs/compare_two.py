@@ -212,7 +212,7 @@ def _inputs(spec: ModuleSpec, sources: Sources, distribution: str, seed: int) ->
     """The signals of both sides; torch is loaded only if some are drawn."""
     draw: Draw = np.zeros
     if sources.request.draws:
-        from rnntrace.frameworks import torch as framework
+        from rnntrace.frameworks.torch import modules as framework
 
         draw = framework.drawing(spec, distribution)
         framework.seed(seed)

@@ -4,8 +4,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from rnntrace import __version__
-from rnntrace.files import EXTRAS
 from rnntrace.model import allowance
+from rnntrace.model.extras import EXTRAS
 from rnntrace.report.doctor import Checkup, Extra
 
 NEEDED = ("numpy", "torch", "rich", "typer")
@@ -13,7 +13,7 @@ NEEDED = ("numpy", "torch", "rich", "typer")
 
 def check_up() -> Checkup:
     """Versions, the processor as torch sees it, the path that nn.LSTM takes here, the limits, and the optional packages."""
-    from rnntrace.frameworks import torch_observe as framework
+    from rnntrace.frameworks.torch import run as framework
 
     versions = {"rnntrace": __version__, "python": platform.python_version()}
     versions |= {name: _version(name) or "not installed" for name in NEEDED}

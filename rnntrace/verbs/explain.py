@@ -8,12 +8,10 @@ from rnntrace.engine.derivation import Position, Scene, step_before
 from rnntrace.engine.replay.replay import replay
 from rnntrace.errors import UsageError, show
 from rnntrace.files import label
-from rnntrace.model.dtypes import rounded
-from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.module import Module
 from rnntrace.model.signals import Draw, Inputs, assemble
 from rnntrace.model.spec import ModuleSpec
-from rnntrace.model.weights import LayerWeights, Weights
+from rnntrace.model.weights import Weights
 from rnntrace.report.derivation import Explanation
 from rnntrace.verbs.given.overrides import FileOverrides, read_weights
 from rnntrace.verbs.given.sources import Sources
@@ -68,20 +66,15 @@ def _prepared(
     """Weights and signals in the module's format, drawn as `run` draws them where they are not given."""
     draw: Draw = np.zeros
     if seed is not None:
-        from rnntrace.frameworks import torch as framework
+        from rnntrace.frameworks.torch import modules as framework
 
         draw = framework.drawing(spec, distribution)
         framework.seed(seed)
-        # The module is built even if weights are given, as in `run`. What torch lacks has the parameters of what it has.
-        module = framework.build(replace(spec, reset_after=True, reverse=False))
-        if weights is None:
-            weights = weights_from_torch(spec, framework.parameters(module))
+        # Drawn even if weights are given, as in `run`.
+        drawn = framework.drawn_weights(spec)
+        weights = weights or drawn
     assert weights is not None
-    columns = {
-        column: LayerWeights(arrays={name: rounded(array, spec.precision) for name, array in found.arrays.items()})
-        for column, found in weights.columns.items()
-    }
-    return Weights(columns), quantized(spec, assemble(spec, sources.request, draw))
+    return weights.rounded(spec.precision), quantized(spec, assemble(spec, sources.request, draw))
 
 
 def read_module(source: str, overrides: FileOverrides) -> Module:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from rnntrace.engine.judge.result import Result
 from rnntrace.errors import UsageError
-from rnntrace.files import optional
 from rnntrace.files.atomic import replace_files
+from rnntrace.model.extras import optional
 from rnntrace.report.plot import picture
 from rnntrace.report.select import View
 

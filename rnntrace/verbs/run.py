@@ -11,7 +11,6 @@ from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import rounded
-from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.limits import MAX_VALUES, STREAM_FROM
 from rnntrace.model.signals import assemble, sizes, trace_size
 from rnntrace.model.spec import ModuleSpec
@@ -19,8 +18,9 @@ from rnntrace.model.weights import Weights
 from rnntrace.verbs import memory
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.sources import Sources
+from rnntrace.verbs.judged import judged
 from rnntrace.verbs.load import load_module
-from rnntrace.verbs.trace import quantized, result_of
+from rnntrace.verbs.trace import quantized
 
 SEEDS = 2**32
 """A seed that was not given is drawn below this."""
@@ -32,6 +32,7 @@ def run(
     judging: JudgeOptions | None = None,
     *,
     weights: str | None = None,
+    framework: str = "torch",
     distribution: str = "normal",
     seed: int | None = None,
     device: str = "cpu",
@@ -55,6 +56,7 @@ def run(
         sources,
         judging,
         loaded.weights if loaded else None,
+        framework=framework,
         remarks=loaded.remarks if loaded else (),
         distribution=distribution,
         seed=seed,
@@ -71,6 +73,7 @@ def build_and_trace(
     judging: JudgeOptions | None = None,
     weights: Weights | None = None,
     *,
+    framework: str = "torch",
     remarks: Sequence[str] = (),
     distribution: str = "normal",
     seed: int | None = None,
@@ -80,34 +83,45 @@ def build_and_trace(
     warn: Callable[[str], None] | None = None,
 ) -> Result:
     """As `run`, with the weights themselves, and `remarks` on how they were read."""
-    from rnntrace.frameworks import torch as framework
+    from rnntrace.frameworks import framework as framework_named
+    from rnntrace.frameworks.protocol import DEVICES, WINDOWS
+    from rnntrace.frameworks.torch import modules as torch
 
+    beside = framework_named(framework)
+    if lack := beside.lacks(spec):
+        raise UsageError(f"{framework} has no {lack}: choose another --framework")
+    if device != "cpu" and DEVICES not in beside.OFFERS:
+        raise UsageError(f"{framework} runs on the processor here: leave --device out")
     sources, judging = sources or Sources(), judging or JudgeOptions()
     steps, batch = sizes(spec, sources.request)
     needed, free = _needed(spec, steps, batch, judging), memory.free()
     in_parts = (
-        save is not None and not judging.needs_all and (_is_long(spec, steps, batch, judging) or memory.is_short(needed, free))
+        save is not None
+        and WINDOWS in beside.OFFERS
+        and not judging.needs_all
+        and (_is_long(spec, steps, batch, judging) or memory.is_short(needed, free))
     )
-    draw = framework.drawing(spec, distribution)
+    draw = torch.drawing(spec, distribution)
     seed = checked_seed(seed)
-    framework.seed(seed)
-    module = framework.build(spec, device)
-    if weights is not None:
-        framework.load_weights(module, spec, weights.astype(spec.precision.replay))
+    torch.seed(seed)
+    own = torch.drawn_weights(spec)
     inputs = quantized(spec, assemble(spec, sources.request, draw, quantities=0 if in_parts else _arrays(spec, judging)))
-    if weights is not None and not sources.request.draws:
-        seed = None
+    if weights is not None:
+        own = weights.rounded(spec.precision)
+        seed = seed if sources.request.draws else None
+    module = beside.build(spec, device)
+    beside.load(module, spec, own)
     origin, warnings = sources.described(distribution), [*sources.warnings, *remarks, *_loses(spec, weights)]
     if save is not None and in_parts:
         from rnntrace.verbs.stream import streamed
 
-        own = weights_from_torch(spec, framework.parameters(module))
         # Where a link leads to, there it will be written.
         folder = save.resolve().parent
         return streamed(module, spec, own, inputs, judging, folder, tell, seed=seed, origin=origin, warnings=warnings)
     if warn and memory.is_short(needed, free):
         warn(memory.warning(needed, free, judging.needs_all))
-    return result_of(module, spec, inputs, judging, seed=seed, origin=origin, warnings=warnings)
+    observation = beside.observe(module, spec, inputs, judging.capture)
+    return judged(spec, own, inputs, observation, judging, seed=seed, origin=origin, warnings=warnings)
 
 
 def _arrays(spec: ModuleSpec, judging: JudgeOptions) -> int:

@@ -42,8 +42,8 @@ def streamed(
 
     Raises FileError where the folder has no room.
     """
-    from rnntrace.frameworks.torch_observe import not_to_capture, observation
-    from rnntrace.frameworks.torch_windows import Follower, path_taken
+    from rnntrace.frameworks.torch.run import not_to_capture, observation
+    from rnntrace.frameworks.torch.windows import Follower, path_taken
 
     dtype, path = options.numpy_dtype(spec), path_taken(module, spec, inputs)
     kept, terms = options.kept(spec.cell), options.kept_terms(spec.cell)

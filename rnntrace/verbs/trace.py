@@ -38,7 +38,8 @@ def trace(
     With `terms` the trace also keeps W_ih·x + b_ih and W_hh·h + b_hh of every gate: `trace["f.input"]`, `trace["f.recurrent"]`.
     The module is run under no_grad in eval mode and left as it was. Raises RnnTraceError for inputs that do not fit.
     """
-    from rnntrace.frameworks import torch as framework
+    from rnntrace.frameworks.torch import modules as framework
+    from rnntrace.frameworks.torch.run import observe
 
     spec = framework.spec_of(module)
     states: Sequence[Any] = () if hx is None else hx if spec.has_cell_state else (hx,)
@@ -51,7 +52,9 @@ def trace(
     inputs = quantized(spec, assemble(spec, request, framework.drawing(spec, "normal")))
     judging = JudgeOptions(replay=replay, tolerance=tolerance, capture=capture, keep="terms" if terms else "gates")
     origin = {"h0": "zeros", "c0": "zeros"} if hx is None else {}
-    return result_of(module, spec, inputs, judging, origin=origin)
+    weights = weights_from_torch(spec, framework.parameters(module))
+    observation = observe(module, spec, inputs, judging.capture)
+    return judged(spec, weights, inputs, observation, judging, origin=origin)
 
 
 def replay(
@@ -111,31 +114,12 @@ def quantized(spec: ModuleSpec, inputs: Inputs) -> Inputs:
     return Inputs(x, h0, c0, inputs.lengths, inputs.unbatched)
 
 
-def result_of(
-    module: Any,
-    spec: ModuleSpec,
-    inputs: Inputs,
-    judging: JudgeOptions,
-    *,
-    seed: int | None = None,
-    origin: Mapping[str, str] | None = None,
-    warnings: Sequence[str] = (),
-) -> Result:
-    """Run a torch module and judge the replay by it."""
-    from rnntrace.frameworks import torch as framework
-    from rnntrace.frameworks.torch_observe import observe
-
-    weights = weights_from_torch(spec, framework.parameters(module))
-    observation = observe(module, spec, inputs, judging.capture)
-    return judged(spec, weights, inputs, observation, judging, seed=seed, origin=origin, warnings=warnings)
-
-
 def _array(values: Any) -> Array:
     """A tensor, array or nested list as a numpy float array of its own."""
     if hasattr(values, "batch_sizes"):
         raise SignalError("a PackedSequence hides its lengths: pass the padded x and lengths= instead")
     if hasattr(values, "detach"):
-        from rnntrace.frameworks.torch import to_numpy
+        from rnntrace.frameworks.torch.modules import to_numpy
 
         values = to_numpy(values)
     try:

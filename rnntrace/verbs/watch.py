@@ -18,7 +18,7 @@ from rnntrace.verbs.displayed import DisplayedResult
 from rnntrace.verbs.judged import judged
 
 if TYPE_CHECKING:
-    from rnntrace.frameworks.torch_watch import Call
+    from rnntrace.frameworks.torch.watch import Call
 
 MAX_LINES = 40
 """As many calls are named in the text form of `Traces`."""
@@ -42,8 +42,8 @@ def watch(
     in training mode, its first layer is traced alone: what the others were given is not known. The options are those of
     `trace`. Raises UsageError if the model holds no module to follow.
     """
-    from rnntrace.frameworks import torch_watch as framework
-    from rnntrace.frameworks.torch_observe import check_capture
+    from rnntrace.frameworks.torch import watch as framework
+    from rnntrace.frameworks.torch.run import check_capture
 
     check_mode(replay)
     check_capture(capture)
@@ -217,7 +217,7 @@ def _joined(calls: list["Call"]) -> "Call":
 
 
 def _result(call: "Call", judging: JudgeOptions) -> DisplayedResult:
-    from rnntrace.frameworks import torch_watch as framework
+    from rnntrace.frameworks.torch import watch as framework
 
     warnings = []
     if call.drops:

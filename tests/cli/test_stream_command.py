@@ -13,7 +13,7 @@ import pytest
 from commandline import ask, files, refused
 
 from rnntrace.files import spool
-from rnntrace.frameworks import torch_windows
+from rnntrace.frameworks.torch import windows as torch_windows
 from rnntrace.model import signals as model_signals
 from rnntrace.verbs import diagnose as api_diagnose
 from rnntrace.verbs import memory, stream

@@ -17,8 +17,8 @@ from rnntrace.engine.judge.rounding import Format
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.engine.replay import replay as engine
 from rnntrace.engine.replay import windows as windowed
-from rnntrace.frameworks import torch as framework
-from rnntrace.frameworks.torch_observe import observe
+from rnntrace.frameworks.torch import modules as framework
+from rnntrace.frameworks.torch.run import observe
 from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.signals import Inputs, SignalRequest, assemble
 from rnntrace.model.spec import ModuleSpec

@@ -326,7 +326,7 @@ def test_what_the_version_leaves_open_is_undecided_until_it_is_said(
 
 
 def test_a_file_that_says_its_gates_is_not_contradicted(capsys: pytest.CaptureFixture[str]) -> None:
-    """A flag that repeats it is accepted; gates that torch lacks need another judge."""
+    """A flag that repeats it is accepted; gates that torch has no need another judge."""
     path, arrays = old_weights("2.1.5", declared=True)
     x = x_of()
     right = lstm_by_hand(x, *arrays, hard_of_keras2)
@@ -337,7 +337,7 @@ def test_a_file_that_says_its_gates_is_not_contradicted(capsys: pytest.CaptureFi
     assert judged(capsys, path, x, lstm_by_hand(x, *arrays, hard_of_keras3))[1]["verdict"] == "FAIL"
     line = refused(capsys, "compare", path, "--recurrent-activation", "sigmoid", "--input", "x.npy", "--expected", "y.npy")
     assert all_in(("--recurrent-activation sigmoid contradicts", "says hard_sigmoid"), line)
-    assert all_in(("gates are hard_sigmoid", "torch lacks", "--expected"), refused(capsys, "compare", path))
+    assert all_in(("gates are hard_sigmoid", "torch has no", "--expected"), refused(capsys, "compare", path))
     assert "gates are hard_sigmoid" in refused(capsys, "run", "lstm", "-i", "3", "-H", "4", "--weights", path)
 
 

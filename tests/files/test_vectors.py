@@ -33,7 +33,7 @@ RESET_BEFORE = (
     "reset_after=False",
     "resetAfter=false",
 )
-"""How the sources call a GRU that resets before the matrix product, where that is all that torch lacks."""
+"""How the sources call a GRU that resets before the matrix product, where that is all that torch has no."""
 
 REPLAYABLE = [name for name, case in CASES.items() if case["torch_replayable"]]
 RESETTING_BEFORE = [name for name, case in CASES.items() if case.get("why_not_torch") in RESET_BEFORE]

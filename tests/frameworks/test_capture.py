@@ -14,8 +14,9 @@ import rnntrace
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.verdict import Verdict
-from rnntrace.frameworks import torch as framework
-from rnntrace.frameworks import torch_capture, torch_observe
+from rnntrace.frameworks.torch import capture as torch_capture
+from rnntrace.frameworks.torch import modules as framework
+from rnntrace.frameworks.torch import run as torch_observe
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import SignalRequest
 from rnntrace.model.spec import ModuleSpec
@@ -284,12 +285,12 @@ def assert_unavailable(result: Result, reason: str = "") -> None:
 
 def simulate(monkeypatch: pytest.MonkeyPatch, spec: ModuleSpec, operators: list[tuple[str, str]]) -> None:
     """Expect other operators of torch than those it runs: the same as torch running others than expected."""
-    monkeypatch.setitem(torch_capture.STEP_OPERATORS, spec.cell.title, tuple(operators))
+    monkeypatch.setitem(torch_capture.STEP_OPERATORS, spec.cell, tuple(operators))
 
 
 def more_or_fewer(name: str) -> Iterator[list[tuple[str, str]]]:
     """The operators of one step with one of them expected twice, or not at all though it is watched for."""
-    expected = list(torch_capture.STEP_OPERATORS[SPECS[name].cell.title])
+    expected = list(torch_capture.STEP_OPERATORS[SPECS[name].cell])
     for place, step in enumerate(expected):
         yield [*expected[:place], step, *expected[place:]]
         rest = [*expected[:place], *expected[place + 1 :]]
@@ -318,7 +319,7 @@ def test_another_order_of_operators_makes_gates_unavailable(
 ) -> None:
     """A torch that runs two neighbouring operators in another order has no gates to show."""
     spec = SPECS[name]
-    expected = list(torch_capture.STEP_OPERATORS[spec.cell.title])
+    expected = list(torch_capture.STEP_OPERATORS[spec.cell])
     for place in range(len(expected) - 1):
         first, second = expected[place : place + 2]
         if first[0] != second[0]:
@@ -344,9 +345,7 @@ def test_states_from_another_operator_make_gates_unavailable(
 ) -> None:
     """Were a state read from another operator than the one that makes it, it would not be torch's output, and is not shown."""
     spec = SPECS[name]
-    expected = [
-        (operator, "" if symbol == state else symbol) for operator, symbol in torch_capture.STEP_OPERATORS[spec.cell.title]
-    ]
+    expected = [(operator, "" if symbol == state else symbol) for operator, symbol in torch_capture.STEP_OPERATORS[spec.cell]]
     assert expected[place][1] == ""
     expected[place] = (expected[place][0], state)
     simulate(monkeypatch, spec, expected)
@@ -363,7 +362,7 @@ def test_gates_under_one_anothers_names_fail(name: str, one: str, other: str, mo
     simulate(
         monkeypatch,
         spec,
-        [(operator, renamed.get(symbol, symbol)) for operator, symbol in torch_capture.STEP_OPERATORS[spec.cell.title]],
+        [(operator, renamed.get(symbol, symbol)) for operator, symbol in torch_capture.STEP_OPERATORS[spec.cell]],
     )
     result = captured(spec)
     assert result.verdict is Verdict.FAIL

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequen
 import rnntrace
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.errors import UsageError
-from rnntrace.frameworks.torch import build
+from rnntrace.frameworks.torch.modules import build
 from rnntrace.model.observation import UNKNOWN_PATH
 from rnntrace.model.spec import ModuleSpec
 

@@ -134,5 +134,5 @@ def notes(spec: ModuleSpec, options: JudgeOptions, observation: Observation) -> 
     elif spec.dropout:
         found.append(f"dropout {spec.dropout:g} acts between layers, and there is one layer: it does nothing")
     if options.capture == "on" and observation.not_captured:
-        found.append(f"torch's gates could not be captured: {observation.not_captured}")
+        found.append(f"{observation.framework}'s gates could not be captured: {observation.not_captured}")
     return found

@@ -10,8 +10,8 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnntrace.errors import FrameworkError, UsageError
-from rnntrace.frameworks.torch import build, first_line, to_numpy
-from rnntrace.frameworks.torch_capture import CaptureFailed, capture_gates, native_path
+from rnntrace.frameworks.torch.capture import CaptureFailed, capture_gates, native_path
+from rnntrace.frameworks.torch.modules import build, first_line, to_numpy
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import parameter_name, part_shapes
 from rnntrace.model.observation import UNKNOWN_PATH, Observation

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from rnntrace.equations import cells
+from rnntrace.equations.cell import Cell
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import REVERSE, ModuleSpec
@@ -21,12 +23,12 @@ from rnntrace.model.spec import REVERSE, ModuleSpec
 # The element-wise operators of one step, in order, and the symbol whose value each leaves behind.
 _GATED = (("add_", ""), ("sigmoid_", "i"), ("sigmoid_", "f"), ("tanh_", "g"), ("sigmoid_", "o"))
 _CELL_STATE = (("mul", ""), ("mul", ""), ("add_", "c"), ("tanh", ""))
-STEP_OPERATORS: dict[str, tuple[tuple[str, str], ...]] = {
-    "RNN with tanh": (("add_", ""), ("tanh", "h")),
-    "RNN with ReLU": (("add_", ""), ("relu", "h")),
-    "LSTM": (*_GATED, *_CELL_STATE, ("mul", "h")),
-    "LSTM with projection": (*_GATED, *_CELL_STATE, ("mul", ""), ("mm", "h")),
-    "GRU (reset after the matrix product)": (
+STEP_OPERATORS: dict[Cell, tuple[tuple[str, str], ...]] = {
+    cells.RNN_TANH: (("add_", ""), ("tanh", "h")),
+    cells.RNN_RELU: (("add_", ""), ("relu", "h")),
+    cells.LSTM: (*_GATED, *_CELL_STATE, ("mul", "h")),
+    cells.LSTM_PROJECTED: (*_GATED, *_CELL_STATE, ("mul", ""), ("mm", "h")),
+    cells.GRU: (
         ("add_", ""),
         ("sigmoid_", "r"),
         ("add_", ""),
@@ -87,7 +89,7 @@ def capture_gates(
 
     `run` runs the module on `inputs` and returns its outputs. Raises CaptureFailed.
     """
-    expected = STEP_OPERATORS.get(spec.cell.title)
+    expected = STEP_OPERATORS.get(spec.cell)
     if expected is None:
         raise CaptureFailed(f"the order of torch's operators is not known for {spec.cell.title}")
     with warnings.catch_warnings():

@@ -1,5 +1,6 @@
 """torch.nn: which module it is, how to build one, its weights, and numbers from torch's generator."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from torch import nn
 
 from rnntrace.errors import SpecError, UsageError
 from rnntrace.model.dtypes import Array
-from rnntrace.model.layouts import parameter_shapes, parameters_of
+from rnntrace.model.layouts import parameter_shapes, parameters_of, weights_from_torch
 from rnntrace.model.signals import Draw
 from rnntrace.model.spec import KINDS, ModuleSpec
 from rnntrace.model.weights import Weights
@@ -91,6 +92,13 @@ def load_weights(module: Any, spec: ModuleSpec, weights: Weights) -> None:
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             parameter.copy_(torch.from_numpy(np.array(values[name])))
+
+
+def drawn_weights(spec: ModuleSpec) -> Weights:
+    """Weights as torch draws them when it builds the module; what torch lacks has the parameters of what it has."""
+    twin = replace(spec, reset_after=True, reverse=False, recurrent_activation=None)
+    found = weights_from_torch(twin, parameters(build(twin)))
+    return found.reversed() if spec.reverse else found
 
 
 def drawing(spec: ModuleSpec, distribution: str) -> Draw:

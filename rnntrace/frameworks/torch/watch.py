@@ -16,8 +16,8 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torch.utils.hooks import RemovableHandle
 
 from rnntrace.errors import RnnTraceError, UsageError
-from rnntrace.frameworks.torch import DEVICES, build, first_line, kind_of, load_weights, spec_of, to_numpy
-from rnntrace.frameworks.torch_observe import check_autocast, observe
+from rnntrace.frameworks.torch.modules import DEVICES, build, first_line, kind_of, load_weights, spec_of, to_numpy
+from rnntrace.frameworks.torch.run import check_autocast, observe
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import parameter_shapes, weights_from_torch
 from rnntrace.model.observation import Observation

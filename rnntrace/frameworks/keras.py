@@ -1,0 +1,245 @@
+"""Keras 3, on whichever backend KERAS_BACKEND names: layers built from a specification, with our weights in them.
+
+Outputs come by the path that Keras takes by itself. Its gates are what its cells' activation functions leave behind, recorded
+while each layer runs once more without cuDNN, step by step: of an LSTM sigmoid for i and f, tanh for g, sigmoid for o and tanh
+for the cell state; of a GRU sigmoid for z and r, and tanh for n. No file is ever loaded by Keras.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from rnntrace.errors import FrameworkError, UsageError, show
+from rnntrace.frameworks.protocol import GATES
+from rnntrace.model.conventions import BY_NAME, KERAS
+from rnntrace.model.dtypes import Array
+from rnntrace.model.keys import Key, LayerDirection
+from rnntrace.model.layouts import to_convention
+from rnntrace.model.observation import Observation
+from rnntrace.model.signals import Inputs
+from rnntrace.model.spec import REVERSE, ModuleSpec
+from rnntrace.model.weights import LayerWeights, Weights
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Around Keras at work, which warns of its own ways with numpy and its backend."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+with _quietly():
+    import keras
+
+NAME = "keras"
+OFFERS = frozenset({GATES})
+
+_LAYERS = {"RNN": "SimpleRNN", "LSTM": "LSTM", "GRU": "GRU"}
+_ACTIVATIONS = {None: None, "sigmoid": "sigmoid", "hard_sigmoid_keras3": "hard_sigmoid"}
+"""Of gates: Keras 3's own name for each that it has."""
+_RECORDED = {"LSTM": ("i", "f", "g", "o", ""), "GRU": ("z", "r", "n")}
+"""What each activation of a step leaves behind, in the order in which a cell calls them; the last of an LSTM is tanh(c)."""
+LONGEST = 200
+"""Characters of Keras' own words that are repeated."""
+MAX_RECORDED_STEPS = 2_000
+"""`capture="auto"` records Keras' gates up to this many cell steps (layers × directions × T)."""
+
+
+def lacks(spec: ModuleSpec) -> str:
+    """What of this module Keras has no form of."""
+    if spec.is_custom:
+        return f"{spec.kind}, a cell of your own"
+    if spec.is_cell:
+        return f"{spec.kind} outside of a layer"
+    if spec.proj_size:
+        return "LSTM with a projection"
+    if spec.recurrent_activation not in _ACTIVATIONS:
+        return f"{spec.kind} whose gates are the {spec.recurrent_activation} of Keras before version 3"
+    return ""
+
+
+@_quietly()
+def build(spec: ModuleSpec, device: str = "cpu") -> list[Any]:
+    """A layer of Keras for each layer of the module, around which Bidirectional stands where it has two directions."""
+    layers = []
+    for number in range(spec.num_layers):
+        options: dict[str, Any] = {
+            "use_bias": spec.bias,
+            "return_sequences": True,
+            "return_state": True,
+            "dtype": spec.precision.name,
+            # What is drawn is replaced, and in half formats some backends cannot draw it.
+            "kernel_initializer": "zeros",
+            "recurrent_initializer": "zeros",
+        }
+        if spec.family == "RNN":
+            options["activation"] = spec.nonlinearity
+        else:
+            options["recurrent_activation"] = _ACTIVATIONS[spec.recurrent_activation]
+        if spec.family == "GRU":
+            options["reset_after"] = spec.reset_after
+        layer = getattr(keras.layers, _LAYERS[spec.family])(spec.hidden_size, go_backwards=spec.reverse, **options)
+        if spec.bidirectional:
+            layer = keras.layers.Bidirectional(layer, merge_mode="concat", dtype=spec.precision.name)
+        layer.build((None, None, spec.layer_input_size(number)))
+        layers.append(layer)
+    return layers
+
+
+@_quietly()
+def load(module: list[Any], spec: ModuleSpec, weights: Weights) -> None:
+    """Set the weights of every layer; the two biases of a gate that Keras adds as one are added in float64."""
+    for column in spec.layer_directions:
+        layer = _of(module, spec, column)
+        layer.set_weights(_own_weights(spec, weights[column]))
+
+
+def _own_weights(spec: ModuleSpec, weights: LayerWeights) -> list[Array]:
+    """Kernel, recurrent kernel and bias as Keras arranges them; a GRU that resets after the product has both biases."""
+    kernel, recurrent, b_ih, b_hh = to_convention(BY_NAME[KERAS], spec.cell, weights)
+    if b_ih is None or b_hh is None:
+        return [kernel, recurrent]
+    both = spec.family == "GRU" and spec.reset_after
+    bias = np.stack([b_ih, b_hh]) if both else (b_ih.astype(np.float64) + b_hh).astype(b_ih.dtype)
+    return [kernel, recurrent, bias]
+
+
+@_quietly()
+def observe(module: list[Any], spec: ModuleSpec, inputs: Inputs, capture: str = "auto") -> Observation:
+    """Run the layers on the inputs, not in training; `capture` their gates: auto, on or off. Raises FrameworkError."""
+    if capture not in ("auto", "on", "off"):
+        raise UsageError(f"unknown capture {capture!r}: choose auto, on or off")
+    reason = _not_to_record(spec, inputs, capture)
+    hidden: dict[Key, Array] = {}
+    captured: dict[Key, Array] = {}
+    # In the order of Keras' states: h, then c.
+    finals: dict[str, list[Array]] = {f"{state}_n": [] for state in _states(spec)}
+    x = inputs.x
+    try:
+        for number in range(spec.num_layers):
+            columns = [column for column in spec.layer_directions if column[0] == number]
+            for column in [] if reason else columns:
+                captured |= _recorded(_of(module, spec, column), spec, inputs, column, x)
+            h, states = _run(module[number], spec, inputs, columns, x)
+            hidden |= {(*column, "h"): part for column, part in zip(columns, np.split(h, len(columns), 2), strict=True)}
+            for place, state in enumerate(states):
+                finals[[*finals][place % len(finals)]].append(state)
+            x = h
+    except Exception as error:
+        words = " ".join(show(str(error)).split())[:LONGEST]
+        raise FrameworkError(f"Keras could not run {spec.kind} in {spec.dtype}: {words}") from error
+    return Observation(
+        framework=NAME,
+        version=keras.__version__,
+        device="cpu",
+        threads=os.cpu_count() or 1,
+        path=f"{keras.backend.backend()} backend",
+        outputs={"output": x, **{name: np.stack(rows) for name, rows in finals.items()}},
+        hidden=hidden,
+        captured=captured,
+        captured_path="step-by-step" if captured else "",
+        not_captured=reason,
+    )
+
+
+def _states(spec: ModuleSpec) -> tuple[str, ...]:
+    """The states in Keras' order."""
+    return ("h", "c") if spec.has_cell_state else ("h",)
+
+
+def _of(module: list[Any], spec: ModuleSpec, column: LayerDirection) -> Any:
+    """The layer of Keras that is one layer and direction."""
+    layer = module[column[0]]
+    if not spec.bidirectional:
+        return layer
+    return layer.backward_layer if column[1] == REVERSE else layer.forward_layer
+
+
+def _run(layer: Any, spec: ModuleSpec, inputs: Inputs, columns: list[LayerDirection], x: Array) -> tuple[Array, list[Array]]:
+    """h (T, B, ·) of a layer's directions side by side, and the last states (B, ·) of one direction after the other."""
+    initial = [inputs.initial(state)[spec.layer_directions.index(column)] for column in columns for state in _states(spec)]
+    valid = inputs.valid
+    mask = None if valid is None else keras.ops.convert_to_tensor(np.ascontiguousarray(valid.T))
+    given = (keras.ops.convert_to_tensor(np.ascontiguousarray(x.swapaxes(0, 1)), dtype=spec.precision.name), mask)
+    states = [keras.ops.convert_to_tensor(np.array(state), dtype=spec.precision.name) for state in initial]
+    output, *finals = layer(given[0], mask=mask, initial_state=states, training=False)
+    h = _numbers(output).swapaxes(0, 1)
+    # Without Bidirectional, what runs backwards comes out in the order in which it ran.
+    if not spec.bidirectional and columns[0][1] == REVERSE:
+        h = h[::-1]
+    if valid is not None:
+        # At steps that do not exist Keras repeats a state, and the module has none.
+        h = np.where(valid[..., None], h, h.dtype.type(0))
+    return np.ascontiguousarray(h), [_numbers(final) for final in finals]
+
+
+def _recorded(layer: Any, spec: ModuleSpec, inputs: Inputs, column: LayerDirection, x: Array) -> dict[Key, Array]:
+    """Gates and states (T, B, H) of one layer and direction, NaN at steps that do not exist."""
+    calls: list[tuple[Any, Any]] = []
+
+    def recorder(activation: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def record(argument: Any) -> Any:
+            result = activation(argument)
+            calls.append((argument, result))
+            return result
+
+        return record
+
+    cell, names = layer.cell, ("activation", "recurrent_activation")
+    kept = {name: getattr(cell, name) for name in names if hasattr(cell, name)}
+    ways = {name: getattr(layer, name) for name in ("unroll", "use_cudnn") if hasattr(layer, name)}
+    try:
+        for name, activation in kept.items():
+            setattr(cell, name, recorder(activation))
+        # What JAX scans it traces, and then there are no numbers.
+        layer.unroll = keras.backend.backend() == "jax"
+        if "use_cudnn" in ways:
+            layer.use_cudnn = False
+        single = replace(spec, bidirectional=False, num_layers=1, reverse=column[1] == REVERSE)
+        row = spec.layer_directions.index(column)
+        own: dict[str, Any] = {f"{state}0": inputs.initial(state)[row : row + 1] for state in spec.cell.states}
+        h, _ = _run(layer, single, replace(inputs, **own), [(0, column[1])], x)
+    finally:
+        for owner, found in ((cell, kept), (layer, ways)):
+            for name, value in found.items():
+                setattr(owner, name, value)
+    symbols = _RECORDED.get(spec.family, ("h",))
+    by_step = (calls[first : first + len(symbols)] for first in range(0, len(calls), len(symbols)))
+    steps = [dict(zip(symbols, found, strict=True)) for found in by_step]
+    # Some backends call a cell once before the first step, to see what it gives.
+    steps = steps[len(steps) - inputs.steps :]
+    gates = {symbol: np.stack([_numbers(step[symbol][1]) for step in steps]) for symbol in symbols if symbol}
+    if spec.has_cell_state:
+        gates["c"] = np.stack([_numbers(step[""][0]) for step in steps])
+    if column[1] == REVERSE:
+        gates = {symbol: values[::-1] for symbol, values in gates.items()}
+    gates["h"] = h
+    valid = inputs.valid
+    exist = (lambda values: values) if valid is None else (lambda values: np.where(valid[..., None], values, np.nan))
+    return {(*column, symbol): np.asarray(exist(gates[symbol]), h.dtype) for symbol in spec.cell.symbols}
+
+
+def _not_to_record(spec: ModuleSpec, inputs: Inputs, wanted: str) -> str:
+    """Why Keras' gates are not to be recorded; empty if they are."""
+    steps = len(spec.layer_directions) * inputs.steps
+    if wanted == "auto" and steps > MAX_RECORDED_STEPS:
+        return f"{steps:,} steps are over the limit of {MAX_RECORDED_STEPS:,} steps; --capture on records them all the same"
+    return "not asked for" if wanted == "off" else ""
+
+
+def _numbers(tensor: Any) -> Array:
+    """The values as numpy holds them: half formats in float32, which holds them exactly."""
+    array: Array = keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32") if _is_half(tensor) else tensor)
+    return array
+
+
+def _is_half(tensor: Any) -> bool:
+    return keras.backend.standardize_dtype(tensor.dtype) in ("float16", "bfloat16")

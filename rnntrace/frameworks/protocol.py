@@ -1,0 +1,36 @@
+"""What a framework has to offer, so that a replay can be judged beside it.
+
+A framework is a module of this package with these names. Parameters and signals are always drawn by torch, so that a seed gives
+the same numbers beside every framework.
+"""
+
+from typing import Any, Protocol
+
+from rnntrace.model.observation import Observation
+from rnntrace.model.signals import Inputs
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.weights import Weights
+
+GATES, DEVICES, WINDOWS = "its own gates", "other devices", "runs in parts"
+"""What a framework may offer beside its outputs: gates and states inside, a choice of device, calls window by window."""
+
+
+class Framework(Protocol):
+    """One framework."""
+
+    NAME: str
+    """As a user asks for it."""
+    OFFERS: frozenset[str]
+    """Of GATES, DEVICES and WINDOWS, those that it has."""
+
+    def lacks(self, spec: ModuleSpec) -> str:
+        """What of this module the framework has no form of, such as `LSTM with a projection`; empty if it can run it."""
+
+    def build(self, spec: ModuleSpec, device: str = "cpu") -> Any:
+        """Its own module for a specification that it does not lack, in the mode for use and not for training."""
+
+    def load(self, module: Any, spec: ModuleSpec, weights: Weights) -> None:
+        """Put weights into a module that `build` has made."""
+
+    def observe(self, module: Any, spec: ModuleSpec, inputs: Inputs, capture: str = "auto") -> Observation:
+        """What the module makes of the inputs; `capture` its gates: auto, on or off. Raises FrameworkError where it cannot."""
