@@ -564,6 +564,17 @@ def test_004_in_163_and_164_keras_outputs_from_weights_found_in_them() -> None:
     assert np.allclose(U @ U.T, np.eye(2), rtol=0, atol=1e-6)
 
 
+def test_004_in_161_and_162_keras_runs_its_own_layer(capsys: pytest.CaptureFixture[str]) -> None:
+    """Live: h_n of shape (3, 2), as the notebook prints, and all thirty outputs from the weights that were found in them."""
+    alone, both = (line for line in COMMANDS if "--framework keras" in line)
+    answer = run(capsys, alone)
+    assert np.shape(answer["expected"]["h_n"]) == (1, 3, 2)
+    assert answer["environment"]["framework"] == "keras"
+    typed, keras = run(capsys, both)["modules"]
+    assert np.abs(np.array(typed["expected"]["output"]) - KERAS_004).max() == 0
+    assert np.abs(np.array(keras["expected"]["output"]) - KERAS_004).max() < 2e-7
+
+
 # The page.
 
 LABELS = {
@@ -602,7 +613,7 @@ def test_the_page_names_every_cell_of_every_notebook() -> None:
 
 def test_the_page_has_commands_and_scripts() -> None:
     """What the tests below run is all there is, and each script is followed by its output."""
-    assert len(COMMANDS) == PAGE.count("\n$ rnntrace ") == 12
+    assert len(COMMANDS) == PAGE.count("\n$ rnntrace ") == 14
     assert len(SCRIPTS) == PAGE.count("```python\n") == len(re.findall(r"^```\n\n```text\n.", PAGE, re.MULTILINE)) == 16
 
 
