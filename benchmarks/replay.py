@@ -1,7 +1,7 @@
 """How much a replay costs, as ratios of CPU time against a peer in the same run, one thread, medians of interleaved pairs.
 
     python benchmarks/replay.py            everything, printed and written to benchmarks/results.json
-    python benchmarks/replay.py torch      one part of it: torch, peers, growth, commands or long
+    python benchmarks/replay.py torch      one part of it: torch, verdict, peers, growth, commands or long
 
 A replay keeps every gate and state; torch's own call, its peer, keeps h alone.
 """
@@ -22,6 +22,8 @@ import long
 import numpy as np
 import peers
 import torch
+import verdict
+from threadpoolctl import threadpool_info
 
 from rnntrace.engine.replay.replay import replay
 from rnntrace.frameworks.torch import modules as framework
@@ -128,12 +130,26 @@ def memory() -> str:
     return "\n".join(lines)
 
 
-PARTS = {"torch": (against_torch, 7), "peers": (peers.figures, 3), "growth": (growth, 5), "commands": (commands.figures, 5)}
+PARTS = {
+    "torch": (against_torch, 7),
+    "verdict": (verdict.figures, 7),
+    "peers": (peers.figures, 3),
+    "growth": (growth, 5),
+    "commands": (commands.figures, 5),
+}
+
+
+def kernels() -> str:
+    """Which kernels numpy's BLAS has chosen for this processor, in words."""
+    pools = [pool for pool in threadpool_info() if "architecture" in pool]
+    found = [f"{pool['internal_api']} {pool['version']}, {pool['architecture']}" for pool in pools]
+    return f"numpy {np.__version__} on {' and '.join(found) or 'an unknown BLAS'}"
 
 
 def main() -> None:
     """Measure, print and write down."""
     torch.set_num_threads(1)
+    print(kernels(), flush=True)
     wanted = sys.argv[1:] or [*PARTS, "long"]
     results: dict[str, Any] = {}
     for part in wanted:
