@@ -6,6 +6,8 @@
 The names below are loaded when they are first used, so that `import rnntrace` loads neither torch nor numpy.
 """
 
+from rnntrace.version import __version__ as __version__
+
 TYPE_CHECKING = False
 """As type checkers know it: typing itself takes longer to import than it takes to fall into an interrupt."""
 
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from rnntrace.verbs.trace import trace as trace
     from rnntrace.verbs.watch import Traces as Traces
     from rnntrace.verbs.watch import watch as watch
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "trace": "rnntrace.verbs.trace",

@@ -13,7 +13,6 @@ import typer
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from rnntrace import __version__
 from rnntrace.cli.command import IN_CHILD, Command
 from rnntrace.cli.compare import compare
 from rnntrace.cli.diagnose import diagnose
@@ -28,6 +27,7 @@ from rnntrace.cli.run import run
 from rnntrace.cli.show import show
 from rnntrace.cli.stderr import give_up, say
 from rnntrace.errors import ExitCode, RnnTraceError, shortened
+from rnntrace.version import __version__
 
 app = typer.Typer(
     name="rnntrace",

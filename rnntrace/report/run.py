@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-import rnntrace
 from rnntrace.engine.judge.result import Result
 from rnntrace.model.dtypes import Array
 from rnntrace.model.observation import Observation
@@ -20,6 +19,7 @@ from rnntrace.report.select import View
 from rnntrace.report.table import SCHEMA, Line, Report
 from rnntrace.report.tidy import tidy_rows
 from rnntrace.report.trace import trace_tables
+from rnntrace.version import __version__
 
 
 def run_report(result: Result, view: View, command: str = "run") -> Report:
@@ -113,7 +113,7 @@ def document(result: Result, command: str, *, weights: bool = False) -> dict[str
         "spec": result.spec.document(),
         "seed": result.seed,
         "environment": {
-            "rnntrace": rnntrace.__version__,
+            "rnntrace": __version__,
             "numpy": np.__version__,
             "framework": seen.framework,
             "version": seen.version,

@@ -3,10 +3,10 @@
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from rnntrace import __version__
 from rnntrace.model import allowance
 from rnntrace.model.extras import EXTRAS
 from rnntrace.report.doctor import Checkup, Extra
+from rnntrace.version import __version__
 
 NEEDED = ("numpy", "torch", "rich", "typer")
 
