@@ -33,7 +33,7 @@ from rnntrace.model.spec import ModuleSpec  # noqa: E402
 from rnntrace.model.weights import LayerWeights, Weights  # noqa: E402
 from rnntrace.verbs.given.sources import Sources  # noqa: E402
 from rnntrace.verbs.judged import judged  # noqa: E402
-from rnntrace.verbs.run import build_and_trace, run  # noqa: E402
+from rnntrace.verbs.run import build_and_trace  # noqa: E402
 
 HIDDEN = (1, 2, 3, 5, 8, 16, 32, 64, 128, 256, 512)
 SCALES = (1.0, 1.0, 2.0, 3.0, 5.0)
@@ -170,7 +170,7 @@ def smallest_step(seed: int) -> None:
                 for number in range(20):
                     spec = ModuleSpec(kind=kind, input_size=4, hidden_size=hidden, dtype=dtype)
                     request = SignalRequest(steps=8, batch=2)
-                    result = run(spec, Sources(request), JudgeOptions(), seed=seed + number)
+                    result = build_and_trace(spec, Sources(request), JudgeOptions(), seed=seed + number)
                     for name in found:
                         found[name].append(_smallest(result, name) / spec.precision.eps)
                 pair, rounding = (median(found[name]) for name in found)

@@ -20,13 +20,17 @@ if TYPE_CHECKING:
     from rnntrace.model.spec import ModuleSpec as ModuleSpec
     from rnntrace.model.weights import LayerWeights as LayerWeights
     from rnntrace.model.weights import Weights as Weights
+    from rnntrace.verbs.compare import compare as compare
     from rnntrace.verbs.diagnose import diagnose as diagnose
+    from rnntrace.verbs.explain import explain as explain
+    from rnntrace.verbs.inspect import inspect as inspect
     from rnntrace.verbs.layouts import layouts as layouts
-    from rnntrace.verbs.load import inspect as inspect
     from rnntrace.verbs.load import load as load
     from rnntrace.verbs.mistakes import mistakes as mistakes
     from rnntrace.verbs.open_trace import open_trace as open_trace
     from rnntrace.verbs.plot import plot as plot
+    from rnntrace.verbs.results import Results as Results
+    from rnntrace.verbs.run import run as run
     from rnntrace.verbs.save import save as save
     from rnntrace.verbs.trace import replay as replay
     from rnntrace.verbs.trace import trace as trace
@@ -38,7 +42,10 @@ _HOMES = {
     "replay": "rnntrace.verbs.trace",
     "watch": "rnntrace.verbs.watch",
     "load": "rnntrace.verbs.load",
-    "inspect": "rnntrace.verbs.load",
+    "inspect": "rnntrace.verbs.inspect",
+    "run": "rnntrace.verbs.run",
+    "compare": "rnntrace.verbs.compare",
+    "explain": "rnntrace.verbs.explain",
     "diagnose": "rnntrace.verbs.diagnose",
     "mistakes": "rnntrace.verbs.mistakes",
     "layouts": "rnntrace.verbs.layouts",
@@ -46,6 +53,7 @@ _HOMES = {
     "save": "rnntrace.verbs.save",
     "open_trace": "rnntrace.verbs.open_trace",
     "Result": "rnntrace.engine.judge.result",
+    "Results": "rnntrace.verbs.results",
     "Trace": "rnntrace.engine.replay.trace",
     "Traces": "rnntrace.verbs.watch",
     "Verdict": "rnntrace.engine.judge.verdict",

@@ -7,7 +7,7 @@ import typer
 from rnntrace.cli import judging_options, options
 from rnntrace.cli.choices import Capture, Distribution, Format, ReplayMode, When
 from rnntrace.cli.diagnose import diagnose
-from rnntrace.cli.given import SIGNALS, given, names_in, signals, typed
+from rnntrace.cli.given import keywords, typed
 from rnntrace.cli.options import JUDGING, MODULE
 from rnntrace.errors import ExitCode, UsageError
 
@@ -110,59 +110,28 @@ def compare(
     """
     values = locals()
     from dataclasses import replace
-    from functools import partial
 
     from rnntrace.cli.output import OutputOptions, emit
-    from rnntrace.engine.judge.options import JudgeOptions
+    from rnntrace.engine.judge.result import Result
     from rnntrace.engine.judge.verdict import Verdict
     from rnntrace.files import label
-    from rnntrace.files.ignored import Ignored
     from rnntrace.report.compare import compare_report
     from rnntrace.report.select import parse_parts, parse_view
-    from rnntrace.verbs.compare import compare as compare_files
-    from rnntrace.verbs.given.overrides import FileOverrides
-    from rnntrace.verbs.given.sources import read_sources
+    from rnntrace.verbs.compare import compare as compare_weights
     from rnntrace.verbs.plot import check_drawable, drawn
 
     if plot:
         check_drawable(plot)
-    ignored = Ignored(tuple(ignore or ()))
-    sources = partial(read_sources, **signals(values), ignored=ignored)
-    compared = compare_files(
-        file,
-        other,
-        overrides=FileOverrides(
-            module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards, recurrent_activation, ignored
-        ),
-        sources=sources if not {*SIGNALS, "text"}.isdisjoint(given(compare, values)) else None,
-        judging=JudgeOptions(
-            capture,
-            tolerance,
-            rtol,
-            atol,
-            lam,
-            replay,
-            replay_dtype,
-            keep="terms" if "terms" in parse_parts(show) else "gates",
-            mistakes=tuple(mistake or ()),
-            blind=blind,
-            drift=not no_drift,
-            rounded=not no_rounded,
-        ),
-        expected=expected,
-        require=names_in(require),
-        framework=framework,
-        distribution=dist,
-        seed=seed,
-        device=device,
-    )
-    first = next(iter(compared.results.values()))
+    values["keep"] = "terms" if "terms" in parse_parts(show) else "gates"
+    compared = compare_weights(file, **keywords(compare_weights, values))
+    results = {compared.name: compared} if isinstance(compared, Result) else compared
+    first = next(iter(results.values()))
     view = parse_view(show, first.spec, first.inputs.steps, first.inputs.batch, layer=layer, time=time, unit=unit, item=item)
-    if plot and len(compared.results) > 1:
-        raise UsageError(f"--plot draws one module, and there are {len(compared.results)}: choose with --module")
+    if plot and len(results) > 1:
+        raise UsageError(f"--plot draws one module, and there are {len(results)}: choose with --module")
     others = [(plot, drawn(first, plot, view=view))] if plot else []
-    report = compare_report(label(file), compared.results, view, compared.assumed)
-    failed = any(result.verdict is Verdict.FAIL for result in compared.results.values())
+    report = compare_report(label(file), results, view)
+    failed = any(result.verdict is Verdict.FAIL for result in results.values())
     if expected is not None and failed and not mistake:
         report = replace(report, hint=f"to look for the mistake: {typed(diagnose, values)}")
     emit(

@@ -6,7 +6,7 @@ import typer
 
 from rnntrace.cli import judging_options, options
 from rnntrace.cli.choices import Format, When
-from rnntrace.cli.given import given, refuse, signals
+from rnntrace.cli.given import given, keywords, refuse
 from rnntrace.cli.options import JUDGING, MODULE
 from rnntrace.errors import ExitCode
 
@@ -73,33 +73,15 @@ def diagnose(
     `rnntrace mistakes`. Exit code 0: explained, or nothing to explain; 1: no explanation found.
     """
     values = locals()
-    from functools import partial
-
     from rnntrace.cli.output import OutputOptions, emit
-    from rnntrace.engine.judge.options import JudgeOptions
     from rnntrace.files import label
-    from rnntrace.files.ignored import Ignored
-    from rnntrace.report.diagnose import diagnosis_report, explained
     from rnntrace.verbs.compare_two import is_trace
-    from rnntrace.verbs.diagnose import diagnose_file
-    from rnntrace.verbs.given.overrides import FileOverrides
-    from rnntrace.verbs.given.sources import read_sources
+    from rnntrace.verbs.diagnose import diagnose as diagnose_weights
 
     if is_trace(file):
         reason = f"belongs to weights, and {label(file)} is a saved trace: leave it out"
         refuse(set(given(diagnose, values)), _WEIGHTS, reason)
-    ignored = Ignored(tuple(ignore or ()))
-    sources = partial(read_sources, **signals(values), ignored=ignored)
-    result, diagnosis = diagnose_file(
-        file,
-        expected,
-        overrides=FileOverrides(
-            module, nonlinearity, batch_first, 0.0, tuple(names or ()), go_backwards, recurrent_activation, ignored
-        ),
-        sources=sources,
-        judging=JudgeOptions(tolerance=tolerance, rtol=rtol, atol=atol, lam=lam),
-        seconds=time_limit,
-    )
+    diagnosis = diagnose_weights(file, **keywords(diagnose_weights, values), seconds=time_limit)
     look = OutputOptions(format, quiet, color, digits=4, max_rows=0)
-    emit(diagnosis_report(label(file), result, diagnosis), look, output)
-    return ExitCode.AGREES if explained(result, diagnosis) else ExitCode.DISAGREES
+    emit(diagnosis.report(), look, output)
+    return ExitCode.AGREES if diagnosis.explained else ExitCode.DISAGREES

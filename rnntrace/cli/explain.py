@@ -1,16 +1,15 @@
 """`rnntrace explain`."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rnntrace.cli import options
 from rnntrace.cli.choices import Distribution, DtypeName, Format, When
-from rnntrace.cli.given import given, refuse, signals
+from rnntrace.cli.given import given, keywords, place_in, refuse
 from rnntrace.cli.options import MODULE, VIEW
-from rnntrace.errors import ExitCode, SpecError
+from rnntrace.errors import ExitCode
 
 PLACE = "Numbers put in"
 _SIZES = ("input_size", "hidden", "layers", "bidirectional", "no_bias", "proj_size", "reset_before", "weights", "dtype")
@@ -104,75 +103,22 @@ def explain(
     values = locals()
     flags = set(given(explain, values))
     from rnntrace.cli.output import OutputOptions, emit
-    from rnntrace.model.conventions import TORCH
-    from rnntrace.model.module import Module
-    from rnntrace.model.spec import ModuleSpec, parse_kind
-    from rnntrace.report.explain import equations_report
-    from rnntrace.verbs.given.sources import read_sources
-    from rnntrace.verbs.layouts import convention_named
+    from rnntrace.verbs.explain import Equations, is_kind
+    from rnntrace.verbs.explain import explain as explain_module
 
-    is_file = _is_file(what)
-    if is_file:
-        refuse(flags, _SIZES, "describes a KIND, and a file of weights says it by itself: leave it out")
-    else:
+    if is_kind(what):
         refuse(flags, _FILE, "belongs to a file of weights: leave it out, or name a file instead of a kind")
+    else:
+        refuse(flags, _SIZES, "describes a KIND, and a file of weights says it by itself: leave it out")
     if at is None:
         refuse(flags, _NUMBERS, "belongs to --at, which puts numbers in: give both or neither")
     else:
         refuse(flags, ("framework",), "lays out arrays, and --at puts numbers in: leave one of them out")
-    found: Module | None = None
-    if is_file:
-        from rnntrace.verbs.explain import read_module
-        from rnntrace.verbs.given.overrides import FileOverrides
-
-        found = read_module(what, FileOverrides(module, nonlinearity, batch_first, dropout, tuple(names or ()), go_backwards))
-        batch_first = found.spec.batch_first
-    sources = read_sources(**signals(values), batch_first=batch_first)
-    if found:
-        spec = found.spec
+    explained = explain_module(**keywords(explain_module, values), **({} if at is None else place_in(at)))
+    if isinstance(explained, Equations):
+        report = explained.report()
+        report = replace(report, conclusion=(*report.conclusion, "put numbers in: --at t=2,unit=0"))
     else:
-        spec = ModuleSpec(
-            kind=parse_kind(what),
-            input_size=(sources.input_size or 3) if input_size is None else input_size,
-            hidden_size=hidden,
-            num_layers=layers,
-            bidirectional=bidirectional,
-            bias=not no_bias,
-            batch_first=batch_first,
-            nonlinearity=nonlinearity,
-            proj_size=proj_size,
-            dropout=dropout,
-            dtype=dtype,
-            reset_after=not reset_before,
-        )
-    if at is None:
-        report = equations_report(spec, convention_named(framework or (found.layout if found else TORCH)))
-    else:
-        from rnntrace.report.derivation import derivation_report
-        from rnntrace.verbs.explain import explain as derive
-        from rnntrace.verbs.given.initial import as_held
-        from rnntrace.verbs.load import load_module
-
-        own = found or (load_module(weights, spec) if weights is not None else None)
-        if own:
-            sources = as_held(replace(own, spec=spec), sources)
-            sources = replace(sources, warnings=(*sources.warnings, *own.remarks))
-        report = derivation_report(
-            derive(spec, at, sources, own.weights if own else None, distribution=dist, seed=seed, top=top, back=back), digits
-        )
+        report = explained.report(digits)
     emit(report, OutputOptions(format, quiet=False, color=color, digits=digits, max_rows=max_rows), output)
     return ExitCode.AGREES
-
-
-def _is_file(what: str) -> bool:
-    """Whether the argument is a file of weights or typed JSON, and not the name of a kind."""
-    from rnntrace.files import is_json
-    from rnntrace.model.spec import parse_kind
-
-    try:
-        parse_kind(what)
-    except SpecError as error:
-        if is_json(what) or Path(what).suffix or Path(what).exists():
-            return True
-        raise SpecError(f"{error}, or name a file of weights") from None
-    return False

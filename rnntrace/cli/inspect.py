@@ -32,9 +32,8 @@ def inspect(
 ) -> int:
     """List the recurrent modules in a file of weights: kind, sizes and options, told without running anything."""
     from rnntrace.cli.output import OutputOptions, emit
-    from rnntrace.report.inspect import inspect_report
-    from rnntrace.verbs.load import inspect as inspect_file
+    from rnntrace.verbs.inspect import inspect as inspect_file
 
-    report = inspect_report(inspect_file(file, names=names or (), ignore=ignore or ()), weights=weights)
+    report = inspect_file(file, weights=weights, names=names or (), ignore=ignore or ()).report()
     emit(report, OutputOptions(format, False, color, digits, max_rows), output)
     return ExitCode.AGREES

@@ -6,7 +6,7 @@ import typer
 
 from rnntrace.cli import judging_options, options
 from rnntrace.cli.choices import Capture, Distribution, DtypeName, Format, ReplayMode, When
-from rnntrace.cli.given import signals
+from rnntrace.cli.given import keywords
 from rnntrace.errors import ExitCode
 
 
@@ -67,70 +67,40 @@ def run(
     values = locals()
     import shlex
     from dataclasses import replace
+    from os.path import realpath
+    from pathlib import Path
 
     from rnntrace.cli.output import OutputOptions, check_targets, emit, warn
     from rnntrace.cli.progress import tell
     from rnntrace.engine.judge.options import JudgeOptions
     from rnntrace.engine.judge.verdict import Verdict
     from rnntrace.files import check_writable
-    from rnntrace.model.signals import sizes
-    from rnntrace.model.spec import ModuleSpec, parse_kind
+    from rnntrace.model.spec import ModuleSpec
     from rnntrace.report.run import run_report
-    from rnntrace.report.select import parse_parts, parse_view
+    from rnntrace.report.select import View, parse_parts, parse_view
     from rnntrace.report.trace import check_shown
-    from rnntrace.verbs.given.sources import read_sources
     from rnntrace.verbs.plot import check_drawable, drawn
     from rnntrace.verbs.run import run as run_module
     from rnntrace.verbs.save import dump
 
-    parts = parse_parts(show)
     if save:
         check_writable(save)
     if plot:
         check_drawable(plot)
-    sources = read_sources(**signals(values), batch_first=batch_first)
-    spec = ModuleSpec(
-        kind=parse_kind(kind),
-        input_size=(sources.input_size or 3) if input_size is None else input_size,
-        hidden_size=hidden,
-        num_layers=layers,
-        bidirectional=bidirectional,
-        bias=not no_bias,
-        batch_first=batch_first,
-        nonlinearity=nonlinearity,
-        proj_size=proj_size,
-        dropout=dropout,
-        dtype=dtype,
-    )
-    judging = JudgeOptions(
-        capture,
-        tolerance,
-        rtol,
-        atol,
-        lam,
-        replay,
-        replay_dtype,
-        keep=keep or ("terms" if "terms" in parts else "gates"),
-        mistakes=tuple(mistake or ()),
-        blind=blind,
-        drift=not no_drift,
-    )
-    view = parse_view(show, spec, *sizes(spec, sources.request), layer=layer, time=time, unit=unit, item=item)
-    check_shown(view.parts, spec.cell, {*judging.kept(spec.cell), *judging.kept_terms(spec.cell)})
-    check_targets(output, (save, plot), read=(weights, input, h0, c0))
-    result = run_module(
-        spec,
-        sources,
-        judging,
-        weights=weights,
-        framework=framework,
-        distribution=dist,
-        seed=seed,
-        device=device,
-        save=save,
-        tell=tell,
-        warn=warn,
-    )
+    values["keep"] = keep or ("terms" if "terms" in parse_parts(show) else "gates")
+    view = View()
+
+    def ready(spec: ModuleSpec, steps: int, batch: int) -> None:
+        nonlocal view
+        view = parse_view(show, spec, steps, batch, layer=layer, time=time, unit=unit, item=item)
+        kept = JudgeOptions(keep=values["keep"])
+        check_shown(view.parts, spec.cell, {*kept.kept(spec.cell), *kept.kept_terms(spec.cell)})
+        check_targets(output, (save, plot), read=(weights, input, h0, c0))
+
+    # The trace is written with what else there is to write, all files or none of them.
+    del values["save"]
+    scratch = Path(realpath(save)).parent if save else None
+    result = run_module(**keywords(run_module, values), scratch=scratch, ready=ready, tell=tell, warn=warn)
     others = [(save, dump(result, save))] if save else []
     others += [(plot, drawn(result, plot, view=view))] if plot else []
     style = OutputOptions(format, quiet, color, digits, max_rows)

@@ -1,6 +1,6 @@
 """The report of a comparison: that of a run for each module, and the verdict on all of them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from rnntrace.engine.judge.result import Result
@@ -13,25 +13,21 @@ from rnntrace.report.table import SCHEMA, Line, Report
 from rnntrace.report.tidy import tidy_rows
 
 
-def compare_report(
-    file: str, results: Mapping[str, Result], view: View, assumed: Mapping[str, tuple[str, ...]] | None = None
-) -> Report:
-    """What `rnntrace compare` tells of the modules in a file, by prefix; `assumed` are the fields the file does not tell."""
-    assumed = assumed or {}
+def compare_report(file: str, results: Mapping[str, Result], view: View) -> Report:
+    """What `rnntrace compare` tells of the modules in a file, by prefix."""
     reports = {show(prefix): run_report(result, view, "compare") for prefix, result in results.items()}
     if len(reports) == 1:
         ((name, report),) = reports.items()
         ((prefix, result),) = results.items()
-        taken = assumed.get(prefix, ())
         return replace(
             report,
-            headline=((_name(file, name), ()), *report.headline, *_taken(result, taken)),
-            document={**report.document, "file": file, "module": prefix, "assumed": list(taken)},
+            headline=((_name(file, name), ()), *report.headline, *_taken(result)),
+            document={**report.document, "file": file, "module": prefix, "assumed": list(result.assumed)},
         )
     lines: list[Line] = []
-    for (name, report), (prefix, result) in zip(reports.items(), results.items(), strict=True):
+    for (name, report), result in zip(reports.items(), results.values(), strict=True):
         lines += [((name, *report.headline[0][0]), report.headline[0][1]), *report.headline[1:]]
-        lines += _taken(result, assumed.get(prefix, ()))
+        lines += _taken(result)
     return Report(
         headline=(((file, _counted(results)), ()), *lines),
         tables=tuple(
@@ -45,8 +41,8 @@ def compare_report(
             "file": file,
             "passed": all(report.passed for report in reports.values()),
             "modules": [
-                {"module": prefix, "assumed": list(assumed.get(prefix, ())), **report.document}
-                for prefix, report in zip(results, reports.values(), strict=True)
+                {"module": prefix, "assumed": list(result.assumed), **report.document}
+                for (prefix, result), report in zip(results.items(), reports.values(), strict=True)
             ],
         },
         warnings=tuple(f"{prefix}: {warning}" for prefix, report in reports.items() for warning in report.warnings),
@@ -55,7 +51,7 @@ def compare_report(
     )
 
 
-def _taken(result: Result, assumed: Collection[str]) -> tuple[Line, ...]:
+def _taken(result: Result) -> tuple[Line, ...]:
     """What the file does not tell, and which it was taken for."""
     spec = result.spec
     taken = {
@@ -64,7 +60,7 @@ def _taken(result: Result, assumed: Collection[str]) -> tuple[Line, ...]:
         "direction": "reverse" if spec.reverse else "forward",
         "recurrent_activation": f"gates {spec.recurrent_activation}",
     }
-    words = [word for name, word in taken.items() if name in assumed and word]
+    words = [word for name, word in taken.items() if name in result.assumed and word]
     return (((f"not told by the file, and taken for: {', '.join(words)}",), ()),) if words else ()
 
 
@@ -78,12 +74,16 @@ def _counted(results: Mapping[str, Result]) -> str:
     return f"{len(results)} " + ("modules" if len(sides) == 1 else "sides")
 
 
+def worst(results: Mapping[str, Result]) -> Verdict:
+    """The verdict on all of them together."""
+    severity = [Verdict.FAIL, Verdict.UNDECIDED, Verdict.DRIFT, Verdict.ROUNDED, Verdict.PASS, Verdict.IDENTICAL]
+    return min((result.verdict for result in results.values()), key=severity.index)
+
+
 def _conclusion(results: Mapping[str, Result], reports: Mapping[str, Report]) -> tuple[str, ...]:
     """The worst verdict first, then every module's own."""
-    severity = [Verdict.FAIL, Verdict.UNDECIDED, Verdict.DRIFT, Verdict.ROUNDED, Verdict.PASS, Verdict.IDENTICAL]
-    worst = min((result.verdict for result in results.values()), key=severity.index)
     agree = sum(result.passed for result in results.values())
     return (
-        f"{worst}  {agree} of {_counted(results)} agree",
+        f"{worst(results)}  {agree} of {_counted(results)} agree",
         *(f"{prefix}: {' · '.join(report.conclusion)}" for prefix, report in reports.items()),
     )

@@ -27,7 +27,7 @@ def equations_report(spec: ModuleSpec, convention: Convention) -> Report:
         headline=((tuple(describe(spec)), title(spec)), *_notes(spec, convention)),
         formulas=(equations(spec), _meanings(spec)),
         tables=(_shapes(spec, found), *_parameters(spec, found)),
-        conclusion=("put numbers in: --at t=2,unit=0",),
+        conclusion=(),
         passed=None,
         document=document(spec, convention, found),
     )

@@ -1,57 +1,138 @@
-"""`compare`: which of its forms a request means."""
+"""`compare`: weights beside a framework, against expected outputs, or beside other weights; and two traces."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.errors import UsageError
-from rnntrace.files import label
+from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks import FRAMEWORKS
 from rnntrace.verbs.compare_one import compare_with_expected, compare_with_framework
 from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace
+from rnntrace.verbs.given.arrays import label_of
+from rnntrace.verbs.given.keywords import given
 from rnntrace.verbs.given.naming import listed
 from rnntrace.verbs.given.overrides import FileOverrides, Modules, read_files
-from rnntrace.verbs.given.sources import Sources, read_sources
-
-
-class ReadSources(Protocol):
-    """Reads the signals once it is known which axis of x is time."""
-
-    def __call__(self, *, batch_first: bool) -> Sources:
-        """The signals."""
-
-
-@dataclass(frozen=True)
-class Compared:
-    """The results by module; `assumed` are the fields of each module's spec that its file does not tell."""
-
-    results: Mapping[str, Result]
-    assumed: Mapping[str, tuple[str, ...]]
+from rnntrace.verbs.given.sources import SIGNALS, read_sources, sources_of
+from rnntrace.verbs.results import Results
 
 
 def compare(
-    file: str,
-    other: str | None = None,
+    weights: Any,
+    input: Any = None,
     *,
-    overrides: FileOverrides | None = None,
-    sources: ReadSources | None = None,
-    judging: JudgeOptions | None = None,
-    expected: str | None = None,
+    other: Any = None,
+    expected: Any = None,
     require: Sequence[str] = (),
     framework: str | None = None,
-    distribution: str = "normal",
-    seed: int | None = None,
+    module: str | None = None,
+    names: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    nonlinearity: str | None = None,
+    batch_first: bool = False,
+    go_backwards: bool = False,
+    recurrent_activation: str | None = None,
+    dropout: float = 0.0,
     device: str = "cpu",
-) -> Compared:
-    """Compare saved weights with torch or with `expected` outputs, or two files: saved traces, or weights on the same input.
+    steps: int | None = None,
+    batch: int | None = None,
+    unbatched: bool = False,
+    text: str | Sequence[str] = (),
+    alphabet: str | None = None,
+    h0: Any = None,
+    c0: Any = None,
+    lengths: Sequence[int] | None = None,
+    dist: str = "normal",
+    seed: int | None = None,
+    capture: str = "auto",
+    tolerance: str = "torch",
+    rtol: float | None = None,
+    atol: float | None = None,
+    lam: float | None = None,
+    drift: bool = True,
+    rounded: bool = True,
+    mistake: str | Sequence[str] = (),
+    blind: bool = False,
+    replay: str = "free",
+    replay_dtype: str | None = None,
+    keep: str = "gates",
+) -> Result | Results:
+    """Replay weights by hand beside a framework, judge them by `expected` values, or find where `other` weights differ.
 
-    `require` names what `expected` has to hold. With it torch is left out, unless `framework` asks for it too: then there are
-    two results, and both must agree. Without `sources` the signals are drawn. Raises RnnTraceError for files that cannot be
-    read or compared.
+    `weights` are a file, a state_dict of tensors or arrays, a model of torch, a pair (spec, weights) or a result, whose own
+    signals are taken where none are given; `other` is the same. Two saved traces, or two results, are compared as they are.
+    `input`, h0, c0 and `lengths` are as in `run`. `expected` is an array (the output), what torch returns, a dictionary of
+    output, h_n, c_n, gates and states ("f", "0.forward.f"), or a file; `require` names what it has to hold. No framework is run
+    beside it unless `framework` names one: then both must agree. What weights leave open is said by `nonlinearity`,
+    `batch_first`, `go_backwards`, `recurrent_activation` and `dropout`; `names` and `ignore` are as in `load`, and `module`
+    chooses one module.
+
+    Gives a result, or for several modules or sides `Results` by name. Raises RnnTraceError for what cannot be read or compared.
     """
-    overrides, judging = overrides or FileOverrides(), judging or JudgeOptions()
+    options = given(compare, locals())
+    ignored = Ignored(tuple(ignore))
+    overrides = FileOverrides(
+        module, nonlinearity, batch_first, dropout, tuple(names), go_backwards, recurrent_activation, ignored
+    )
+    judging = JudgeOptions(
+        capture=capture,
+        tolerance=tolerance,
+        rtol=rtol,
+        atol=atol,
+        lam=lam,
+        replay=replay,
+        replay_dtype=replay_dtype,
+        keep=keep,
+        mistakes=(mistake,) if isinstance(mistake, str) else tuple(mistake),
+        blind=blind,
+        drift=drift,
+        rounded=rounded,
+    )
+    _refuse_contradictions(judging, other, expected, framework, require, device)
+    if other is not None and is_trace(weights) and (is_trace(other) or not isinstance(weights, Result)):
+        if options & SIGNALS or overrides != FileOverrides():
+            raise UsageError("two saved traces hold their module and input: leave out the flags that describe them")
+        return compare_traces(weights, other, judging)
+    modules, *second = read_files([weights] if other is None else [weights, other], overrides)
+    if isinstance(weights, Result) and not options & SIGNALS:
+        signals = sources_of(weights)
+    else:
+        signals = read_sources(
+            input=input,
+            text=text,
+            alphabet=alphabet,
+            h0=h0,
+            c0=c0,
+            lengths=lengths,
+            steps=steps,
+            batch=batch,
+            unbatched=unbatched,
+            batch_first=any(module.spec.batch_first for module in modules.values()),
+            ignored=ignored,
+        )
+    beside = partial(compare_with_framework, modules, signals, judging, device=device)
+    sides: dict[str, dict[str, Result]] = {}
+    if other is not None:
+        labels = label_of(weights), label_of(other)
+        sides[""] = compare_weights(modules, second[0], signals, judging, labels, distribution=dist, seed=seed)
+    elif expected is not None:
+        sides["expected"] = compare_with_expected(modules, signals, judging, expected, ignored, require)
+        if framework is not None:
+            sides[framework] = beside(framework=framework)
+    else:
+        sides[""] = beside(framework=framework or "torch", distribution=dist, seed=seed)
+    ignored.check()
+    results = _named(weights, expected, modules, sides)
+    return next(iter(results.values())) if len(results) == 1 else Results(results)
+
+
+def _refuse_contradictions(
+    judging: JudgeOptions, other: Any, expected: Any, framework: str | None, require: Sequence[str], device: str
+) -> None:
+    """Raises UsageError for what does not go together."""
     if other is not None and (expected is not None or framework is not None):
         option = "--expected" if expected is not None else "--framework"
         raise UsageError(f"{option} judges one file of weights: leave it or the second file out")
@@ -63,59 +144,28 @@ def compare(
     if framework is not None and framework not in FRAMEWORKS:
         raise UsageError(f"unknown framework {framework!r}: choose one of {', '.join(FRAMEWORKS)}")
     without_torch = other is not None or (expected is not None and framework is None)
-    for option, given in {"--capture": judging.capture != "auto", "--device": device != "cpu"}.items():
-        if without_torch and given:
+    for option, asked in {"--capture": judging.capture != "auto", "--device": device != "cpu"}.items():
+        if without_torch and asked:
             raise UsageError(f"{option} says how torch runs, which is left out here: leave {option} out too")
-    if other is not None and is_trace(file):
-        if sources is not None or overrides != FileOverrides():
-            raise UsageError("two saved traces hold their module and input: leave out the flags that describe them")
-        return Compared(compare_traces(file, other, judging), {})
-    modules, *second = read_files([file] if other is None else [file, other], overrides)
-    signals = (sources or read_sources)(batch_first=any(module.spec.batch_first for module in modules.values()))
-    if other is not None:
-        names = label(file), label(other)
-        results = compare_weights(modules, second[0], signals, judging, names, distribution=distribution, seed=seed)
-    elif expected is not None:
-        results = compare_with_expected(modules, signals, judging, expected, overrides.ignored, require)
-        if framework is not None:
-            beside = compare_with_framework(modules, signals, judging, framework=framework, device=device)
-            overrides.ignored.check()
-            return _both(modules, _named(file, expected, modules, results), framework, beside)
-    else:
-        results = compare_with_framework(
-            modules,
-            signals,
-            judging,
-            framework=framework or "torch",
-            distribution=distribution,
-            seed=seed,
-            device=device,
-        )
-    overrides.ignored.check()
-    results = _named(file, expected, modules, results)
-    return Compared(results, {prefix: modules[prefix].assumed for prefix in results})
 
 
-def _named(file: str, expected: str | None, modules: Modules, results: dict[str, Result]) -> dict[str, Result]:
-    """The results with the outputs named that were saved beside the weights, and that nobody was told to judge."""
-    found = dict.fromkeys(signal for module in modules.values() for signal in module.signals)
-    if not found or file == expected:
-        return results
-    remark = f"{label(file)} holds {listed([*found])} beside the weights, which is not read: see --expected"
-    return {
-        prefix: replace(result, unused=(*result.unused, *found), warnings=(*result.warnings, remark))
-        for prefix, result in results.items()
-    }
+def _named(weights: Any, expected: Any, modules: Modules, sides: Mapping[str, Mapping[str, Result]]) -> dict[str, Result]:
+    """The results by module, and by the side that judged it if there are two, with what is to be said of the weights.
+
+    Outputs that were saved beside the weights, and that nobody was told to judge, are named.
+    """
+    results: dict[str, Result] = {}
+    aside = dict.fromkeys(signal for module in modules.values() for signal in module.signals)
+    remark = f"{label_of(weights)} holds {listed([*aside])} beside the weights, which is not read: see --expected"
+    for side, found in sides.items():
+        for prefix, result in found.items():
+            name = " · ".join(filter(None, (prefix, side if len(sides) > 1 else "")))
+            if aside and not _are_one(weights, expected) and side in ("", "expected"):
+                result = replace(result, unused=(*result.unused, *aside), warnings=(*result.warnings, remark))
+            results[name] = replace(result, name=name, assumed=modules[prefix].assumed)
+    return results
 
 
-def _both(modules: Modules, expected: Mapping[str, Result], framework: str, beside: Mapping[str, Result]) -> Compared:
-    """The same modules judged twice; each result is named by what it was judged by."""
-    sides = {"expected": expected, framework: beside}
-    named = {
-        " · ".join(filter(None, (prefix, side))): (result, modules[prefix].assumed)
-        for side, results in sides.items()
-        for prefix, result in results.items()
-    }
-    return Compared(
-        {name: result for name, (result, _) in named.items()}, {name: assumed for name, (_, assumed) in named.items()}
-    )
+def _are_one(weights: Any, expected: Any) -> bool:
+    """Whether outputs are looked for where the weights are."""
+    return weights is expected or (isinstance(weights, str) and isinstance(expected, str) and weights == expected)

@@ -79,7 +79,7 @@ def compare_with_expected(
     modules: Modules,
     sources: Sources,
     judging: JudgeOptions,
-    expected: str,
+    expected: Any,
     ignored: Ignored | None = None,
     require: Sequence[str] = (),
 ) -> dict[str, Result]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +15,11 @@ from rnntrace.engine.judge.verdict import Comparison, compare
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.errors import UsageError, show
-from rnntrace.files import label, metadata_of
+from rnntrace.files import metadata_of
 from rnntrace.model.observation import Observation
 from rnntrace.model.signals import Draw, Inputs, assemble
 from rnntrace.model.spec import ModuleSpec, command_line
+from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.initial import as_held, held_apart
 from rnntrace.verbs.given.masks import unmasked
 from rnntrace.verbs.given.overrides import Modules
@@ -33,22 +36,28 @@ ACTIVATIONS = {"nonlinearity": "activation", "recurrent_activation": "activation
 """Fields of a spec, in words, of which a file of weights may say nothing."""
 
 
-def is_trace(source: str) -> bool:
-    """Whether a file, or typed JSON, is a saved trace, and not weights; no array is read. Raises FileError."""
-    return bool(metadata_of(source))
+def is_trace(source: Any) -> bool:
+    """Whether this is a saved trace or a result, and not weights; no array is read. Raises FileError."""
+    return isinstance(source, Result) or (isinstance(source, str | Path) and bool(metadata_of(str(source))))
 
 
-def compare_traces(first: str, second: str, judging: JudgeOptions) -> dict[str, Result]:
+def opened(source: Any) -> Result:
+    """A result as it is, or out of a saved trace."""
+    return source if isinstance(source, Result) else open_trace(source)
+
+
+def compare_traces(first: Any, second: Any, judging: JudgeOptions) -> Result:
     """Two saved traces of the same shape: where the first differs from the second, and which signals and weights do.
 
     The first says what is judged, and how: where the second has another activation, other lengths or other symbols, that is a
     FAIL whatever the values.
     Raises UsageError and FileError.
     """
-    mine, theirs = open_trace(first), open_trace(second)
+    mine, theirs = opened(first), opened(second)
+    names = _labels(first, second)
     if _form(mine) != _form(theirs):
-        raise UsageError(f"{label(first)} is a trace of {_shape(mine)}, and {label(second)} one of {_shape(theirs)}")
-    spec, trace, other, names = mine.spec, mine.trace, theirs.trace, (label(first), label(second))
+        raise UsageError(f"{names[0]} is a trace of {_shape(mine)}, and {names[1]} one of {_shape(theirs)}")
+    spec, trace, other = mine.spec, mine.trace, theirs.trace
     unsound = [sentence for result in (mine, theirs) for sentence in not_finite(result.inputs, result.weights)]
 
     def compared(quantities: Sequence[Quantity]) -> Comparison:
@@ -56,38 +65,36 @@ def compare_traces(first: str, second: str, judging: JudgeOptions) -> dict[str, 
 
     terms = trace.replaced(values=trace.terms)
     terms_apart = compared(pair_up(terms, terms, other.terms)).first_failure
-    return {
-        "": replace(
-            mine,
-            replayed_outputs=trace.outputs,
-            observation=Observation(OTHER, "", "", 0, names[1], other.outputs, {}, other.columns),
-            comparison=compared([*pair_up(trace, trace, other.columns), *pair_outputs(trace, trace, other.outputs)]),
-            mistakes=(),
-            single_steps=False,
-            contradictions=(
-                *_other_module(names, spec, theirs.spec),
-                *_other_lengths(names, mine.inputs, theirs.inputs),
-                *_other_symbols(names, trace, other),
-                *([_terms_apart(terms_apart)] if terms_apart else ()),
-                *(f"{name}: {said}" for name, side in zip(names, (mine, theirs), strict=True) for said in side.contradictions),
-            ),
-            warnings=tuple(
-                dict.fromkeys(
-                    (
-                        *mine.warnings,
-                        *unsound,
-                        *_made_on_purpose(names[0], mine),
-                        *_made_on_purpose(names[1], theirs),
-                        *_not_passed(names[0], mine),
-                        *_not_passed(names[1], theirs),
-                        *_other_format(names, spec, theirs.spec),
-                        *inputs_apart(mine.inputs, theirs.inputs),
-                        *weights_apart(mine.weights, theirs.weights, spec.cell),
-                    )
+    return replace(
+        mine,
+        replayed_outputs=trace.outputs,
+        observation=Observation(OTHER, "", "", 0, names[1], other.outputs, {}, other.columns),
+        comparison=compared([*pair_up(trace, trace, other.columns), *pair_outputs(trace, trace, other.outputs)]),
+        mistakes=(),
+        single_steps=False,
+        contradictions=(
+            *_other_module(names, spec, theirs.spec),
+            *_other_lengths(names, mine.inputs, theirs.inputs),
+            *_other_symbols(names, trace, other),
+            *([_terms_apart(terms_apart)] if terms_apart else ()),
+            *(f"{name}: {said}" for name, side in zip(names, (mine, theirs), strict=True) for said in side.contradictions),
+        ),
+        warnings=tuple(
+            dict.fromkeys(
+                (
+                    *mine.warnings,
+                    *unsound,
+                    *_made_on_purpose(names[0], mine),
+                    *_made_on_purpose(names[1], theirs),
+                    *_not_passed(names[0], mine),
+                    *_not_passed(names[1], theirs),
+                    *_other_format(names, spec, theirs.spec),
+                    *inputs_apart(mine.inputs, theirs.inputs),
+                    *weights_apart(mine.weights, theirs.weights, spec.cell),
                 )
-            ),
-        )
-    }
+            )
+        ),
+    )
 
 
 def compare_weights(
@@ -149,6 +156,12 @@ def compare_weights(
         )
         results[mine] = replace(result, contradictions=contradictions, unused=sources.unused)
     return results
+
+
+def _labels(first: Any, second: Any) -> tuple[str, str]:
+    """What messages call the two traces; results in memory have no names of their own."""
+    found = label_of(first), label_of(second)
+    return (found[0], found[1]) if found[0] != found[1] else ("the first", "the second")
 
 
 def _shape_alone(other: ModuleSpec, spec: ModuleSpec) -> ModuleSpec:

@@ -1,7 +1,9 @@
 """`diagnose`: which known mistake explains outputs that do not agree."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.search import Diagnosis
@@ -10,68 +12,105 @@ from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import make_tolerance
 from rnntrace.engine.judge.verdict import Verdict
-from rnntrace.errors import UsageError, show
+from rnntrace.errors import UsageError
+from rnntrace.files.ignored import Ignored
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_VALUES, over
 from rnntrace.model.signals import trace_size
 from rnntrace.model.vocabulary import Name
-from rnntrace.verbs.compare import ReadSources
+from rnntrace.report.diagnose import diagnosis_report, explained
+from rnntrace.report.table import Report
 from rnntrace.verbs.compare_one import compare_with_expected
-from rnntrace.verbs.compare_two import is_trace
+from rnntrace.verbs.compare_two import is_trace, opened
+from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.overrides import FileOverrides, read_weights
 from rnntrace.verbs.given.sources import read_sources
-from rnntrace.verbs.open_trace import open_trace
+from rnntrace.verbs.shown import Shown
 
 SECONDS = 10.0
 """How long mistakes are tried."""
 
 
-def diagnose_file(
-    file: str,
-    expected: str | None = None,
+@dataclass(frozen=True, repr=False)
+class ShownDiagnosis(Shown, Diagnosis):
+    """A diagnosis that shows itself, with the result that it is about and the name of where that is from."""
+
+    result: Result = field(kw_only=True)
+    source: str = field(default="", kw_only=True)
+
+    @property
+    def explained(self) -> bool:
+        """Whether nothing is left to explain."""
+        return explained(self.result, self)
+
+    def report(self) -> Report:
+        """The answers in full, and what else there is to say."""
+        return diagnosis_report(self.source, self.result, self)
+
+
+def diagnose(
+    weights: Any,
+    input: Any = None,
+    expected: Any = None,
     *,
-    overrides: FileOverrides | None = None,
-    sources: ReadSources = read_sources,
-    judging: JudgeOptions | None = None,
     seconds: float = SECONDS,
-) -> tuple[Result, Diagnosis]:
-    """Judge saved weights by `expected` outputs, or take a saved trace with its verdict, and explain what differs.
+    module: str | None = None,
+    names: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    nonlinearity: str | None = None,
+    batch_first: bool = False,
+    go_backwards: bool = False,
+    recurrent_activation: str | None = None,
+    unbatched: bool = False,
+    text: str | Sequence[str] = (),
+    alphabet: str | None = None,
+    h0: Any = None,
+    c0: Any = None,
+    lengths: Sequence[int] | None = None,
+    tolerance: str = "torch",
+    rtol: float | None = None,
+    atol: float | None = None,
+    lam: float | None = None,
+) -> ShownDiagnosis:
+    """The known mistakes that explain what differs in a result or saved trace, or between weights and `expected` outputs.
 
-    The seconds count from before the files are read, and nothing is begun when they are over.
-    Raises RnnTraceError for files that cannot be read, and without anything to explain.
+    Everything is given as in `compare`. Nothing is tried unless the result failed. Where mistakes were made on purpose, what is
+    explained are the replay's outputs, and else the framework's. Hypotheses are judged by rtol and atol, never bit by bit. The
+    `seconds` count from before files are read, and nothing is begun when they are over. Raises RnnTraceError for what cannot
+    be read, if no time is given, for a trace too long for memory, and without anything to explain.
     """
-    _check_time(seconds)
-    end = time.monotonic() + seconds
-    overrides, judging = overrides or FileOverrides(), judging or JudgeOptions()
-    if is_trace(file):
-        if expected is not None:
-            raise UsageError(f"{show(file)} is a saved trace, which holds its expected outputs: leave --expected out")
-        result = open_trace(file)
-    elif expected is None:
-        raise UsageError(
-            f"{show(file)} holds weights: give the outputs that are to be explained as --expected, and their --input"
-        )
-    else:
-        modules = read_weights(file, overrides)
-        signals = sources(batch_first=any(module.spec.batch_first for module in modules.values()))
-        (result,) = compare_with_expected(modules, signals, judging, expected, overrides.ignored).values()
-        overrides.ignored.check()
-    return result, _searched(result, end - time.monotonic(), judging)
-
-
-def diagnose(result: Result, *, seconds: float = SECONDS, judging: JudgeOptions | None = None) -> Diagnosis:
-    """The known mistakes that explain what differs in a result; nothing is tried unless that failed.
-
-    Where mistakes were made on purpose, what is explained are the replay's outputs, and else the framework's. Hypotheses are
-    judged by rtol and atol, never bit by bit. Raises UsageError if no time is given, and for a trace too long for memory.
-    """
-    _check_time(seconds)
-    return _searched(result, seconds, judging or JudgeOptions())
-
-
-def _check_time(seconds: float) -> None:
     if not seconds > 0:
         raise UsageError(f"--time-limit is a number of seconds above 0, not {seconds:g}")
+    end = time.monotonic() + seconds
+    judging = JudgeOptions(tolerance=tolerance, rtol=rtol, atol=atol, lam=lam)
+    label = label_of(weights)
+    if is_trace(weights):
+        if expected is not None:
+            raise UsageError(f"{label} is a saved trace, which holds its expected outputs: leave --expected out")
+        result = opened(weights)
+    elif expected is None:
+        raise UsageError(f"{label} holds weights: give the outputs that are to be explained as --expected, and their --input")
+    else:
+        ignored = Ignored(tuple(ignore))
+        overrides = FileOverrides(
+            module, nonlinearity, batch_first, 0.0, tuple(names), go_backwards, recurrent_activation, ignored
+        )
+        modules = read_weights(weights, overrides)
+        signals = read_sources(
+            input=input,
+            text=text,
+            alphabet=alphabet,
+            h0=h0,
+            c0=c0,
+            lengths=lengths,
+            unbatched=unbatched,
+            batch_first=any(module.spec.batch_first for module in modules.values()),
+            ignored=ignored,
+        )
+        (result,) = compare_with_expected(modules, signals, judging, expected, ignored).values()
+        ignored.check()
+    found = _searched(result, end - time.monotonic(), judging)
+    return ShownDiagnosis(**vars(found), result=result, source=label)
 
 
 def _searched(result: Result, seconds: float, judging: JudgeOptions) -> Diagnosis:

@@ -1,30 +1,177 @@
-"""`explain --at`: replay a module with numpy alone, and derive one unit's values from the equations."""
+"""`explain`: the equations of a module, and what one unit of it computes at one step with the numbers put in."""
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from rnntrace.engine.derivation import Position, Scene, step_before
+from rnntrace.engine.derivation import Scene, step_before
+from rnntrace.engine.judge.result import Result
 from rnntrace.engine.replay.replay import replay
-from rnntrace.errors import UsageError, show
-from rnntrace.files import label
+from rnntrace.engine.replay.trace import Trace
+from rnntrace.errors import SpecError, UsageError, show
+from rnntrace.files import is_json
+from rnntrace.model.conventions import TORCH, Convention
 from rnntrace.model.module import Module
 from rnntrace.model.signals import Draw, Inputs, assemble
-from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.spec import ModuleSpec, parse_kind
 from rnntrace.model.weights import Weights
-from rnntrace.report.derivation import Explanation
+from rnntrace.report.derivation import Explanation, derivation_report
+from rnntrace.report.explain import equations_report
+from rnntrace.report.table import Report
+from rnntrace.verbs.given.arrays import label_of
+from rnntrace.verbs.given.initial import as_held
+from rnntrace.verbs.given.keywords import given, refuse
+from rnntrace.verbs.given.modules import module_for
 from rnntrace.verbs.given.overrides import FileOverrides, read_weights
-from rnntrace.verbs.given.sources import Sources
+from rnntrace.verbs.given.place import position_in, units_of
+from rnntrace.verbs.given.sources import Sources, read_sources
+from rnntrace.verbs.layouts import convention_named
 from rnntrace.verbs.run import checked_seed
+from rnntrace.verbs.shown import Shown
 from rnntrace.verbs.trace import quantized
 
-KEYS = ("layer", "direction", "t", "item", "unit", "gate")
-_HOW = "write it as t=2,unit=1, with any of " + ", ".join(KEYS)
+OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_size", "reset_before", "weights", "dtype")
+"""What weights say by themselves."""
+OF_WEIGHTS = ("module", "names", "go_backwards")
+"""What nothing but weights needs."""
+OF_A_PLACE = ("weights", "steps", "batch", "unbatched", "input", "h0", "c0", "lengths", "dist", "seed", "top", "back")
+"""What nothing but numbers needs."""
+_SIGNALS = ("input", "text", "alphabet", "h0", "c0", "lengths", "steps", "batch", "unbatched")
+
+
+@dataclass(frozen=True, repr=False)
+class Equations(Shown):
+    """The equations of a module, and which part of which of a framework's arrays is whose."""
+
+    spec: ModuleSpec
+    convention: Convention
+
+    def report(self) -> Report:
+        """The equations, the shapes, and the arrays gate by gate."""
+        return equations_report(self.spec, self.convention)
+
+
+@dataclass(frozen=True, repr=False)
+class ShownExplanation(Shown, Explanation):
+    """A derivation that shows itself."""
+
+    def report(self, digits: int = 4) -> Report:
+        """Every equation with its numbers, to so many digits, and a table of the products."""
+        return derivation_report(self, digits)
 
 
 def explain(
+    what: Any,
+    *,
+    layer: int | None = None,
+    direction: str | None = None,
+    t: int | None = None,
+    item: int | None = None,
+    unit: int | None = None,
+    gate: str | None = None,
+    top: int | None = None,
+    back: int = 0,
+    framework: str | None = None,
+    input_size: int | None = None,
+    hidden: int = 2,
+    layers: int = 1,
+    bidirectional: bool = False,
+    bias: bool = True,
+    nonlinearity: str | None = None,
+    go_backwards: bool = False,
+    proj_size: int = 0,
+    reset_before: bool = False,
+    dropout: float = 0.0,
+    batch_first: bool = False,
+    module: str | None = None,
+    names: Sequence[str] = (),
+    weights: Any = None,
+    dtype: str = "float32",
+    steps: int | None = None,
+    batch: int | None = None,
+    unbatched: bool = False,
+    input: Any = None,
+    text: str | Sequence[str] = (),
+    alphabet: str | None = None,
+    h0: Any = None,
+    c0: Any = None,
+    lengths: Sequence[int] | None = None,
+    dist: str = "normal",
+    seed: int | None = None,
+) -> Equations | ShownExplanation:
+    """Explain a kind ("lstm"), a specification, weights or a result: its equations, or with a place what was computed there.
+
+    A place has a step `t` from 1, and a layer, direction, item and unit from 0, by default the first ones; with a `gate`, that
+    quantity alone is derived, and `back` steps before it too. `top` singles out as many terms, and 0 writes out all. Without a
+    place the arrays are laid out as in the `framework` that is named. Of a result its own signals are taken; for the rest, what
+    is not given is drawn from `seed`, the same as in `run`, and only then torch is loaded. Raises RnnTraceError.
+    """
+    options = given(explain, locals())
+    asked = {"layer": layer, "direction": direction, "t": t, "item": item, "unit": unit, "gate": gate}
+    place = {name: value for name, value in asked.items() if value is not None}
+    kind_alone = isinstance(what, ModuleSpec) or (isinstance(what, str | Path) and is_kind(str(what)))
+    if not kind_alone or isinstance(what, ModuleSpec):
+        refuse(options, OF_A_KIND, "describes a kind, and what is explained says it by itself: leave it out")
+    if kind_alone:
+        refuse(options, OF_WEIGHTS, "belongs to weights: leave it out, or name weights instead of a kind")
+    if place:
+        refuse(options, ("framework",), "lays out arrays, and a place puts numbers in: leave one of them out")
+    else:
+        refuse(options, OF_A_PLACE, "belongs to a place, where numbers are put in: give t too, or leave it out")
+    if isinstance(what, Result) and place and options.isdisjoint(_SIGNALS):
+        return _derived(_trace_of(what), what.weights, place, top, back, what.seed, Sources(origin=what.origin), "given")
+    found: Module | None = None
+    if not kind_alone:
+        found = read_module(what, FileOverrides(module, nonlinearity, batch_first, dropout, tuple(names), go_backwards))
+        batch_first = found.spec.batch_first
+    elif isinstance(what, ModuleSpec):
+        batch_first = what.batch_first
+    sources = read_sources(
+        input=input,
+        text=text,
+        alphabet=alphabet,
+        h0=h0,
+        c0=c0,
+        lengths=lengths,
+        steps=steps,
+        batch=batch,
+        unbatched=unbatched,
+        batch_first=batch_first,
+    )
+    if found:
+        spec = found.spec
+    elif isinstance(what, ModuleSpec):
+        spec = what
+    else:
+        spec = ModuleSpec(
+            kind=parse_kind(str(what)),
+            input_size=(sources.input_size or 3) if input_size is None else input_size,
+            hidden_size=hidden,
+            num_layers=layers,
+            bidirectional=bidirectional,
+            bias=bias,
+            batch_first=batch_first,
+            nonlinearity=nonlinearity,
+            proj_size=proj_size,
+            dropout=dropout,
+            dtype=dtype,
+            reset_after=not reset_before,
+        )
+    if not place:
+        return Equations(spec, convention_named(framework or (found.layout if found else TORCH)))
+    own = found or (module_for(weights, spec) if weights is not None else None)
+    if own:
+        sources = as_held(replace(own, spec=spec), sources)
+        sources = replace(sources, warnings=(*sources.warnings, *own.remarks))
+    return derive(spec, place, sources, own.weights if own else None, distribution=dist, seed=seed, top=top, back=back)
+
+
+def derive(
     spec: ModuleSpec,
-    at: str,
+    place: Mapping[str, Any],
     sources: Sources | None = None,
     weights: Weights | None = None,
     *,
@@ -32,32 +179,44 @@ def explain(
     seed: int | None = None,
     top: int | None = None,
     back: int = 0,
-) -> Explanation:
-    """Derive what one unit of `spec` computes at one step, on the signals of `sources`.
-
-    `at` names the place, `layer=0,t=2,unit=1`; with a gate, `gate=f`, that quantity alone. `back` steps before it are derived
-    too. `top` singles out as many terms, and 0 writes out all. What is not given is drawn from `seed`, the same as in `run`;
-    only then torch is loaded. Raises RnnTraceError.
-    """
+) -> ShownExplanation:
+    """What one unit of `spec` computes at a place, on the signals of `sources`; see `explain`."""
     sources = sources or Sources()
     drawn = weights is None or sources.request.draws
     seed = checked_seed(seed) if drawn else None
     weights, inputs = _prepared(spec, sources, weights, distribution, seed)
-    last, symbol = parse_place(at, spec, inputs)
-    trace = replay(spec, weights, inputs)
+    position_in(place, spec, inputs)
+    return _derived(replay(spec, weights, inputs), weights, place, top, back, seed, sources, distribution)
+
+
+def _derived(
+    trace: Trace,
+    weights: Weights,
+    place: Mapping[str, Any],
+    top: int | None,
+    back: int,
+    seed: int | None,
+    sources: Sources,
+    distribution: str,
+) -> ShownExplanation:
+    spec = trace.spec
+    last, symbol = position_in(place, spec, trace.inputs)
     places = [last]
     while len(places) <= back and (t := step_before(trace, places[0])):
         places.insert(0, replace(places[0], t=t))
-    steps = [step for step in spec.cell.steps if symbol in (None, step.symbol) and last.unit < _units(spec, step.symbol)]
+    steps = [step for step in spec.cell.steps if symbol in (None, step.symbol) and last.unit < units_of(spec, step.symbol)]
     scenes = (Scene(trace, weights, place) for place in places)
-    return Explanation(
-        trace,
-        tuple(scene.moment([scene.derive(step, top) for step in steps]) for scene in scenes),
-        top,
-        seed,
-        sources.described(distribution),
-        sources.warnings,
-    )
+    origin = sources.described(distribution) if distribution != "given" else dict(sources.origin)
+    moments = tuple(scene.moment([scene.derive(step, top) for step in steps]) for scene in scenes)
+    return ShownExplanation(trace, moments, top, seed, origin, sources.warnings)
+
+
+def _trace_of(result: Result) -> Trace:
+    """The trace of a result as its equations give it: that with mistakes, forced or without its gates is worked out again."""
+    whole = {symbol for *_, symbol in result.trace.columns} >= {*result.spec.cell.symbols}
+    if whole and result.replay == "free" and not result.mistakes:
+        return result.trace
+    return replay(result.spec, result.weights, result.inputs)
 
 
 def _prepared(
@@ -77,50 +236,21 @@ def _prepared(
     return weights.rounded(spec.precision), quantized(spec, assemble(spec, sources.request, draw))
 
 
-def read_module(source: str, overrides: FileOverrides) -> Module:
-    """The one recurrent module in a file or typed JSON. Raises FileError, WeightsError, and UsageError if there are more."""
+def read_module(source: Any, overrides: FileOverrides) -> Module:
+    """The one recurrent module of a source. Raises FileError, WeightsError, and UsageError if there are more."""
     modules = read_weights(source, overrides)
     if len(modules) > 1:
         choices = ", ".join(show(prefix) or "(no prefix)" for prefix in modules)
-        raise UsageError(f"{label(source)} holds {len(modules)} modules: choose one of {choices} with --module")
+        raise UsageError(f"{label_of(source)} holds {len(modules)} modules: choose one of {choices} with --module")
     return next(iter(modules.values()))
 
 
-def parse_place(text: str, spec: ModuleSpec, inputs: Inputs) -> tuple[Position, str | None]:
-    """A position from `layer=0,t=2,unit=1`, and the symbol of one quantity if a gate is named. Raises UsageError."""
-    given: dict[str, str] = {}
-    for part in text.split(","):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or key not in KEYS:
-            raise UsageError(f"--at {part.strip()!r} names no place: {_HOW}")
-        if key in given:
-            raise UsageError(f"--at names {key} twice: leave one of them out")
-        given[key] = value
-    if "t" not in given:
-        raise UsageError(f"--at needs a step from t=1 to t={inputs.steps}: {_HOW}")
-    for key, choices in (("gate", spec.cell.symbols), ("direction", spec.directions)):
-        if key in given and given[key] not in choices:
-            raise UsageError(f"--at has {key}={given[key]}, and this {spec.kind} has {', '.join(choices)}")
-    symbol = given.get("gate")
-    item = _number(given, "item", 0, inputs.batch - 1)
-    steps = inputs.lengths[item] if inputs.lengths else inputs.steps
-    position = Position(
-        layer=_number(given, "layer", 0, spec.num_layers - 1),
-        direction=given.get("direction", spec.directions[0]),
-        t=_number(given, "t", 1, steps),
-        item=item,
-        unit=_number(given, "unit", 0, _units(spec, symbol) - 1),
-    )
-    return position, symbol
-
-
-def _number(given: dict[str, str], key: str, first: int, last: int) -> int:
-    text = given.get(key, str(first))
-    if not text.isdecimal() or not first <= int(text) <= last:
-        raise UsageError(f"--at has {key}={text}, and {key} is a whole number from {first} to {last} here")
-    return int(text)
-
-
-def _units(spec: ModuleSpec, symbol: str | None) -> int:
-    """Number of units of a quantity; a projection leaves fewer in h."""
-    return spec.output_size if symbol == "h" else spec.hidden_size
+def is_kind(what: str) -> bool:
+    """Whether this is the name of a kind, and not a file of weights or JSON. Raises SpecError if it is neither."""
+    try:
+        parse_kind(what)
+    except SpecError as error:
+        if is_json(what) or Path(what).suffix or Path(what).exists():
+            return False
+        raise SpecError(f"{error}, or name a file of weights") from None
+    return True

@@ -4,22 +4,25 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.errors import UsageError
+from rnntrace.files import check_writable
 from rnntrace.model.dtypes import rounded
 from rnntrace.model.limits import MAX_VALUES, STREAM_FROM
 from rnntrace.model.signals import assemble, sizes, trace_size
-from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.spec import ModuleSpec, parse_kind
 from rnntrace.model.weights import Weights
 from rnntrace.verbs import memory
 from rnntrace.verbs.given.initial import as_held
-from rnntrace.verbs.given.sources import Sources
+from rnntrace.verbs.given.modules import module_for
+from rnntrace.verbs.given.sources import Sources, read_sources
 from rnntrace.verbs.judged import judged
-from rnntrace.verbs.load import load_module
+from rnntrace.verbs.save import save as save_result
 from rnntrace.verbs.trace import quantized
 
 SEEDS = 2**32
@@ -27,44 +30,124 @@ SEEDS = 2**32
 
 
 def run(
-    spec: ModuleSpec,
-    sources: Sources | None = None,
-    judging: JudgeOptions | None = None,
+    kind: str,
     *,
-    weights: str | None = None,
+    input_size: int | None = None,
+    hidden: int = 2,
+    layers: int = 1,
+    bidirectional: bool = False,
+    bias: bool = True,
+    nonlinearity: str | None = None,
+    proj_size: int = 0,
+    dropout: float = 0.0,
+    batch_first: bool = False,
+    weights: Any = None,
+    dtype: str = "float32",
     framework: str = "torch",
-    distribution: str = "normal",
-    seed: int | None = None,
     device: str = "cpu",
-    save: Path | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    unbatched: bool = False,
+    input: Any = None,
+    text: str | Sequence[str] = (),
+    alphabet: str | None = None,
+    h0: Any = None,
+    c0: Any = None,
+    lengths: Sequence[int] | None = None,
+    dist: str = "normal",
+    seed: int | None = None,
+    capture: str = "auto",
+    tolerance: str = "torch",
+    rtol: float | None = None,
+    atol: float | None = None,
+    lam: float | None = None,
+    drift: bool = True,
+    mistake: str | Sequence[str] = (),
+    blind: bool = False,
+    replay: str = "free",
+    replay_dtype: str | None = None,
+    keep: str = "gates",
+    save: str | Path | None = None,
+    scratch: str | Path | None = None,
+    ready: Callable[[ModuleSpec, int, int], None] | None = None,
     tell: Callable[[str, float], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Result:
-    """Build the module that `spec` describes and trace it on the signals of `sources`.
+    """Build a module of a kind ("lstm", "gru-cell"), feed it, replay it by hand, and judge the replay beside the framework's.
 
-    `weights` is a file or typed JSON, see `load`. From `seed` are drawn, in this order: the parameters as the module
-    is built (even when `weights` then replaces them, as in torch), x, h0, c0; signals only if they are not given. Without a
-    seed one is drawn; the result names it unless nothing was drawn at all. A trace that is going to be saved as `save`, and is
-    long or takes much of the memory, is kept beside that file; `tell` is told how far that is. `warn` is told beforehand of
-    one that takes much of the memory all the same.
+    `input` is x, an array, tensor or nested lists in the module's own layout, a file, or a dictionary of x, h0, c0 and
+    lengths; `text` gives one-hot vectors instead. h0 and c0 are arrays, files, "zeros" or "random". `weights` are a file, a
+    state_dict or a model, see `load`. From `seed` are drawn, in this order: the parameters as the module is built (even when
+    replace them, as in torch), x, h0, c0; signals only if they are not given. Without a seed one is drawn; the result names it
+    unless nothing was drawn at all.
+
+    The trace is saved as `save`. A long one is then kept on disk while it is worked out, in that folder, or in the folder
+    `scratch`. `ready` is called with the module's specification, T and B before anything is computed, `tell` with what is done
+    and how far it is, and `warn` with a sentence if the run takes much of the memory. Raises RnnTraceError.
     """
-    loaded = None if weights is None else load_module(weights, spec)
+    if save is not None:
+        check_writable(Path(save))
+    sources = read_sources(
+        input=input,
+        text=text,
+        alphabet=alphabet,
+        h0=h0,
+        c0=c0,
+        lengths=lengths,
+        steps=steps,
+        batch=batch,
+        unbatched=unbatched,
+        batch_first=batch_first,
+    )
+    spec = ModuleSpec(
+        kind=parse_kind(kind),
+        input_size=(sources.input_size or 3) if input_size is None else input_size,
+        hidden_size=hidden,
+        num_layers=layers,
+        bidirectional=bidirectional,
+        bias=bias,
+        batch_first=batch_first,
+        nonlinearity=nonlinearity,
+        proj_size=proj_size,
+        dropout=dropout,
+        dtype=dtype,
+    )
+    judging = JudgeOptions(
+        capture=capture,
+        tolerance=tolerance,
+        rtol=rtol,
+        atol=atol,
+        lam=lam,
+        replay=replay,
+        replay_dtype=replay_dtype,
+        keep=keep,
+        mistakes=(mistake,) if isinstance(mistake, str) else tuple(mistake),
+        blind=blind,
+        drift=drift,
+    )
+    if ready:
+        ready(spec, *sizes(spec, sources.request))
+    loaded = None if weights is None else module_for(weights, spec)
     if loaded:
-        sources = as_held(replace(loaded, spec=spec), sources or Sources())
-    return build_and_trace(
+        sources = as_held(replace(loaded, spec=spec), sources)
+    folder = Path(scratch) if scratch is not None else Path(save).resolve().parent if save is not None else None
+    result = build_and_trace(
         spec,
         sources,
         judging,
         loaded.weights if loaded else None,
         framework=framework,
         remarks=loaded.remarks if loaded else (),
-        distribution=distribution,
+        distribution=dist,
         seed=seed,
         device=device,
-        save=save,
+        scratch=folder,
         tell=tell,
         warn=warn,
     )
+    if save is not None:
+        save_result(result, save)
+    return result
 
 
 def build_and_trace(
@@ -78,11 +161,14 @@ def build_and_trace(
     distribution: str = "normal",
     seed: int | None = None,
     device: str = "cpu",
-    save: Path | None = None,
+    scratch: Path | None = None,
     tell: Callable[[str, float], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Result:
-    """As `run`, with the weights themselves, and `remarks` on how they were read."""
+    """As `run`, with specification, signals and weights themselves, and `remarks` on how these were read.
+
+    With a `scratch` folder, what is long or takes much of the memory is worked out in parts and kept there.
+    """
     from rnntrace.frameworks import framework as framework_named
     from rnntrace.frameworks.protocol import DEVICES, WINDOWS
     from rnntrace.frameworks.torch import modules as torch
@@ -96,7 +182,7 @@ def build_and_trace(
     steps, batch = sizes(spec, sources.request)
     needed, free = _needed(spec, steps, batch, judging), memory.free()
     in_parts = (
-        save is not None
+        scratch is not None
         and WINDOWS in beside.OFFERS
         and not judging.needs_all
         and (_is_long(spec, steps, batch, judging) or memory.is_short(needed, free))
@@ -112,12 +198,10 @@ def build_and_trace(
     module = beside.build(spec, device)
     beside.load(module, spec, own)
     origin, warnings = sources.described(distribution), [*sources.warnings, *remarks, *_loses(spec, weights)]
-    if save is not None and in_parts:
+    if scratch is not None and in_parts:
         from rnntrace.verbs.stream import streamed
 
-        # Where a link leads to, there it will be written.
-        folder = save.resolve().parent
-        return streamed(module, spec, own, inputs, judging, folder, tell, seed=seed, origin=origin, warnings=warnings)
+        return streamed(module, spec, own, inputs, judging, scratch, tell, seed=seed, origin=origin, warnings=warnings)
     if warn and memory.is_short(needed, free):
         warn(memory.warning(needed, free, judging.needs_all))
     observation = beside.observe(module, spec, inputs, judging.capture)

@@ -9,13 +9,15 @@ from rnntrace.engine.judge.options import JudgeOptions, check_mode
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.replay.replay import replay as replay_engine
 from rnntrace.engine.replay.trace import Trace
-from rnntrace.errors import SignalError, UsageError, WeightsError
+from rnntrace.errors import SignalError, UsageError
 from rnntrace.model.dtypes import Array, rounded
 from rnntrace.model.keys import Key
 from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.signals import Inputs, SignalRequest, State, assemble
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
+from rnntrace.verbs.given.arrays import array_of
+from rnntrace.verbs.given.modules import check_weights
 from rnntrace.verbs.given.sources import whole_numbers
 from rnntrace.verbs.judged import judged
 
@@ -45,9 +47,9 @@ def trace(
     states: Sequence[Any] = () if hx is None else hx if spec.has_cell_state else (hx,)
     if spec.has_cell_state and hx is not None and (not isinstance(hx, (tuple, list)) or len(hx) != 2):
         raise SignalError(f"hx of {spec.kind} should be (h0, c0), and is {type(hx).__name__}")
-    initial: list[State] = [*map(_array, states), "zeros", "zeros"]
+    initial: list[State] = [*map(array_of, states), "zeros", "zeros"]
     request = SignalRequest(
-        x=_array(x), h0=initial[0], c0=initial[1], lengths=None if lengths is None else whole_numbers(_array(lengths))
+        x=array_of(x), h0=initial[0], c0=initial[1], lengths=None if lengths is None else whole_numbers(array_of(lengths))
     )
     inputs = quantized(spec, assemble(spec, request, framework.drawing(spec, "normal")))
     judging = JudgeOptions(replay=replay, tolerance=tolerance, capture=capture, keep="terms" if terms else "gates")
@@ -71,7 +73,7 @@ def replay(
     direction, and "c" where it is known. Raises RnnTraceError where weights, inputs or known states do not fit the spec.
     """
     check_mode(replay)
-    _check_weights(spec, weights)
+    check_weights(spec, weights)
     _check_inputs(spec, inputs)
     if replay == "free":
         return replay_engine(spec, weights, inputs)
@@ -82,15 +84,6 @@ def replay(
             given = "none" if found is None else f"one of shape {found.shape}"
             raise UsageError(f"a forced replay needs known[{(*column, 'h')}] of shape {shape}, and there is {given}")
     return replay_engine(spec, weights, inputs, known=known)
-
-
-def _check_weights(spec: ModuleSpec, weights: Weights) -> None:
-    for layer, direction in spec.layer_directions:
-        expected = spec.shapes(layer)
-        column = weights.columns.get((layer, direction))
-        found = {} if column is None else {name: array.shape for name, array in column.arrays.items()}
-        if found != expected:
-            raise WeightsError(f"the weights of layer {layer}, {direction}, should have shapes {expected}, and have {found}")
 
 
 def _check_inputs(spec: ModuleSpec, inputs: Inputs) -> None:
@@ -112,20 +105,3 @@ def quantized(spec: ModuleSpec, inputs: Inputs) -> Inputs:
     x, h0 = rounded(inputs.x, spec.precision), rounded(inputs.h0, spec.precision)
     c0 = None if inputs.c0 is None else rounded(inputs.c0, spec.precision)
     return Inputs(x, h0, c0, inputs.lengths, inputs.unbatched)
-
-
-def _array(values: Any) -> Array:
-    """A tensor, array or nested list as a numpy float array of its own."""
-    if hasattr(values, "batch_sizes"):
-        raise SignalError("a PackedSequence hides its lengths: pass the padded x and lengths= instead")
-    if hasattr(values, "detach"):
-        from rnntrace.frameworks.torch.modules import to_numpy
-
-        values = to_numpy(values)
-    try:
-        array = np.array(values, dtype=None if getattr(values, "dtype", None) is not None else np.float64)
-    except (ValueError, TypeError):
-        raise SignalError("expected numbers in an array, tensor or lists of equal length") from None
-    if array.dtype.kind not in "fiub":
-        raise SignalError(f"expected numbers, and got an array of {array.dtype}")
-    return array if array.dtype.kind == "f" else array.astype(np.float64)

@@ -57,9 +57,8 @@ def watch(
 
 @dataclass(frozen=True, repr=False)
 class WatchedResult(DisplayedResult):
-    """The result of one call: `name` is the module's name in the model, `call` counts its calls from 0."""
+    """The result of one call: `call` counts the calls of the module, from 0."""
 
-    name: str = ""
     call: int = 0
 
     def __repr__(self) -> str:
@@ -126,7 +125,7 @@ class Traces:
             if not entry.reason and entry.result is None:
                 try:
                     result = _result(_joined(entry.calls), self._judging)
-                    entry.result = WatchedResult(**vars(result), name=entry.name, call=entry.number)
+                    entry.result = WatchedResult(**{**vars(result), "name": entry.name}, call=entry.number)
                 except RnnTraceError as error:
                     entry.reason = str(error)
         return self._entries

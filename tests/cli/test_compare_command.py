@@ -23,7 +23,7 @@ from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.compare import compare_report
 from rnntrace.report.select import View
 from rnntrace.verbs.given.sources import read_sources
-from rnntrace.verbs.run import run
+from rnntrace.verbs.run import build_and_trace as run
 
 # torch says so when it is called directly.
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")

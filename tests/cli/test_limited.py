@@ -28,7 +28,7 @@ def read(path, names=(), **_):
     import ctypes, os, signal, time
     from pathlib import Path
     {work}
-sys.modules["rnntrace.verbs.load"] = types.SimpleNamespace(inspect=read)
+sys.modules["rnntrace.verbs.inspect"] = types.SimpleNamespace(inspect=read)
 main(["inspect", "weights", *sys.argv[1:]])
 """
 """`rnntrace inspect` with a reader that does anything at all."""

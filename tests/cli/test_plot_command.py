@@ -22,7 +22,7 @@ from rnntrace.report.select import View
 from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.open_trace import open_trace
 from rnntrace.verbs.plot import drawn
-from rnntrace.verbs.run import run
+from rnntrace.verbs.run import build_and_trace as run
 
 LSTM = ("run", "lstm", "--seed", "1")
 BARS = {"heatmap": 2}

@@ -16,10 +16,10 @@ from rnntrace.engine.judge.result import Result
 from rnntrace.errors import FileError
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.given.sources import read_sources
-from rnntrace.verbs.run import run
+from rnntrace.verbs.run import build_and_trace as run
 
 MODULES = {
-    "packed": ({"kind": "LSTM", "num_layers": 2, "bidirectional": True, "proj_size": 1}, {"lengths": "4,2", "batch": 2}),
+    "packed": ({"kind": "LSTM", "num_layers": 2, "bidirectional": True, "proj_size": 1}, {"lengths": (4, 2), "batch": 2}),
     "batch first": ({"kind": "GRU", "batch_first": True}, {"batch": 3, "batch_first": True}),
     "cell": ({"kind": "RNNCell"}, {"unbatched": True}),
     "half": ({"kind": "LSTM", "dtype": "bfloat16", "bias": False}, {}),
@@ -44,7 +44,7 @@ def test_what_was_saved_is_shown(name: str, suffix: str, tmp_path: Path, capsys:
     flags = [f"--{key.replace('_', '-')}" for key, value in options.items() if value is True]
     values = {"--layers": module.get("num_layers"), "--proj-size": module.get("proj_size"), "--dtype": module.get("dtype")}
     values |= {
-        "--lengths": signals.get("lengths"),
+        "--lengths": ",".join(map(str, signals.get("lengths", ()))),
         "--batch": signals.get("batch"),
         "--seed": 1,
         "--save": tmp_path / f"t{suffix}",

@@ -24,7 +24,7 @@ from rnntrace.model.dtypes import DTYPES, Array
 from rnntrace.model.keys import Key
 from rnntrace.model.spec import KINDS, NONLINEARITIES, ModuleSpec
 from rnntrace.verbs.given.sources import Sources, read_sources
-from rnntrace.verbs.run import run
+from rnntrace.verbs.run import build_and_trace as run
 
 LAYERS = ("RNN", "LSTM", "GRU")
 CELLS = ("RNNCell", "LSTMCell", "GRUCell")
@@ -58,7 +58,7 @@ def modules() -> list[ModuleSpec]:
 
 FORMS = {
     "batched": {"batch": 3},
-    "packed": {"batch": 3, "lengths": "2,5,4"},
+    "packed": {"batch": 3, "lengths": (2, 5, 4)},
     "unbatched": {"unbatched": True},
 }
 GRID = [(spec, form) for spec in modules() for form in FORMS if not (spec.is_cell and form == "packed")]

@@ -22,7 +22,7 @@ from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.expected import Expected
 from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.judged import judged
-from rnntrace.verbs.run import run
+from rnntrace.verbs.run import build_and_trace as run
 
 PASS, UNDECIDED, FAIL = Verdict.PASS, Verdict.UNDECIDED, Verdict.FAIL
 

@@ -29,7 +29,7 @@ from rnntrace.model.signals import Inputs, SignalRequest
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 from rnntrace.verbs.given.sources import Sources
-from rnntrace.verbs.run import run
+from rnntrace.verbs.run import build_and_trace as run
 
 STEPS = 4
 

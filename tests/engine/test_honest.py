@@ -18,7 +18,7 @@ from rnntrace.model.signals import SignalRequest
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.judged import judged
-from rnntrace.verbs.run import run
+from rnntrace.verbs.run import build_and_trace as run
 
 
 @pytest.mark.parametrize("capture", ["on", "off"])

@@ -17,7 +17,7 @@ from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.equations.cell import Cell
 from rnntrace.model.dtypes import DTYPES
 from rnntrace.model.spec import ModuleSpec
-from rnntrace.verbs.run import run
+from rnntrace.verbs.run import build_and_trace as run
 
 RNN, LSTM, GRU = (ModuleSpec(kind=kind, input_size=3, hidden_size=3).cell for kind in ("RNN", "LSTM", "GRU"))
 CELLS = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU, "MGU": MGU, "peephole": PEEPHOLE}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from rnntrace.report.explain import equations_report
 from rnntrace.report.run import run_report
 from rnntrace.report.select import PARTS, View
 from rnntrace.verbs.compare_one import compare_with_expected
-from rnntrace.verbs.explain import explain
+from rnntrace.verbs.explain import ShownExplanation, explain
 from rnntrace.verbs.given.sources import Sources
 
 CELLS = {"MGU": MGU, "peephole": PEEPHOLE}
@@ -195,9 +196,14 @@ def test_numbers_put_in_give_the_value(name: str) -> None:
     """Every quantity of a unit at a step is the loop's, and its terms add up to what the activation is taken of."""
     spec, weights, inputs = drawn(CELLS[name], num_layers=2, bidirectional=True)
     expected = by_hand(name, spec, weights, inputs)
-    request = SignalRequest(x=inputs.x, h0=inputs.h0, **({} if inputs.c0 is None else {"c0": inputs.c0}))
-    for place, key in (("layer=0,t=2,item=1,unit=1", (0, "forward")), ("layer=1,direction=reverse,t=3,unit=2", (1, "reverse"))):
-        (moment,) = explain(spec, place, Sources(request), weights).moments
+    places: list[tuple[dict[str, Any], tuple[int, str]]] = [
+        ({"layer": 0, "t": 2, "item": 1, "unit": 1}, (0, "forward")),
+        ({"layer": 1, "direction": "reverse", "t": 3, "unit": 2}, (1, "reverse")),
+    ]
+    for place, key in places:
+        explained = explain((spec, weights), **place, input=inputs.x, h0=inputs.h0, c0=inputs.c0)
+        assert isinstance(explained, ShownExplanation)
+        (moment,) = explained.moments
         for derivation in moment.derivations:
             at = moment.position
             value = expected[(*key, derivation.step.symbol)][at.t - 1, at.item, at.unit]

@@ -15,14 +15,14 @@ from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.given.sources import read_sources
-from rnntrace.verbs.run import run
+from rnntrace.verbs.run import build_and_trace as run
 
 pytestmark = [pytest.mark.usefixtures("folder"), pytest.mark.slow]
 
 Change = Callable[[dict[str, Any], dict[str, Any]], None]
 
 RUNS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
-    "captured": ({"kind": "LSTM", "num_layers": 2, "bidirectional": True}, {"batch": 2, "lengths": "4,3"}, {"capture": "on"}),
+    "captured": ({"kind": "LSTM", "num_layers": 2, "bidirectional": True}, {"batch": 2, "lengths": (4, 3)}, {"capture": "on"}),
     "not captured": ({"kind": "LSTM", "num_layers": 2}, {"batch": 2}, {"capture": "off"}),
     "forced": ({"kind": "GRU", "batch_first": True}, {"batch": 2, "batch_first": True}, {"replay": "forced"}),
     "another path": ({"kind": "LSTM"}, {"batch": 2}, {"replay": "forced", "capture": "on"}),

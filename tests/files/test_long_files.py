@@ -31,7 +31,7 @@ from rnntrace.files import safetensors as safetensors_file
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.compare_two import is_trace
 from rnntrace.verbs.given.sources import Sources, read_sources
-from rnntrace.verbs.run import run
+from rnntrace.verbs.run import build_and_trace as run
 
 pytestmark = pytest.mark.usefixtures("folder")
 

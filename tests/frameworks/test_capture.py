@@ -21,7 +21,7 @@ from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import SignalRequest
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.given.sources import Sources
-from rnntrace.verbs.run import run
+from rnntrace.verbs.run import build_and_trace as run
 
 SPECS = {
     "RNN": ModuleSpec(kind="RNN", input_size=3, hidden_size=4, num_layers=2, bidirectional=True),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from rnntrace.cli.app import exit_code
+from rnntrace.cli.given import split_texts
 from rnntrace.errors import SignalError, UsageError
 from rnntrace.model.text import one_hot
 from rnntrace.verbs.given.sources import read_sources
@@ -75,9 +76,9 @@ def test_one_text_is_laid_out_as_the_module_wants_it() -> None:
     """Time first, batch first and unbatched are the same vectors on other axes, and the input size is the alphabet's."""
     vectors = one_hot(["hello"])[0][0]
     layouts = {
-        "time first": (read_sources(texts=["hello"]), vectors[:, None]),
-        "batch first": (read_sources(texts=["hello"], batch_first=True), vectors[None]),
-        "unbatched": (read_sources(texts=["hello"], unbatched=True), vectors),
+        "time first": (read_sources(text=["hello"]), vectors[:, None]),
+        "batch first": (read_sources(text=["hello"], batch_first=True), vectors[None]),
+        "unbatched": (read_sources(text=["hello"], unbatched=True), vectors),
     }
     for name, (sources, expected) in layouts.items():
         assert np.array_equal(sources.request.x, expected), name
@@ -88,51 +89,51 @@ def test_one_text_is_laid_out_as_the_module_wants_it() -> None:
 @pytest.mark.parametrize("texts", [["ab,ba"], ["ab", "ba"]])
 def test_texts_stand_between_commas_or_in_flags_of_their_own(texts: list[str]) -> None:
     """Both ways of giving several texts are the same."""
-    found = read_sources(texts=texts, batch_first=True).request.x
+    found = read_sources(text=split_texts(texts, None), batch_first=True).request.x
     assert found is not None
     assert np.array_equal(found, one_hot(["ab", "ba"])[0])
 
 
 def test_a_comma_in_the_alphabet_is_a_letter() -> None:
     """A text is not split at commas when the alphabet has one."""
-    found = read_sources(texts=["a,b"], alphabet="ab,", batch_first=True).request.x
+    found = read_sources(text=split_texts(["a,b"], "ab,"), alphabet="ab,", batch_first=True).request.x
     assert found is not None
     assert found.tolist() == [[[1, 0, 0], [0, 0, 1], [0, 1, 0]]]
 
 
 def test_texts_of_different_lengths_are_packed() -> None:
     """Batch first, each text is a sequence of its own length."""
-    request = read_sources(texts=["abc,a,ab"], batch_first=True).request
+    request = read_sources(text=["abc", "a", "ab"], batch_first=True).request
     assert request.lengths == (3, 1, 2)
 
 
 def test_texts_of_the_same_length_are_not_packed() -> None:
     """Where every text has every step there is nothing to pack."""
-    assert read_sources(texts=["ab,ba"], batch_first=True).request.lengths is None
+    assert read_sources(text=["ab", "ba"], batch_first=True).request.lengths is None
 
 
 def test_texts_of_different_lengths_need_batch_first() -> None:
     """Time first the axes would not be the texts, and the message says which flag makes them so."""
     with pytest.raises(SignalError, match="--batch-first"):
-        read_sources(texts=["abc,a"])
+        read_sources(text=["abc", "a"])
 
 
 def test_several_texts_time_first_are_warned_of() -> None:
     """They are left as written, texts first, and the warning says what a module then takes them for."""
-    sources = read_sources(texts=["abc,bca"])
+    sources = read_sources(text=["abc", "bca"])
     assert sources.request.x is not None
     assert sources.request.x.shape == (2, 3, 3)
     (warning,) = sources.warnings
     assert "2 texts of 3 letters" in warning
     assert "--batch-first" in warning
-    assert read_sources(texts=["abc,bca"], batch_first=True).warnings == ()
-    assert read_sources(texts=["abc"]).warnings == ()
+    assert read_sources(text=["abc", "bca"], batch_first=True).warnings == ()
+    assert read_sources(text=["abc"]).warnings == ()
 
 
 def test_unbatched_takes_one_text() -> None:
     """Several texts are a batch, and the message says how many there are."""
     with pytest.raises(UsageError, match="one text, and there are 2"):
-        read_sources(texts=["ab,cd"], unbatched=True)
+        read_sources(text=["ab", "cd"], unbatched=True)
 
 
 def test_a_run_on_text_takes_its_sizes_from_it(capsys: pytest.CaptureFixture[str]) -> None:

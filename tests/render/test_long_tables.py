@@ -33,7 +33,7 @@ from rnntrace.report.table import Report, Scale, Table
 from rnntrace.report.trace import trace_tables
 from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.judged import judged
-from rnntrace.verbs.run import run
+from rnntrace.verbs.run import build_and_trace as run
 
 MODULES = {
     "LSTM": {"num_layers": 2, "bidirectional": True, "proj_size": 1},
@@ -46,7 +46,7 @@ STEPS = 40
 def result_of(kind: str) -> Result:
     """Two items of 40 and 23 steps; one value of torch's last hidden state in the middle is wrong, and of its output."""
     spec = ModuleSpec(kind=kind, input_size=2, hidden_size=3, **MODULES[kind])
-    sources = read_sources(h0="random", steps=STEPS, batch=2, lengths=f"{STEPS},23", batch_first=spec.batch_first)
+    sources = read_sources(h0="random", steps=STEPS, batch=2, lengths=(STEPS, 23), batch_first=spec.batch_first)
     result = run(spec, sources, JudgeOptions(keep="terms"), seed=3)
     seen = result.observation
     key = spec.num_layers - 1, "forward", "h"

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from rnntrace.report.select import View
 from rnntrace.report.table import Panel, Scale
 from rnntrace.verbs.compare import compare
 from rnntrace.verbs.given.sources import read_sources
-from rnntrace.verbs.run import run
+from rnntrace.verbs.run import build_and_trace as run
 
 MODULES = {
     "LSTM": {"num_layers": 2, "bidirectional": True, "proj_size": 2},
@@ -34,7 +33,7 @@ def result_of(kind: str, **signals: object) -> Result:
     options = MODULES[kind]
     batch_first = bool(options.get("batch_first"))
     c0 = "random" if kind == "LSTM" else "zeros"
-    asked = {"steps": 5, "batch": 2, "lengths": "5,3", **signals}
+    asked = {"steps": 5, "batch": 2, "lengths": (5, 3), **signals}
     sources = read_sources(h0="random", c0=c0, batch_first=batch_first, **asked)
     return run(ModuleSpec(kind=kind, input_size=2, hidden_size=3, **options), sources, JudgeOptions(), seed=3)
 
@@ -153,8 +152,9 @@ def test_a_difference_shows_where_an_error_starts(direction: str, start: int, ba
     torch.save(module.state_dict(), "w.pt")
     np.savez("e.npz", output=output)
     np.save("x.npy", x.numpy())
-    compared = compare("w.pt", sources=partial(read_sources, input="x.npy"), expected="e.npz")
-    panels = picture(compared.results[""], View(), "difference").panels
+    compared = compare("w.pt", "x.npy", expected="e.npz")
+    assert isinstance(compared, Result)
+    panels = picture(compared, View(), "difference").panels
     panel = find(panels, "h", f"layer 0 · {direction} · item 0")
     assert panel.scale is Scale.DIFFERENCE
     assert sorted(panel.x) == [1, 2, 3, 4, 5]

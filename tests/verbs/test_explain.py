@@ -27,9 +27,7 @@ from rnntrace.model.layouts import from_convention
 from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.report.derivation import Explanation, derivation_report
 from rnntrace.report.table import Table
-from rnntrace.verbs.explain import explain, read_module
-from rnntrace.verbs.given.overrides import FileOverrides
-from rnntrace.verbs.given.sources import read_sources
+from rnntrace.verbs.explain import explain
 
 ORDERS = {"RNN": "h", "LSTM": "ifgo", "GRU": "rzn"}
 """Order of the gates in torch's documentation."""
@@ -171,8 +169,8 @@ def test_what_is_printed_can_be_worked_out_again(found: tuple[Problem, Position]
 def test_a_derivation_worked_out_by_hand() -> None:
     """An RNN of one unit: tanh(0.5·2 + 0.1 + 0.25·(-1) + 0.025) = tanh(0.875)."""
     parameters = '{"weight_ih_l0": [[0.5]], "weight_hh_l0": [[0.25]], "bias_ih_l0": [0.1], "bias_hh_l0": [0.025]}'
-    module = read_module(parameters, FileOverrides())
-    explained = explain(module.spec, "t=1", read_sources(input="[[2]]", h0="[[-1]]"), module.weights)
+    explained = explain(parameters, t=1, input=[[2]], h0=[[-1]])
+    assert isinstance(explained, Explanation)
     (line,) = [line for line in derivation_report(explained).formulas[0].lines if line.label == "hidden state"]
     assert line.text.split("\n") == [
         "h₁[0] = tanh(W_ih[0] x₁ + b_ih[0] + W_hh[0] h₀ + b_hh[0])",

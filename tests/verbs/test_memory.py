@@ -116,7 +116,7 @@ except MemoryError:
 RUN = """
 import json, sys
 from rnntrace.engine.judge.options import JudgeOptions
-from rnntrace.verbs.run import run
+from rnntrace.verbs.run import build_and_trace as run
 from rnntrace.verbs.given.sources import Sources
 from rnntrace.model.signals import SignalRequest
 from rnntrace.model.spec import ModuleSpec

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnntrace.cli.given import lengths_in
 from rnntrace.errors import RnnTraceError, SignalError, UsageError
 from rnntrace.verbs.given.sources import read_sources
 
@@ -30,7 +31,7 @@ def test_an_object_of_json_gives_all_four() -> None:
 
 def test_a_flag_goes_before_what_the_input_holds() -> None:
     """--h0 and --lengths replace the states and lengths of the file."""
-    request = read_sources(input='{"x": [[[1]]], "h0": [[[5]]], "lengths": [1]}', h0="[[[9]]]", lengths="1").request
+    request = read_sources(input='{"x": [[[1]]], "h0": [[[5]]], "lengths": [1]}', h0="[[[9]]]", lengths=[1]).request
     assert not isinstance(request.h0, str)
     assert request.h0.tolist() == [[[9.0]]]
 
@@ -38,14 +39,14 @@ def test_a_flag_goes_before_what_the_input_holds() -> None:
 @pytest.mark.parametrize("text", ["5,3,2", " 5, 3 ,2", "5,+3,2"])
 def test_lengths_are_whole_numbers_between_commas(text: str) -> None:
     """Blanks do not matter."""
-    assert read_sources(lengths=text).request.lengths == (5, 3, 2)
+    assert lengths_in(text) == [5, 3, 2]
 
 
 @pytest.mark.parametrize("text", ["", "a", "5,,2", "5 3", "2.5", "nan", "5,", "5;3", "1e3"])
 def test_other_lengths_are_refused(text: str) -> None:
     """The message shows what lengths look like and what was found."""
     with pytest.raises(UsageError) as caught:
-        read_sources(lengths=text)
+        lengths_in(text)
     assert "5,3,2" in str(caught.value)
     assert repr(text) in str(caught.value)
 
@@ -58,7 +59,7 @@ def test_lengths_in_a_file_are_whole_numbers_too(lengths: str) -> None:
 
 
 CONTRADICTIONS = [
-    ({"input": "[[[1, 2]]]", "texts": ["a"]}, ("--input", "--text", "leave one of them out")),
+    ({"input": "[[[1, 2]]]", "text": ["a"]}, ("--input", "--text", "leave one of them out")),
     ({"alphabet": "abc"}, ("--alphabet", "--text", "leave it out")),
     ({"input": "[[[1, 2]]]", "steps": 3}, ("--steps 3", "it is 1", "leave --steps out")),
     ({"input": "[[[1, 2]]]", "batch": 2}, ("--batch 2", "it is 1", "leave --batch out")),
@@ -66,8 +67,8 @@ CONTRADICTIONS = [
     ({"input": "[[1, 2], [3, 4]]", "steps": 1}, ("--steps 1", "it is 2")),
     ({"input": "[[1, 2], [3, 4]]", "batch": 2}, ("--batch 2", "it is 1")),
     ({"input": "[[[1, 2]]]", "unbatched": True}, ("--unbatched", "(time, input)", "(1, 1, 2)", "leave it out")),
-    ({"texts": ["hello"], "steps": 4}, ("--steps 4", "it is 5")),
-    ({"texts": ["ab,cd"], "batch_first": True, "batch": 3}, ("--batch 3", "it is 2")),
+    ({"text": ["hello"], "steps": 4}, ("--steps 4", "it is 5")),
+    ({"text": ["ab", "cd"], "batch_first": True, "batch": 3}, ("--batch 3", "it is 2")),
     ({"unbatched": True, "batch": 2}, ("--unbatched", "--batch 2", "leave one of them out")),
 ]
 

@@ -31,7 +31,8 @@ class Result:
     replay on purpose, and `blind` says which ones the outputs could not have shown, if that was asked.
     `handed_in` names what was given to judge the replay by, None where a framework was run, and `unused` the arrays that were
     given and mean nothing here; `agrees_to` is the number of decimals to which what was given is right although it fails.
-    `contradictions` are sentences on what else does not agree, a FAIL whatever the values.
+    `contradictions` are sentences on what else does not agree, a FAIL whatever the values. `name` is the module's in its file
+    or model, and `assumed` are the fields of its spec that the file does not record.
     """
 
     spec: ModuleSpec
@@ -52,6 +53,8 @@ class Result:
     unused: tuple[str, ...] = ()
     agrees_to: int | None = None
     contradictions: tuple[str, ...] = ()
+    name: str = ""
+    assumed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Result {self.verdict}: {self.trace.summary}>"

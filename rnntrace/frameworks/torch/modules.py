@@ -56,6 +56,14 @@ def kind_of(module: Any) -> str | None:
     return None
 
 
+def recurrent_inside(model: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """The modules of torch.nn inside a model by qualified name, and of those that are theirs only in part the reason."""
+    inside = {name: module for name, module in model.named_modules() if isinstance(module, (nn.RNNBase, nn.RNNCellBase))}
+    known = {name: module for name, module in inside.items() if kind_of(module)}
+    own = {name: f"{type(module).__name__} has a forward of its own" for name, module in inside.items() if name not in known}
+    return known, own
+
+
 def spec_of(module: Any) -> ModuleSpec:
     """The specification of a user's own module of torch.nn. Raises UsageError for any other module."""
     kind = kind_of(module)

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torch.utils.hooks import RemovableHandle
 
 from rnntrace.errors import RnnTraceError, UsageError
-from rnntrace.frameworks.torch.modules import DEVICES, build, first_line, kind_of, load_weights, spec_of, to_numpy
+from rnntrace.frameworks.torch.modules import DEVICES, build, first_line, load_weights, recurrent_inside, spec_of, to_numpy
 from rnntrace.frameworks.torch.run import check_autocast, observe
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import parameter_shapes, weights_from_torch
@@ -55,11 +55,7 @@ def recurrent_modules(model: Any) -> tuple[dict[str, Any], dict[str, str]]:
     """
     if not isinstance(model, nn.Module):
         raise UsageError(f"watch needs a model of torch.nn, and got {type(model).__name__}")
-    inside = {name: module for name, module in model.named_modules() if isinstance(module, (nn.RNNBase, nn.RNNCellBase))}
-    followed = {name: module for name, module in inside.items() if kind_of(module)}
-    others = {
-        name: f"{type(module).__name__} has a forward of its own" for name, module in inside.items() if name not in followed
-    }
+    followed, others = recurrent_inside(model)
     if not followed:
         found = "".join(f"; {name or 'the model'} cannot be followed: {reason}" for name, reason in others.items())
         raise UsageError(f"watch follows torch.nn's {', '.join(KINDS)}, and {type(model).__name__} holds none{found}")

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 from rnntrace.engine.judge.pairing import OUTPUTS
 from rnntrace.errors import FileError, SignalError, UsageError, show
-from rnntrace.files import digits, label, read_source
+from rnntrace.files import digits
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.dtypes import Array
 from rnntrace.model.forms import forms, last_output_form
@@ -14,6 +15,7 @@ from rnntrace.model.observation import Observation
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.vocabulary import Name, of_results, required
+from rnntrace.verbs.given.arrays import label_of, tensors_of
 from rnntrace.verbs.given.naming import found_in, listed, unused_in
 
 
@@ -34,7 +36,7 @@ class Expected:
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def observation(self, spec: ModuleSpec, source: str) -> Observation:
+    def observation(self, spec: ModuleSpec, source: Any) -> Observation:
         """As what a framework made of the inputs. The last layer's h is known from the output, if it was not given."""
         known, half_units = dict(self.values), dict(self.half_units)
         for direction in spec.directions if "output" in known else ():
@@ -48,7 +50,7 @@ class Expected:
             version="",
             device="",
             threads=0,
-            path=label(source),
+            path=label_of(source),
             outputs={name: known[name] for name in OUTPUTS if name in known},
             hidden={key: values for key, values in states.items() if key[2] == "h"},
             captured=states if any(not isinstance(name, str) for name in self.names) else {},
@@ -57,23 +59,24 @@ class Expected:
 
 
 def read_expected(
-    module: Module, inputs: Inputs, source: str, ignored: Ignored | None = None, require: Sequence[str] = ()
+    module: Module, inputs: Inputs, source: Any, ignored: Ignored | None = None, require: Sequence[str] = ()
 ) -> Expected:
     """The outputs, gates and states that a source holds, under the names of `vocabulary` and in the shapes of `forms`.
 
-    One array alone is the output, whatever its name. Raises UsageError for a name in `require` that means nothing here;
+    One array alone is the output, whatever its name; a pair is what torch returns.
+    Raises UsageError for a name in `require` that means nothing here;
     FileError for one that is missing, for two names of one thing, for a name that is nearly right, and for an array that
     cannot be read under a right one; SignalError for shapes that do not fit.
     """
-    if source == "":
+    if isinstance(source, str) and not source:
         raise UsageError("--expected needs the name of a file, or JSON, and is empty")
     words = of_results(module.spec)
-    tensors = (ignored or Ignored()).without(read_source(source))
+    tensors = (ignored or Ignored()).without(tensors_of(_by_name(source)))
     found = found_in(tensors, words, source, alone="output")
     if not found:
         wanted = ", ".join(name for name in words.canonical if isinstance(name, str))
         holds = listed([*tensors.arrays, *tensors.refused]) or "nothing"
-        raise FileError(f"{label(source)} should hold one array, or some of {wanted}, and holds {holds}")
+        raise FileError(f"{label_of(source)} should hold one array, or some of {wanted}, and holds {holds}")
     in_onnx_words = any(own.lower().startswith("y") for own in found.values())
     values: dict[Name, Array] = {}
     half_units: dict[Name, Array] = {}
@@ -93,16 +96,24 @@ def read_expected(
         if half is not None:
             half_units[target] = bring(half)
         if is_last:
-            notes.append(f"{label(source)} holds the output of the final step alone: it is judged as h_n")
+            notes.append(f"{label_of(source)} holds the output of the final step alone: it is judged as h_n")
         elif isinstance(name, str) and name != "output" and len(values[name]) < len(module.spec.layer_directions):
-            notes.append(f"{name} in {label(source)} is that of the last layer alone: the layers below it are not judged")
+            notes.append(f"{name} in {label_of(source)} is that of the last layer alone: the layers below it are not judged")
     _check_required(module.spec, names, require, source)
     unused, aside = unused_in(tensors, words, source, [*found.values()])
     return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside))
 
 
+def _by_name(source: Any) -> Any:
+    """What a module of torch returns, (output, h_n) or (output, (h_n, c_n)), by name; anything else as it is."""
+    if not isinstance(source, tuple) or len(source) != 2 or not hasattr(source[0], "shape"):
+        return source
+    output, states = source
+    return {"output": output, **dict(zip(("h_n", "c_n"), states if isinstance(states, tuple) else (states,), strict=False))}
+
+
 def _form(
-    module: Module, inputs: Inputs, word: str, name: Name, array: Array, source: str, in_onnx_words: bool
+    module: Module, inputs: Inputs, word: str, name: Name, array: Array, source: Any, in_onnx_words: bool
 ) -> tuple[bool, Callable[[Array], Array]]:
     """Whether an array is the output of the last step alone, and what brings it to the time-major form."""
     found = list(forms(module, inputs, name, in_onnx_words=in_onnx_words))
@@ -114,11 +125,11 @@ def _form(
         return True, bring
     own = found[0][0]
     raise SignalError(
-        f"{label(source)}: {word} should have shape {own}, and has shape {array.shape}{_hint(module.spec, array, own)}"
+        f"{label_of(source)}: {word} should have shape {own}, and has shape {array.shape}{_hint(module.spec, array, own)}"
     )
 
 
-def _check_required(spec: ModuleSpec, found: Set[Name], require: Sequence[str], source: str) -> None:
+def _check_required(spec: ModuleSpec, found: Set[Name], require: Sequence[str], source: Any) -> None:
     """Raises UsageError and FileError, see `read_expected`."""
     try:
         wanted = required(spec, require)
@@ -126,7 +137,7 @@ def _check_required(spec: ModuleSpec, found: Set[Name], require: Sequence[str], 
         known = ", ".join(of_results(spec).canonical.values())
         raise UsageError(f"--require {show(error.args[0])!r} means nothing here: choose from {known}") from None
     if missing := [word for word, names in wanted.items() if not found >= {*names}]:
-        raise FileError(f"{label(source)} does not hold {', '.join(missing)}, which --require asks for")
+        raise FileError(f"{label_of(source)} does not hold {', '.join(missing)}, which --require asks for")
 
 
 def _hint(spec: ModuleSpec, array: Array, shape: tuple[int, ...]) -> str:

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from rnntrace.errors import UsageError, show
-from rnntrace.files import label
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.conventions import TORCH
 from rnntrace.model.module import Contents, Module
-from rnntrace.verbs.load import check_judged, read_modules
+from rnntrace.verbs.given.arrays import label_of
+from rnntrace.verbs.given.modules import check_judged, modules_of
 
 Modules = Mapping[str, Module]
 
@@ -27,69 +28,69 @@ class FileOverrides:
     ignored: Ignored = field(default_factory=Ignored)
 
 
-def read_weights(source: str, overrides: FileOverrides) -> Modules:
-    """The modules of one file by prefix: see `read_files`."""
+def read_weights(source: Any, overrides: FileOverrides) -> Modules:
+    """The modules of one source by prefix: see `read_files`."""
     (modules,) = read_files([source], overrides)
     return modules
 
 
-def read_files(sources: Sequence[str], overrides: FileOverrides) -> list[Modules]:
-    """The modules to compare by prefix, file by file, with what the files cannot tell as it is given.
+def read_files(sources: Sequence[Any], overrides: FileOverrides) -> list[Modules]:
+    """The modules to compare by prefix, source by source, with what the files cannot tell as it is given.
 
     A file of one module beside the one that holds `overrides.module` means that, whatever its prefix. Raises UsageError if
     there is no module of that prefix, or something is given that the files tell by themselves.
     """
-    contents = {source: read_modules(source, overrides.names, overrides.ignored) for source in sources}
+    contents = [modules_of(source, overrides.names, overrides.ignored) for source in sources]
     if overrides.module is not None:
-        found = any(overrides.module in of_file.prefixes for of_file in contents.values())
-        contents = {
-            source: of_file if found and len(of_file.prefixes) == 1 else _chosen(source, of_file, overrides.module)
-            for source, of_file in contents.items()
-        }
-    for source, of_file in contents.items():
+        found = any(overrides.module in of_file.prefixes for of_file in contents)
+        contents = [
+            of_file if found and len(of_file.prefixes) == 1 else _chosen(source, of_file, overrides.module)
+            for source, of_file in zip(sources, contents, strict=True)
+        ]
+    for source, of_file in zip(sources, contents, strict=True):
         check_judged(source, of_file)
-    files = {source: of_file.modules for source, of_file in contents.items()}
-    _refuse_contradicted(files, overrides)
-    return [{prefix: _overridden(module, overrides) for prefix, module in files[source].items()} for source in sources]
+    files = [of_file.modules for of_file in contents]
+    _refuse_contradicted([*map(label_of, sources)], files, overrides)
+    return [{prefix: _overridden(module, overrides) for prefix, module in modules.items()} for modules in files]
 
 
-def _chosen(source: str, contents: Contents, prefix: str) -> Contents:
+def _chosen(source: Any, contents: Contents, prefix: str) -> Contents:
     if prefix not in contents.prefixes:
         choices = ", ".join(show(name) or "(no prefix)" for name in contents.prefixes)
-        raise UsageError(f"{label(source)} holds no module {show(prefix)!r}: choose one of {choices}")
+        raise UsageError(f"{label_of(source)} holds no module {show(prefix)!r}: choose one of {choices}")
     return contents.only({prefix})
 
 
-def _refuse_contradicted(files: Mapping[str, Modules], overrides: FileOverrides) -> None:
-    """Raises UsageError if something is overrides that no file leaves open, or that a file tells otherwise."""
-    for source, found in files.items():
+def _refuse_contradicted(labels: Sequence[str], files: Sequence[Modules], overrides: FileOverrides) -> None:
+    """Raises UsageError if something is given that no file leaves open, or that a file tells otherwise."""
+    for label, found in zip(labels, files, strict=True):
         rnns = [module for module in found.values() if module.spec.family == "RNN"]
         if overrides.nonlinearity is not None and not rnns:
-            raise UsageError(f"--nonlinearity belongs to RNN, and {label(source)} holds none: leave it out")
+            raise UsageError(f"--nonlinearity belongs to RNN, and {label} holds none: leave it out")
         said = {module.spec.nonlinearity for module in rnns if "nonlinearity" not in module.assumed} - {overrides.nonlinearity}
         if overrides.nonlinearity is not None and said:
-            raise UsageError(f"--nonlinearity {overrides.nonlinearity} contradicts {label(source)}, which says {said.pop()}")
-        _refuse_activation(source, found, overrides.recurrent_activation)
-    modules = [module for found in files.values() for module in found.values()]
+            raise UsageError(f"--nonlinearity {overrides.nonlinearity} contradicts {label}, which says {said.pop()}")
+        _refuse_activation(label, found, overrides.recurrent_activation)
+    modules = [module for found in files for module in found.values()]
     # Of two files, one may tell the direction.
     if overrides.go_backwards and not any("direction" in module.assumed or module.output_reversed for module in modules):
-        names = " and ".join(map(label, files))
+        names = " and ".join(labels)
         raise UsageError(f"--go-backwards belongs to Keras' layers, and contradicts {names}: leave it out")
 
 
-def _refuse_activation(source: str, modules: Modules, overrides: str | None) -> None:
-    """Raises UsageError if the activation of gates is overrides that a file tells otherwise, or that has none."""
+def _refuse_activation(label: str, modules: Modules, wanted: str | None) -> None:
+    """Raises UsageError if another activation of gates is wanted than a file tells, or if nothing in it has gates."""
     gated = [module for module in modules.values() if module.spec.recurrent_activation is not None]
-    if overrides is not None and not gated:
-        raise UsageError(f"--recurrent-activation belongs to LSTM and GRU, and {label(source)} holds none: leave it out")
+    if wanted is not None and not gated:
+        raise UsageError(f"--recurrent-activation belongs to LSTM and GRU, and {label} holds none: leave it out")
     for module in gated:
         found = module.spec.recurrent_activation
         if (
-            overrides not in (None, found)
+            wanted not in (None, found)
             and not _leaves_gates_open(module)
-            and (overrides, found) != ("hard_sigmoid", module.hard_sigmoid)
+            and (wanted, found) != ("hard_sigmoid", module.hard_sigmoid)
         ):
-            raise UsageError(f"--recurrent-activation {overrides} contradicts {label(source)}, which says {found}")
+            raise UsageError(f"--recurrent-activation {wanted} contradicts {label}, which says {found}")
 
 
 def _leaves_gates_open(module: Module) -> bool:
@@ -106,7 +107,7 @@ def _overridden(module: Module, overrides: FileOverrides) -> Module:
     if overrides.nonlinearity is not None and "nonlinearity" in module.assumed:
         spec = replace(spec, nonlinearity=overrides.nonlinearity)
     if not spec.is_cell:
-        spec = replace(spec, batch_first=spec.batch_first or overrides.batch_first, dropout=overrides.dropout)
+        spec = replace(spec, batch_first=spec.batch_first or overrides.batch_first, dropout=overrides.dropout or spec.dropout)
     if overrides.go_backwards and "direction" in module.assumed:
         return replace(module, spec=replace(spec, reverse=True), weights=module.weights.reversed(), output_reversed=True)
     return replace(module, spec=spec)

@@ -1,15 +1,16 @@
-"""Where the signals of a run come from: files, JSON typed on the command line, text, or nothing, and then they are drawn."""
+"""Where the signals of a run come from: arrays in memory, files, JSON, text, or nothing, and then they are drawn."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
+from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.rounding import Typed
 from rnntrace.errors import FileError, SignalError, UsageError, show
-from rnntrace.files import digits, is_json, label, read_source
+from rnntrace.files import digits, is_json
 from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
 from rnntrace.model.dtypes import Array
@@ -18,7 +19,11 @@ from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.text import one_hot
 from rnntrace.model.vocabulary import of_signals
 from rnntrace.model.weights import Weights
+from rnntrace.verbs.given.arrays import array_of, label_of, tensors_of
 from rnntrace.verbs.given.naming import found_in, listed, unused_in
+
+SIGNALS = frozenset({"input", "text", "alphabet", "h0", "c0", "lengths", "steps", "batch", "unbatched"})
+"""What verbs call the things that say what a module is fed."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +54,22 @@ class Sources:
         return {name: word for name, word in words.items() if isinstance(word, str)} | dict(self.origin)
 
 
+def sources_of(result: Result) -> Sources:
+    """The signals of a result once more."""
+    inputs = result.inputs
+    own = result.in_own_layout({"x": inputs.x, "h0": inputs.h0, "c0": inputs.c0})
+    request = SignalRequest(x=own["x"], h0=own["h0"], c0=own.get("c0", "zeros"), lengths=inputs.lengths)
+    return Sources(request, dict(result.origin), given=frozenset(own))
+
+
 def read_sources(
     *,
-    input: str | None = None,
-    texts: Sequence[str] = (),
+    input: Any = None,
+    text: str | Sequence[str] = (),
     alphabet: str | None = None,
-    h0: str | None = None,
-    c0: str | None = None,
-    lengths: str | None = None,
+    h0: Any = None,
+    c0: Any = None,
+    lengths: Sequence[int] | None = None,
     steps: int | None = None,
     batch: int | None = None,
     unbatched: bool = False,
@@ -65,12 +78,13 @@ def read_sources(
 ) -> Sources:
     """The signals as a user asks for them.
 
-    `input`, `h0` and `c0` are a file or JSON, which for `input` may hold all of x, h0, c0 and lengths; states may be "zeros",
-    which they are where nothing is said, or "random". `texts` become
-    one-hot vectors over `alphabet`. What is `ignored` is not read. Raises FileError, SignalError or UsageError.
+    `input`, `h0` and `c0` are arrays, a file or JSON, which for `input` may hold all of x, h0, c0 and lengths; states may be
+    "zeros", which they are where nothing is said, or "random". A `text` is one item, of one-hot vectors over `alphabet`. What
+    is `ignored` is not read. Raises FileError, SignalError or UsageError.
     """
+    texts = [text] if isinstance(text, str) else text
     for option, source in (("--input", input), ("--h0", h0), ("--c0", c0)):
-        if source == "":
+        if isinstance(source, str) and not source:
             raise UsageError(f"{option} needs the name of a file, or JSON, and is empty")
     if input is not None and texts:
         raise UsageError("--input and --text both give x: leave one of them out")
@@ -84,36 +98,36 @@ def read_sources(
     warnings: list[str] = []
     unused: tuple[str, ...] = ()
     if input is not None:
-        tensors = (ignored or Ignored()).without(read_source(input))
+        tensors = (ignored or Ignored()).without(tensors_of(input))
         found = _signals(tensors, input)
         unused, aside = unused_in(tensors, of_signals(), input, [*found.values()])
         warnings += aside
         given, half_units = {name: tensors.arrays[own] for name, own in found.items()}, _half_units(tensors, found)
         if "x" in given:
-            origin["x"] = "from JSON" if is_json(input) else show(Path(input).name)
+            origin |= _named("x", input)
     elif texts:
-        texts = _split(texts, alphabet)
         encoded, text_lengths = one_hot(texts, alphabet)
         origin["x"] = "text, one-hot"
         given["x"], same_length = _arrange(encoded, text_lengths, batch_first, unbatched)
         if not same_length:
             given["lengths"] = np.array(text_lengths, float)
     for name, wanted in (("h0", h0), ("c0", c0)):
-        if wanted not in (None, "zeros"):
+        if not _is_word(wanted, "zeros"):
             given.pop(name, None)
             half_units.pop(name, None)
-        if wanted not in (None, "zeros", "random"):
-            tensors = read_source(wanted)
+        if not _is_word(wanted, "zeros", "random"):
+            tensors = tensors_of(wanted)
             own = _single(tensors, wanted, name)
             given[name], origin[name] = tensors.arrays[own], "given"
             half_units |= _half_units(tensors, {name: own})
     if lengths is not None:
-        given["lengths"] = np.array(_numbers(lengths), float)
+        given["lengths"] = array_of(lengths)
     if "x" in given:
         warnings += _warn_of_axes(given["x"], batch_first, texts)
         _check(given["x"], steps, batch, unbatched, batch_first)
     state: dict[str, State] = {
-        name: given.get(name, "random" if wanted == "random" else "zeros") for name, wanted in (("h0", h0), ("c0", c0))
+        name: given.get(name, "random" if isinstance(wanted, str) and wanted == "random" else "zeros")
+        for name, wanted in (("h0", h0), ("c0", c0))
     }
     request = SignalRequest(
         steps=4 if steps is None else steps,
@@ -128,7 +142,19 @@ def read_sources(
     return Sources(request, origin, tuple(warnings), width, unused, half_units, said)
 
 
-def _signals(tensors: Tensors, source: str) -> dict[str, str]:
+def _is_word(wanted: Any, *words: str) -> bool:
+    """Whether nothing is wanted, or one of these words."""
+    return wanted is None or (isinstance(wanted, str) and wanted in words)
+
+
+def _named(name: str, source: Any) -> dict[str, str]:
+    """A word for where a signal comes from; none for arrays in memory."""
+    if not isinstance(source, str | Path):
+        return {}
+    return {name: "from JSON" if is_json(str(source)) else show(Path(source).name)}
+
+
+def _signals(tensors: Tensors, source: Any) -> dict[str, str]:
     """The names in a file of x, and whatever else of h0, c0 and lengths it holds."""
     found = found_in(tensors, of_signals(), source, alone="x")
     if not found:
@@ -136,7 +162,7 @@ def _signals(tensors: Tensors, source: str) -> dict[str, str]:
     return {str(name): own for name, own in found.items()}
 
 
-def _single(tensors: Tensors, source: str, name: str) -> str:
+def _single(tensors: Tensors, source: Any, name: str) -> str:
     """The name in a file of the array `name`, or of its only array."""
     found = found_in(tensors, of_signals(), source, alone=name)
     if name not in found and len({*tensors.arrays, *tensors.refused}) != 1:
@@ -144,22 +170,15 @@ def _single(tensors: Tensors, source: str, name: str) -> str:
     return found.get(name) or next(iter(found.values()))
 
 
-def _refuse_all(tensors: Tensors, name: str, source: str) -> NoReturn:
+def _refuse_all(tensors: Tensors, name: str, source: Any) -> NoReturn:
     holds = listed([*tensors.arrays, *tensors.refused]) or "none"
-    raise FileError(f"{label(source)} should hold one array, or one named {name}, and holds {holds}")
+    raise FileError(f"{label_of(source)} should hold one array, or one named {name}, and holds {holds}")
 
 
 def _half_units(tensors: Tensors, found: Mapping[str, str]) -> dict[str, Array]:
     """Half a unit of the last digit of x, h0 and c0, as far as they were typed."""
     halves = {name: tensors.half_units(own, digits.SIGNALS) for name, own in found.items() if name != "lengths"}
     return {name: half for name, half in halves.items() if half is not None}
-
-
-def _split(texts: Sequence[str], alphabet: str | None) -> list[str]:
-    """One text an item: a comma separates texts unless it is a letter of the alphabet."""
-    if alphabet is not None and "," in alphabet:
-        return list(texts)
-    return [part for text in texts for part in text.split(",")]
 
 
 def _arrange(encoded: Array, lengths: tuple[int, ...], batch_first: bool, unbatched: bool) -> tuple[Array, bool]:
@@ -201,13 +220,6 @@ def _check(x: Array, steps: int | None, batch: int | None, unbatched: bool, batc
     for option, wanted, found in zip(("--steps", "--batch"), (steps, batch), sizes, strict=False):
         if wanted is not None and wanted != found:
             raise SignalError(f"{option} {wanted} contradicts x, where it is {found}: leave {option} out")
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--lengths should be whole numbers such as 5,3,2, not {text!r}") from None
 
 
 def whole_numbers(lengths: Array) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from rnntrace.errors import WeightsError, show
-from rnntrace.files import digits, label
+from rnntrace.files import digits
 from rnntrace.files.tensors import Tensors
 from rnntrace.model import beside
 from rnntrace.model.computed import Computed, computed
@@ -27,7 +27,7 @@ def recognised_by_names(source: str, tensors: Tensors, renaming: Renaming) -> Co
     for name in (*tensors.arrays, *tensors.refused):
         if (torchs := renaming(name)) in theirs:
             raise WeightsError(
-                f"{label(source)}: {show(theirs[torchs])} and {show(name)} are both read as {show(torchs)}: see --names"
+                f"{source}: {show(theirs[torchs])} and {show(name)} are both read as {show(torchs)}: see --names"
             )
         theirs[torchs] = name
     groups = group_by_module(theirs)

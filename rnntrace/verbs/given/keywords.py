@@ -1,0 +1,28 @@
+"""Which keywords of a verb were given, and which of them do not go together."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from inspect import signature
+from typing import Any
+
+from rnntrace.errors import UsageError
+
+
+def given(verb: Callable[..., Any], values: Mapping[str, Any]) -> set[str]:
+    """The names of a verb's keywords that are not at their defaults."""
+    return {
+        name
+        for name, parameter in signature(verb).parameters.items()
+        if name in values and not _is_default(values[name], parameter.default)
+    }
+
+
+def refuse(names: Collection[str], among: Iterable[str], reason: str) -> None:
+    """Raises UsageError with the reason for the first of these keywords that is among the names."""
+    for name in among:
+        if name in names:
+            raise UsageError(f"{name} {reason}")
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    # Arrays do not compare to one truth value.
+    return value is default or (isinstance(value, str | int | float | tuple) and bool(value == default))

@@ -1,0 +1,125 @@
+"""Recurrent modules as a user gives them: weights in a file or in memory, a model of torch, or what `load` and `run` gave."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rnntrace.engine.judge.result import Result
+from rnntrace.errors import WeightsError, show
+from rnntrace.files.ignored import Ignored
+from rnntrace.files.tensors import Tensors
+from rnntrace.model import likely
+from rnntrace.model.layouts import weights_from_torch
+from rnntrace.model.module import Contents, Module, Refused
+from rnntrace.model.names import Renaming
+from rnntrace.model.spec import ModuleSpec, command_line
+from rnntrace.model.weights import Weights
+from rnntrace.verbs.given.arrays import label_of, tensors_of
+from rnntrace.verbs.given.state_dict import recognised_by_names
+
+
+def modules_of(source: Any, names: Sequence[str] = (), ignored: Ignored | None = None) -> Contents:
+    """The recurrent modules of a source by prefix, those that cannot be judged among them.
+
+    Raises FileError, and WeightsError if there is none.
+    """
+    if (specified := _specified(source)) is not None:
+        return Contents({prefix: _checked(*pair) for prefix, pair in specified.items()})
+    if is_torch_module(source):
+        return _of_torch(source)
+    tensors = (ignored or Ignored()).without(tensors_of(source))
+    contents = tensors.contents or recognised_by_names(label_of(source), tensors, Renaming(names))
+    if contents.modules or contents.refused:
+        return contents
+    if tensors.metadata:
+        raise WeightsError(f"{label_of(source)} is a saved trace, and weights were expected: `rnntrace show` shows it")
+    raise WeightsError(
+        f"{label_of(source)} holds no recurrent module: expected parameters named like weight_ih_l0 and weight_hh_l0, "
+        f"or --names to say which they are{_instead(tensors)}"
+    )
+
+
+def module_for(source: Any, spec: ModuleSpec) -> Module:
+    """The one module that `spec` describes among those of a source. Raises FileError and WeightsError."""
+    if isinstance(source, str) and not source:
+        raise WeightsError("--weights needs the name of a file, or JSON, and is empty")
+    contents = modules_of(source)
+    fitting = [module for module in contents.modules.values() if _fits(module.spec, spec)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        check_judged(source, contents)
+    holds = "; ".join(
+        f"{show(prefix) or 'a state_dict'}: {module.spec.torch_lacks or 'run ' + command_line(module.spec)}"
+        for prefix, module in contents.modules.items()
+    )
+    if fitting:
+        raise WeightsError(
+            f"{label_of(source)} holds {len(fitting)} modules that fit these flags, and one was expected: {holds}"
+        )
+    raise WeightsError(f"{label_of(source)} holds no module that fits {command_line(spec)}; it holds {holds}")
+
+
+def check_judged(source: Any, contents: Contents) -> None:
+    """Raises WeightsError if a module is there that cannot be judged."""
+    for refused in contents.refused.values():
+        raise WeightsError(f"{label_of(source)}, {refused}")
+
+
+def is_torch_module(source: Any) -> bool:
+    """Whether this is a module of torch.nn, or a model that is one; torch is not loaded to tell."""
+    return any(base.__module__ == "torch.nn.modules.module" for base in type(source).__mro__)
+
+
+def _specified(source: Any) -> Mapping[str, tuple[ModuleSpec, Weights]] | None:
+    """Specifications with weights by prefix, as in a result, a pair, or a dictionary of pairs; None for anything else."""
+    if isinstance(source, Result):
+        return {source.name: (source.spec, source.weights)}
+    pairs = source if isinstance(source, Mapping) else {"": source}
+    if pairs and all(isinstance(pair, tuple) and [*map(type, pair)] == [ModuleSpec, Weights] for pair in pairs.values()):
+        return pairs
+    return None
+
+
+def check_weights(spec: ModuleSpec, weights: Weights) -> None:
+    """Raises WeightsError where weights do not have the shapes of a module."""
+    for layer, direction in spec.layer_directions:
+        expected = spec.shapes(layer)
+        column = weights.columns.get((layer, direction))
+        found = {} if column is None else {name: array.shape for name, array in column.arrays.items()}
+        if found != expected:
+            raise WeightsError(f"the weights of layer {layer}, {direction}, should have shapes {expected}, and have {found}")
+
+
+def _checked(spec: ModuleSpec, weights: Weights) -> Module:
+    check_weights(spec, weights)
+    return Module(spec, weights)
+
+
+def _of_torch(model: Any) -> Contents:
+    """The modules of torch.nn in a model by their names in it."""
+    from rnntrace.frameworks.torch.modules import parameters, recurrent_inside, spec_of
+
+    found, others = recurrent_inside(model)
+    modules: dict[str, Module] = {}
+    for name, module in found.items():
+        spec = spec_of(module)
+        modules[name] = Module(spec, weights_from_torch(spec, parameters(module)))
+    if not modules and not others:
+        raise WeightsError(f"the {type(model).__name__} holds no recurrent module of torch.nn")
+    refused = {name: Refused(show(name) or "the model", reason, "a module of its own") for name, reason in others.items()}
+    known = sum(len([*module.parameters()]) for module in found.values())
+    return Contents(modules, refused, len([*model.parameters()]) - known)
+
+
+def _instead(tensors: Tensors) -> str:
+    """What a file holds in which nothing is recognised, and what it may be."""
+    shapes = {name: array.shape for name, array in tensors.arrays.items()}
+    if not shapes:
+        return ""
+    reading = likely.likely(shapes)
+    return f"; it holds {likely.listed(shapes)}" + (f": {reading}" if reading else "")
+
+
+def _fits(found: ModuleSpec, wanted: ModuleSpec) -> bool:
+    shape = ("kind", "input_size", "hidden_size", "num_layers", "bidirectional", "bias", "proj_size", "recurrent_activation")
+    return all(getattr(found, name) == getattr(wanted, name) for name in (*shape, "reset_after", "reverse"))

@@ -1,0 +1,37 @@
+"""`inspect`: what there is in a file of weights, or in weights in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rnntrace.files.ignored import Ignored
+from rnntrace.report.inspect import Inspection, inspect_report
+from rnntrace.report.table import Report
+from rnntrace.verbs.given.arrays import label_of
+from rnntrace.verbs.given.modules import check_judged, modules_of
+from rnntrace.verbs.shown import Shown
+
+
+@dataclass(frozen=True, repr=False)
+class ShownInspection(Shown, Inspection):
+    """An inspection that shows itself; with `statistics` also how the weights of each gate are spread."""
+
+    statistics: bool = False
+
+    def report(self) -> Report:
+        """A table of modules, and of the weights of each if that was asked for."""
+        return inspect_report(self, weights=self.statistics)
+
+
+def inspect(file: Any, *, weights: bool = False, names: Sequence[str] = (), ignore: Sequence[str] = ()) -> ShownInspection:
+    """What a file of weights holds: its recurrent modules as in `load`, those that are refused, and how many other tensors.
+
+    Weights in memory may stand for the file. With `weights` it also shows how those of each gate are spread. Raises as `load`
+    does, but not for a module of which it can tell what it is: that is listed.
+    """
+    ignored = Ignored(tuple(ignore))
+    contents = modules_of(file, names, ignored)
+    ignored.check()
+    if contents.only_wrong:
+        check_judged(file, contents)
+    return ShownInspection(label_of(file), contents.modules, contents.others, contents.refused, statistics=weights)
