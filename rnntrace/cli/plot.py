@@ -59,19 +59,21 @@ def plot(
     """Draw the gates and states of a saved trace, without torch. The exit code is that of its verdict."""
     from dataclasses import replace
 
-    from rnntrace.cli.output import OutputOptions, emit
+    from rnntrace.cli.output import OutputOptions, check_targets, emit
     from rnntrace.report.run import run_report
-    from rnntrace.report.select import parse_view
+    from rnntrace.report.select import View, parse_view
     from rnntrace.verbs.open_trace import open_trace
-    from rnntrace.verbs.plot import check_drawable, drawn
+    from rnntrace.verbs.plot import check_drawable
+    from rnntrace.verbs.plot import plot as draw
 
     check_drawable(output)
+    check_targets(None, [output], read=(str(trace),))
     result = open_trace(trace)
     view = parse_view(
         "gates,states", result.spec, result.inputs.steps, result.inputs.batch, layer=layer, time=time, unit=unit, item=item
     )
-    content = drawn(result, output, kind, view)
-    report = run_report(result, replace(view, parts=frozenset()), "plot")
+    draw(result, output, kind, layer=view.layers, time=view.times, unit=view.units, item=view.items)
+    report = run_report(result, View(parts=frozenset()), "plot")
     report = replace(report, headline=(*report.headline, ((f"{kind}: {show(str(output))}",), ())))
-    emit(report, OutputOptions(Format.TABLE, quiet, color, 4, 40), None, [(output, content)], read=(str(trace),))
+    emit(report, OutputOptions(Format.TABLE, quiet, color, 4, 40), None)
     return ExitCode.AGREES if result.passed else ExitCode.DISAGREES

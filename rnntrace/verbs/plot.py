@@ -1,5 +1,7 @@
 """`plot`: a result as a picture."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rnntrace.engine.judge.result import Result
@@ -8,20 +10,68 @@ from rnntrace.files.atomic import replace_files
 from rnntrace.model.extras import optional
 from rnntrace.report.plot import picture
 from rnntrace.report.select import View
+from rnntrace.verbs.open_trace import open_trace
 
 SUFFIXES = (".png", ".svg", ".pdf")
 _DRAWS = "rnntrace.render.plot"
 
 
-def plot(result: Result, path: str | Path, kind: str = "heatmap", *, view: View | None = None) -> None:
-    """Draw what a view selects, of item 0 unless it selects items, as .png, .svg or .pdf by the suffix of the path.
+@dataclass(frozen=True)
+class Drawing:
+    """A picture: what its file holds, and the file's suffix. A notebook shows it, unless it is a PDF."""
 
-    `kind` is heatmap, lines, histogram, saturation or difference; see `report.plot`. Raises UsageError, FileError and
-    MissingExtraError.
+    content: bytes
+    suffix: str
+
+    def __repr__(self) -> str:
+        return f"<Drawing {self.suffix}: {len(self.content):,} bytes>"
+
+    def _repr_svg_(self) -> str | None:
+        return self.content.decode() if self.suffix == ".svg" else None
+
+    def _repr_png_(self) -> bytes | None:
+        return self.content if self.suffix == ".png" else None
+
+
+def plot(
+    trace: Result | str | Path,
+    output: str | Path | None = None,
+    kind: str = "heatmap",
+    *,
+    layer: int | Sequence[int] | None = None,
+    time: int | Sequence[int] | None = None,
+    unit: int | Sequence[int] | None = None,
+    item: int | Sequence[int] | None = None,
+) -> Drawing:
+    """Draw a result or saved trace for a notebook or, as .png, .svg or .pdf by its suffix, into the file `output`.
+
+    `kind` is heatmap, lines, histogram, saturation or difference; see `report.plot`. Numbers, or sequences of them, select
+    layers, units and items from 0, and times from 0 to T; everything by default, but item 0 alone. Raises UsageError, FileError
+    and MissingExtraError.
     """
-    target = Path(path)
-    check_drawable(target)
-    replace_files([(target, drawn(result, target, kind, view))])
+    target = None if output is None else Path(output)
+    if target is not None:
+        check_drawable(target)
+    result = trace if isinstance(trace, Result) else open_trace(trace)
+    view = View(
+        layers=_among("layer", layer, result.spec.num_layers - 1),
+        times=_among("time", time, result.inputs.steps),
+        units=_among("unit", unit, result.spec.hidden_size - 1),
+        items=_among("item", item, result.inputs.batch - 1),
+    )
+    drawing = Drawing(drawn(result, target or Path("plot.svg"), kind, view), target.suffix if target else ".svg")
+    if target is not None:
+        replace_files([(target, drawing.content)])
+    return drawing
+
+
+def _among(name: str, chosen: int | Sequence[int] | None, last: int) -> Sequence[int] | None:
+    """The numbers that are chosen. Raises UsageError for one that there is not."""
+    numbers = [chosen] if isinstance(chosen, int) else chosen
+    for number in () if numbers is None else (min(numbers, default=0), max(numbers, default=0)):
+        if not 0 <= number <= last:
+            raise UsageError(f"{name} {number} is out of range: there are 0 to {last}")
+    return numbers
 
 
 def check_drawable(path: Path) -> None:
