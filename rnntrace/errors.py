@@ -2,9 +2,11 @@
 
 Every exception here is also the built-in that a caller would already catch. Its message is one sentence that
 says what was expected, what was found and what to do; the command line prints it and ends with `ExitCode.REFUSED`.
-Foreign strings go into a message through `show`.
+Foreign strings go into a message through `show`. Keywords stand in backticks, `dtype` or `tolerance=exact`; the command line
+makes flags of them.
 """
 
+import re
 from enum import IntEnum
 
 
@@ -23,6 +25,11 @@ class RnnTraceError(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(shortened(message))
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The keywords that the message speaks of, which stand in it as `name` or `name=value`; each of them once."""
+        return tuple(dict.fromkeys(re.findall(r"`([a-z][a-z0-9_]*)(?:=[^`]*)?`", str(self))))
 
 
 class SpecError(RnnTraceError, ValueError):

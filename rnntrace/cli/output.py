@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rnntrace.cli.flags import in_flags, spelled
 from rnntrace.cli.progress import clear, tell
 from rnntrace.cli.stderr import give_up, say
 from rnntrace.errors import FileError, UsageError, show
@@ -58,7 +59,10 @@ def emit(
         max_rows=look.max_rows,
     )
     verdict_alone = look.quiet and look.format not in DATA
+    report = spelled(report)
+    dashes = "-{}-" if look.format == "latex" else "--"
     text = [DOT.join(report.conclusion) + "\n"] if verdict_alone else pieces(report, look.format, style)
+    text = (in_flags(piece, dashes) for piece in text)
     if others:
         tell("writing " + " and ".join(path.name for path, _ in others), math.nan)
     replace_files([*others, *([(output, lambda file: file.writelines(piece.encode() for piece in text))] if output else [])])

@@ -4,6 +4,7 @@ import os
 import sys
 from contextlib import suppress
 
+from rnntrace.cli.flags import in_flags
 from rnntrace.errors import shortened, show
 
 
@@ -13,7 +14,7 @@ def say(line: str) -> None:
     if sys.stderr is None:
         return
     try:
-        print(f"rnntrace: {shortened(show(' '.join(line.split())))}", file=sys.stderr, flush=True)
+        print(f"rnntrace: {shortened(show(in_flags(' '.join(line.split()))))}", file=sys.stderr, flush=True)
     except OSError:
         give_up(sys.stderr)
 

@@ -87,13 +87,13 @@ def check_writable(path: Path) -> None:
     """Raises UsageError unless there is a writer for the path's suffix."""
     if path.suffix[1:] not in TRACES:
         suffixes = " or ".join(f".{kind}" for kind in TRACES)
-        raise UsageError(f"a trace is saved as {suffixes}, and {path.name!r} has neither suffix: give --save another name")
+        raise UsageError(f"a trace is saved as {suffixes}, and {path.name!r} has neither suffix: give `save` another name")
 
 
 def check_no_arrays(path: Path) -> None:
     """Raises UsageError for a suffix of files of arrays: a report of that name is most likely to replace a trace or weights."""
     if READERS.get(path.suffix[1:].lower(), "rnntrace.files.text") != "rnntrace.files.text":
-        raise UsageError(f"--output writes a report, and {path.name!r} is the name of a file of arrays: give another suffix")
+        raise UsageError(f"`output` writes a report, and {path.name!r} is the name of a file of arrays: give another suffix")
 
 
 def dump_tensors(suffix: str, arrays: Mapping[str, Array], metadata: Mapping[str, object]) -> Content:

@@ -44,7 +44,7 @@ class Ignored:
         """To be called when every file was read. Raises UsageError for a pattern that fits nothing in them."""
         for pattern in self.patterns:
             if not any(fnmatchcase(name, pattern) for name in self._met):
-                raise UsageError(f"--ignore {show(pattern)!r} fits nothing{_near(pattern, self._met)}")
+                raise UsageError(f"`ignore={show(pattern)!r}` fits nothing{_near(pattern, self._met)}")
 
 
 def _near(pattern: str, names: Iterable[str]) -> str:

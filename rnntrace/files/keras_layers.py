@@ -53,7 +53,7 @@ class Version:
         which = f"Keras {show(self.text)[:20]}" if self.text else "a Keras that does not tell its version"
         return (
             "sigmoid",
-            f"{which} may have sigmoid or hard_sigmoid gates, and the weights do not tell: pass --recurrent-activation",
+            f"{which} may have sigmoid or hard_sigmoid gates, and the weights do not tell: pass `recurrent_activation`",
         )
 
     @property

@@ -63,7 +63,7 @@ def _state(spec: ModuleSpec, name: str, array: Array) -> Array:
 
 
 def _lengths(value: Value, constants: Constants) -> tuple[int, ...]:
-    array = _held("sequence_lens", value, constants, f"{FROM_FILE} --lengths")
+    array = _held("sequence_lens", value, constants, f"{FROM_FILE} `lengths`")
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise WeightsError(f"sequence_lens should be whole numbers, one for each item, and has shape {array.shape}")
     if array.size > MAX_MEMBERS:

@@ -32,7 +32,7 @@ def spooled(folder: Path, arrays: Mapping[Name, tuple[tuple[int, ...], np.dtype[
         if (free := shutil.disk_usage(folder).free) < 2 * total:
             raise FileError(
                 f"this takes {in_bytes(2 * total)} of disk, half of it for a while, and {show(str(folder))} has "
-                f"{in_bytes(free)}: give --save another folder, or take fewer --steps or --keep states"
+                f"{in_bytes(free)}: give `save` another folder, or take fewer `steps` or `keep=states`"
             )
         with tempfile.TemporaryFile(dir=folder) as file:
             if hasattr(os, "posix_fallocate"):

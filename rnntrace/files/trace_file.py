@@ -113,7 +113,7 @@ def read_trace(path: Path) -> TraceFile:
             )
         return _restored(tensors, metadata if version == VERSION else _of_version_1(metadata))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        raise FileError(f"{show(str(path))} holds no trace: expected a file that `rnntrace run --save` has written") from None
+        raise FileError(f"{show(str(path))} holds no trace: expected a file that rnntrace has saved") from None
 
 
 def _of_version_1(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -231,7 +231,7 @@ def _not_to_record(spec: ModuleSpec, inputs: Inputs, wanted: str) -> str:
     """Why Keras' gates are not to be recorded; empty if they are."""
     steps = len(spec.layer_directions) * inputs.steps
     if wanted == "auto" and steps > MAX_RECORDED_STEPS:
-        return f"{steps:,} steps are over the limit of {MAX_RECORDED_STEPS:,} steps; --capture on records them all the same"
+        return f"{steps:,} steps are over the limit of {MAX_RECORDED_STEPS:,} steps; `capture=on` records them all the same"
     return "not asked for" if wanted == "off" else ""
 
 

@@ -23,7 +23,7 @@ def timeout(given: str | None = None) -> float | None:
 
     Raises UsageError.
     """
-    name, text = _told("--timeout", given)
+    name, text = _told("timeout", given)
     if not text:
         return None
     try:
@@ -37,7 +37,7 @@ def timeout(given: str | None = None) -> float | None:
 
 def max_memory(given: str | None = None) -> int:
     """Bytes that a command may hold, by its flag, the variable or default; 0 for no limit. Raises UsageError."""
-    name, text = _told("--max-memory", given)
+    name, text = _told("max_memory", given)
     if not text:
         return MAX_MEMORY
     if not (found := _SIZE.fullmatch(text)):
@@ -45,10 +45,10 @@ def max_memory(given: str | None = None) -> int:
     return int(float(found[1]) * 1024 ** " KMGT".index((found[2] or " ").upper()))
 
 
-def _told(flag: str, given: str | None) -> tuple[str, str]:
-    """Who says what a limit is: the flag, or else its variable; and what it says, empty if neither says anything."""
-    variable = "RNNTRACE_" + flag.strip("-").replace("-", "_").upper()
-    return (flag, given) if given is not None else (variable, os.environ.get(variable, ""))
+def _told(option: str, given: str | None) -> tuple[str, str]:
+    """Who says what a limit is: the option, or else its variable; and what it says, empty if neither says anything."""
+    variable = f"RNNTRACE_{option.upper()}"
+    return (f"`{option}`", given) if given is not None else (variable, os.environ.get(variable, ""))
 
 
 def facts() -> dict[str, str]:

@@ -118,7 +118,7 @@ def listed(names: Collection[str]) -> str:
 
 def ignoring(prefix: str, names: Collection[str], kept: Collection[str]) -> str:
     """The flags that leave out these names, most of them under a module's prefix, and none of those that are kept."""
-    return " ".join(f"--ignore '{show(pattern)[:80]}'" for pattern in [*_patterns(prefix, names, kept)][:FEW])
+    return " ".join(f"`ignore='{show(pattern)[:80]}'`" for pattern in [*_patterns(prefix, names, kept)][:FEW])
 
 
 def _patterns(prefix: str, names: Collection[str], kept: Collection[str]) -> Iterator[str]:

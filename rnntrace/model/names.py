@@ -38,16 +38,16 @@ def _parse(text: str) -> tuple[str, re.Pattern[str]]:
     left, equals, right = text.partition("=")
     part = left.strip().removesuffix("_l{layer}{reverse}")
     if not equals or not right.strip():
-        raise UsageError(f"--names {text!r} is no pattern: {_HOW}")
+        raise UsageError(f"`names={text!r}` is no pattern: {_HOW}")
     if part not in PARTS:
-        raise UsageError(f"--names {text!r} names no parameter of torch: the left side is one of {', '.join(PARTS)}")
+        raise UsageError(f"`names={text!r}` names no parameter of torch: the left side is one of {', '.join(PARTS)}")
     pieces = _FIELD.split(right.strip())
     literals, fields = pieces[::2], pieces[1::2]
     if any(brace in literal for literal in literals for brace in "{}"):
-        raise UsageError(f"--names {text!r} has a brace that is not closed or not opened: {_HOW}")
+        raise UsageError(f"`names={text!r}` has a brace that is not closed or not opened: {_HOW}")
     reverse = [field for field in fields if field != "layer"]
     if len(reverse) > 1 or "" in reverse or fields.count("layer") > 1:
-        raise UsageError(f"--names {text!r} has a field too many: {{layer}} and one for the reverse direction may stand in it")
+        raise UsageError(f"`names={text!r}` has a field too many: {{layer}} and one for the reverse direction may stand in it")
     pattern = re.escape(literals[0])
     for field, literal in zip(fields, literals[1:], strict=True):
         pattern += r"(?P<layer>\d{1,4})" if field == "layer" else f"(?P<reverse>{re.escape(field)})?"

@@ -127,7 +127,7 @@ def assemble(spec: ModuleSpec, request: SignalRequest, draw: Draw, *, quantities
     elif isinstance(request.c0, str) and request.c0 == "zeros":
         c0 = None
     else:
-        raise SignalError(f"c0 belongs to an LSTM: {spec.kind} has no cell state, leave --c0 out")
+        raise SignalError(f"c0 belongs to an LSTM: {spec.kind} has no cell state, leave `c0` out")
     return arrange(spec, x, h0, c0, _lengths(request.lengths, steps, batch, spec, unbatched))
 
 
@@ -179,7 +179,7 @@ def _sizes_of(spec: ModuleSpec, x: Array) -> tuple[int, int, bool]:
     if x.shape[-1] != spec.input_size:
         raise SignalError(
             f"the last dimension of x should be the input size {spec.input_size}, and x has shape {x.shape}: "
-            f"give another x, or `run` with --input-size {x.shape[-1]}"
+            f"give another x, or run with `input_size={x.shape[-1]}`"
         )
     if 0 in x.shape:
         raise SignalError(f"x should have at least one step and one item, and has shape {x.shape}")
@@ -193,7 +193,7 @@ def _check_size(spec: ModuleSpec, steps: int, batch: int, quantities: int) -> No
     trace = trace_size(spec, steps, batch, quantities)
     for what, values in (("an x", steps * batch * spec.input_size), ("a trace", trace)):
         if values > MAX_VALUES:
-            instead = "" if what == "an x" else ", or `run --save`, which goes through it in parts unless a flag needs it whole"
+            instead = "" if what == "an x" else ", or run it with `save`, in parts unless an option needs it whole"
             limit = over("MAX_VALUES", MAX_VALUES)
             raise SignalError(f"{what} of {values:,} values is {limit}: use fewer steps or items{instead}")
 
@@ -211,12 +211,12 @@ def _lengths(
         return None
     if spec.is_cell or unbatched:
         what = spec.kind if spec.is_cell else "an unbatched sequence"
-        raise SignalError(f"--lengths packs a batch of sequences, which {what} cannot take: leave it out")
+        raise SignalError(f"`lengths` packs a batch of sequences, which {what} cannot take: leave it out")
     if len(lengths) != batch:
         found = len(lengths)
         raise SignalError(
             f"lengths should be {batch}, one for each item of the batch, and there are {found}: "
-            f"give as many, or set --batch {found}"
+            f"give as many, or set `batch={found}`"
         )
     for length in lengths:
         if not 1 <= length <= steps:

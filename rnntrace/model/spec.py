@@ -117,7 +117,7 @@ class ModuleSpec:
         if self.dtype not in DTYPES:
             yield f"unknown dtype {self.dtype!r}: choose one of {', '.join(DTYPES)}"
         if self.family != "RNN" and self.nonlinearity is not None:
-            yield f"--nonlinearity belongs to RNN and RNNCell: {kind} has fixed activations, leave it out"
+            yield f"`nonlinearity` belongs to RNN and RNNCell: {kind} has fixed activations, leave it out"
         if self.nonlinearity not in (None, *NONLINEARITIES):
             yield f"unknown nonlinearity {self.nonlinearity!r}: choose tanh or relu"
         if self.family not in ("LSTM", "GRU") and self.recurrent_activation is not None:
@@ -126,7 +126,7 @@ class ModuleSpec:
             yield f"unknown activation of gates {self.recurrent_activation!r}: choose one of {', '.join(GATE_ACTIVATIONS)}"
         projects = any(parameter.role is Role.PROJECTION for parameter in self.cell.parameters)
         if self.proj_size and (self.is_cell or not projects):
-            yield f"--proj-size belongs to LSTM alone: torch's {kind} has no projection, leave it out"
+            yield f"`proj_size` belongs to LSTM alone: torch's {kind} has no projection, leave it out"
         if self.proj_size < 0 or self.proj_size >= max(self.hidden_size, 1):
             yield f"the projection size must be at least 0 and below the hidden size {self.hidden_size}, not {self.proj_size}"
         if projects and not self.proj_size:
@@ -137,10 +137,10 @@ class ModuleSpec:
             yield f"dropout is a probability between 0 and 1, not {self.dropout:g}"
         if self.is_cell:
             layer_options = {
-                "--layers": self.num_layers > 1,
-                "--bidirectional": self.bidirectional,
-                "--batch-first": self.batch_first,
-                "--dropout": self.dropout > 0,
+                "`num_layers`": self.num_layers > 1,
+                "`bidirectional`": self.bidirectional,
+                "`batch_first`": self.batch_first,
+                "`dropout`": self.dropout > 0,
             }
             for option, given in layer_options.items():
                 if given:

@@ -43,7 +43,7 @@ def pieces(report: Report, format: str, style: Style) -> Iterator[str]:
         raise UsageError(f"unknown format {format!r}: choose one of {', '.join(RENDERERS)}")
     if report.panels and format not in DRAWN:
         raise UsageError(
-            f"--show heat is drawn as {' or '.join(DRAWN[:2])}, not as {format}: leave one of them out, or see --plot"
+            f"`show=heat` is drawn as {' or '.join(DRAWN[:2])}, not as {format}: leave one of them out, or see `plot`"
         )
     found: Iterator[str] = import_module(RENDERERS[format]).render(report, style)
     return found

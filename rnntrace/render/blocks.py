@@ -72,7 +72,7 @@ def shown_tables(report: Report, max_rows: int) -> Iterator[Table | str]:
     shown, left_out = head_and_tail(len(report.tables), MAX_TABLES if max_rows else 0)
     for position, number in enumerate(shown):
         if left_out and position == MAX_TABLES // 2:
-            yield f"… {left_out} tables left out: choose with --layer and --item, or --max-rows 0 for all"
+            yield f"… {left_out} tables left out: choose with `layer` and `item`, or `max_rows=0` for all"
         yield report.tables[number]
 
 
@@ -86,7 +86,7 @@ def remark(shown: int, left_out: int, *, all_at_hand: bool) -> str:
     if not left_out:
         return ""
     told = f"… {left_out} of {shown + left_out} rows left out: "
-    return told + ("--max-rows 0 shows all" if all_at_hand else "choose with --time, or --format csv or jsonl for all")
+    return told + ("`max_rows=0` shows all" if all_at_hand else "choose with `time`, or `format=csv` or jsonl for all")
 
 
 def split(table: Table, texts: Texts, max_rows: int, page: Page) -> Iterator[Block]:

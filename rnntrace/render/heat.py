@@ -35,7 +35,7 @@ def heat(panels: Sequence[Panel], style: Style) -> Iterator[list[Fragment]]:
     for position, number in enumerate(shown):
         if left_out and position == MAX_TABLES // 2:
             yield []
-            yield [(f"… {left_out} left out: choose with --layer and --item, or --max-rows 0 for all", "")]
+            yield [(f"… {left_out} left out: choose with `layer` and `item`, or `max_rows=0` for all", "")]
         yield from _place(places[number], style)
     yield []
     yield from ([(line, "")] for line in _legend(panels))
@@ -56,7 +56,7 @@ def _place(panels: Sequence[Panel], style: Style) -> Iterator[list[Fragment]]:
         if left_out and position == MAX_BLOCKS // 2:
             missing = sum(map(len, blocks)) - sum(len(blocks[k]) for k in shown)
             yield []
-            yield [(f"… {missing} of {len(columns)} steps left out: choose with --time, or --max-rows 0 for all", "")]
+            yield [(f"… {missing} of {len(columns)} steps left out: choose with `time`, or `max_rows=0` for all", "")]
         yield []
         direction = "" if panels[0].x_name == "t" else DOT + panels[0].x_name
         yield [(panels[0].where + direction + (" (continued)" if number else ""), STRONG)]
@@ -70,7 +70,7 @@ def _rows(panel: Panel, columns: Sequence[int], label: int, cell: int, style: St
     shown, left_out = head_and_tail(len(panel.rows), style.max_rows)
     for position, row in enumerate(shown):
         if left_out and position == (len(shown) + 1) // 2:
-            yield [(f"… {left_out} of {len(panel.rows)} units left out: choose with --unit, or --max-rows 0 for all", "")]
+            yield [(f"… {left_out} of {len(panel.rows)} units left out: choose with `unit`, or `max_rows=0` for all", "")]
         values = panel.values[row, columns].tolist()
         yield [(panel.rows[row].rjust(label), ""), *(_cell(value, panel, cell) for value in values)]
 

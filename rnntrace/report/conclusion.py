@@ -72,7 +72,7 @@ def _verdict(result: Result) -> tuple[str, ...]:
         f"{verdict}  first at {place.symbol}{f' ({role})' if role else ''}, {_where(result, place)}: "
         f"replay {place.replay:.{digits}g}, {name} {place.framework:.{digits}g}",
         f"{bad} of {total} {steps} out of tolerance ({bounds})" if bad else _parted(result),
-        *([f"agrees to {result.agrees_to} decimals: --tolerance decimals:{result.agrees_to}"] if result.agrees_to else []),
+        *([f"agrees to {result.agrees_to} decimals: `tolerance=decimals:{result.agrees_to}`"] if result.agrees_to else []),
         *worst,
     )
 

@@ -42,7 +42,7 @@ class Explanation:
 
 
 def derivation_report(explained: Explanation, digits: int = 4) -> Report:
-    """What `rnntrace explain --at` tells: every equation with its numbers, and every product in a table."""
+    """What `explain` tells of a place: every equation with its numbers, and every product in a table."""
     spec, inputs = explained.trace.spec, explained.trace.inputs
     found = [derivation for moment in explained.moments for derivation in moment.derivations]
     asked = explained.moments[-1].derivations

@@ -93,7 +93,7 @@ def _conclusion(result: Result, diagnosis: Diagnosis) -> tuple[str, ...]:
     verb = "lie on" if "grid" in diagnosis.coarse else "have the digits of"
     digits = (f"the values that were given {verb} {diagnosis.coarse}",) if diagnosis.coarse else ()
     if not answers:
-        late = () if diagnosis.exhausted else ("the time was over before all pairs were tried: see --time-limit",)
+        late = () if diagnosis.exhausted else ("the time was over before all pairs were tried: see `seconds`",)
         nearest = diagnosis.nearest
         near = [f"it may be {kind}" for kind in diagnosis.may_be[:1]]
         if nearest:

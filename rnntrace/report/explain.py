@@ -90,7 +90,7 @@ def _notes(spec: ModuleSpec, convention: Convention) -> Iterator[Line]:
     if is_gru and convention.keeps != "z":
         words.append(f"its z is torch's 1 - z: the state before is kept by {convention.keeps}")
     if is_gru and convention.reset == "before" and spec.reset_after:
-        words.append("its GRU resets before the matrix product: see --reset-before")
+        words.append("its GRU resets before the matrix product: see `reset_before`")
     yield tuple(words), ()
     for remark in convention.remarks_on(spec.cell):
         yield (f"{convention.framework}: {remark}",), ()

@@ -19,7 +19,7 @@ MAX_COLUMNS = 2_000
 
 
 def heat(results: Mapping[str, Result], view: View) -> tuple[Panel, ...]:
-    """What `--show heat` draws of each module, by prefix: every item that the view selects, on one scale."""
+    """What a view with `heat` draws of each module, by prefix: every item that the view selects, on one scale."""
     if HEAT not in view.parts:
         return ()
     found: list[Panel] = []

@@ -50,7 +50,7 @@ def picture(result: Result, view: View, kind: str = "heatmap", *, paged: bool = 
     if len(panels) > MAX_PANELS and not paged:
         raise UsageError(
             f"a sheet holds {MAX_PANELS} panels, and these layers, directions and items have {len(panels)}: "
-            "choose fewer with --layer and --item, or write a .pdf, which has pages"
+            "choose fewer with `layer` and `item`, or write a .pdf, which has pages"
         )
     which = "item " + ", ".join(map(str, items)) + (f" of {batch}, from 0" if batch > 1 else "")
     module, signals = (parts for parts, _ in headline(result)[:2])
@@ -104,7 +104,7 @@ def saturation(result: Result, view: View) -> tuple[Panel, ...]:
     gates = [without_initial(panel) for panel in heatmap(result, view) if panel.scale is Scale.UNIT]
     if not gates:
         owner = "the trace was kept without them" if result.spec.cell.sigmoids else f"{result.spec.kind} has none"
-        raise UsageError(f"saturation is that of sigmoid gates, and {owner}: choose another --kind")
+        raise UsageError(f"saturation is that of sigmoid gates, and {owner}: choose another `kind`")
     rows = (f"above {HIGH}", f"below {LOW}")
     return tuple(
         replace(

@@ -32,7 +32,7 @@ def parse_parts(text: str) -> frozenset[str]:
     if "all" in words:
         return frozenset(PARTS) | (words & {HEAT})
     for word in words - {*PARTS, HEAT}:
-        raise UsageError(f"unknown part {word!r} in --show: choose from {', '.join(PARTS)}, all, {HEAT}")
+        raise UsageError(f"unknown part {word!r} in `show`: choose from {', '.join(PARTS)}, all, {HEAT}")
     return frozenset(words)
 
 
@@ -50,10 +50,10 @@ def parse_view(
     """The view that the flags of these names ask for, of so many steps and items. Raises UsageError."""
     return View(
         parse_parts(parts),
-        parse_range(layer, "--layer", 0, spec.num_layers - 1),
-        parse_range(time, "--time", 0, steps),
-        parse_range(unit, "--unit", 0, spec.hidden_size - 1),
-        parse_range(item, "--item", 0, batch - 1),
+        parse_range(layer, "`layer`", 0, spec.num_layers - 1),
+        parse_range(time, "`time`", 0, steps),
+        parse_range(unit, "`unit`", 0, spec.hidden_size - 1),
+        parse_range(item, "`item`", 0, batch - 1),
     )
 
 

@@ -61,7 +61,7 @@ def check_shown(parts: frozenset[str], cell: Cell, held: Collection[str]) -> Non
     }
     for part, symbols in asked.items():
         if symbols and not set(symbols) <= {*held}:
-            raise UsageError(f"the trace was kept without its {part}: run with `--keep {part}`, or leave {part} out of --show")
+            raise UsageError(f"the trace was kept without its {part}: run with `keep={part}`, or leave {part} out of `show`")
 
 
 def kept_symbols(result: Result) -> list[str]:

@@ -31,7 +31,7 @@ def open_trace(path: str | Path) -> Result:
         options = _options(trace, said)
         result = _unjudged(trace, options)
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise FileError(f"{show(str(path))} holds no trace: expected a file that `rnntrace run --save` has written") from None
+        raise FileError(f"{show(str(path))} holds no trace: expected a file that rnntrace has saved") from None
     again = rejudged(result, options, said)
     if again.verdict is not said:
         remark = f"{show(str(path))} says {said}: judged again it is {again.verdict}"
@@ -40,7 +40,7 @@ def open_trace(path: str | Path) -> Result:
 
 
 def _options(trace: TraceFile, said: Verdict) -> JudgeOptions:
-    """How a trace was judged. One that failed does not pass as a drift: --no-drift may have been asked for."""
+    """How a trace was judged. One that failed does not pass as a drift: that may have been refused."""
     told = Tolerance(**trace.tolerance)
     given = told.kind == "torch" and not told.rounding
     return JudgeOptions(

@@ -39,7 +39,7 @@ def test_no_time(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if text == "9" * 400:
         assert allowance.timeout(text) == np.inf
         return
-    with pytest.raises(UsageError, match="--timeout should be a number of seconds, or 0"):
+    with pytest.raises(UsageError, match="`timeout` should be a number of seconds, or 0"):
         allowance.timeout(text)
     monkeypatch.setenv("RNNTRACE_TIMEOUT", text)
     with pytest.raises(UsageError, match="RNNTRACE_TIMEOUT should be a number of seconds, or 0"):
@@ -49,7 +49,7 @@ def test_no_time(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("text", ["x", "-1", "1e9", "12X", "G", "1GiBB", "9" * 5000, "1 2"])
 def test_no_size(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line says where it was asked for, and does not repeat all of what was given."""
-    with pytest.raises(UsageError, match="--max-memory should be a size like 512M or 2GiB, or 0") as caught:
+    with pytest.raises(UsageError, match="`max_memory` should be a size like 512M or 2GiB, or 0") as caught:
         allowance.max_memory(text)
     assert len(str(caught.value)) <= 1000
     monkeypatch.setenv("RNNTRACE_MAX_MEMORY", text)

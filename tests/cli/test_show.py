@@ -142,7 +142,7 @@ def spoilt(path: Path, **changes: object) -> Path:
 def test_spoilt_traces_are_refused(changes: dict[str, object], tmp_path: Path) -> None:
     """Metadata and arrays that contradict each other make one clear sentence, whatever is wrong."""
     rnntrace.save(result_of("cell"), tmp_path / "t.npz")
-    with pytest.raises(FileError, match="holds no trace: expected a file that `rnntrace run --save` has written"):
+    with pytest.raises(FileError, match="holds no trace: expected a file that rnntrace has saved"):
         rnntrace.open_trace(spoilt(tmp_path / "t.npz", **changes))
 
 

@@ -177,8 +177,8 @@ def test_overflow_of_the_narrower_format_is_infinite_on_both_sides() -> None:
 @pytest.mark.parametrize(
     ("kind", "rtol", "atol", "words"),
     [
-        ("exact", 1e-3, None, "--rtol"),
-        ("rounding", None, 1e-3, "--atol"),
+        ("exact", 1e-3, None, "`rtol`"),
+        ("rounding", None, 1e-3, "`atol`"),
         ("torch", -1.0, None, "0 or more"),
         ("torch", None, float("nan"), "0 or more"),
         ("closely", None, None, "torch, rounding, exact"),
@@ -191,7 +191,7 @@ def test_tolerances_that_make_no_sense(kind: str, rtol: float | None, atol: floa
 
 
 @pytest.mark.parametrize(
-    ("kind", "lam", "words"), [("exact", 1.0, "--lambda"), ("torch", 0.0, "above 0"), ("torch", np.inf, "above 0")]
+    ("kind", "lam", "words"), [("exact", 1.0, "`lam`"), ("torch", 0.0, "above 0"), ("torch", np.inf, "above 0")]
 )
 def test_a_lambda_that_makes_no_sense(kind: str, lam: float, words: str) -> None:
     """λ belongs to rounding and is a positive number."""

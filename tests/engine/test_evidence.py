@@ -107,7 +107,7 @@ def test_outputs_below_atol_are_judged_by_rounding_alone() -> None:
     zeros = {"output": np.zeros_like(right.observation.outputs["output"])}
     undecided = handed_in(right, zeros)
     assert undecided.verdict is UNDECIDED
-    assert "--tolerance rounding" in undecided.comparison.doubt
+    assert "`tolerance=rounding`" in undecided.comparison.doubt
     assert handed_in(right, right.observation.outputs, JudgeOptions(tolerance="rounding")).passed
     assert handed_in(right, zeros, JudgeOptions(tolerance="rounding")).verdict is FAIL
 

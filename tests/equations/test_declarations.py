@@ -254,5 +254,5 @@ def test_a_projection_makes_h_narrower() -> None:
     np.testing.assert_allclose(trace["h", 1], (o * np.tanh(c)) @ weights[1, "forward"].W_hr.T, atol=1e-14)
     with pytest.raises(SpecError, match="give a proj_size above 0"):
         replace(spec, proj_size=0)
-    with pytest.raises(SpecError, match="proj-size"):
+    with pytest.raises(SpecError, match="proj_size"):
         ModuleSpec(cell=MGU, input_size=3, hidden_size=3, proj_size=2)

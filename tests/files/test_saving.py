@@ -310,7 +310,7 @@ def test_a_trace_is_saved_as_npz_or_safetensors(name: str, capsys: pytest.Captur
     """Another suffix is refused with the two there are, from Python and on the command line, and nothing is written."""
     with pytest.raises(UsageError) as caught:
         rnntrace.save(result(), name)
-    fragments = (".npz or .safetensors", f"{name!r} has neither suffix", "give --save another name")
-    assert all_in(fragments, str(caught.value))
+    fragments = (".npz or .safetensors", f"{name!r} has neither suffix")
+    assert all_in((*fragments, "give `save` another name"), str(caught.value))
     assert names() == []
-    assert all_in(fragments, refused(capsys, "run", "rnn", "--save", name))
+    assert all_in((*fragments, "give --save another name"), refused(capsys, "run", "rnn", "--save", name))

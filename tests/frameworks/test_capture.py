@@ -233,7 +233,7 @@ def test_auto_stops_at_its_limit_of_steps(steps: int, is_captured: bool) -> None
     if not is_captured:
         assert "2,001 steps" in result.observation.not_captured
         assert "the limit of 2,000 steps" in result.observation.not_captured
-        assert "--capture on" in result.observation.not_captured
+        assert "`capture=on`" in result.observation.not_captured
 
 
 def test_auto_counts_every_layer_and_direction(monkeypatch: pytest.MonkeyPatch) -> None:

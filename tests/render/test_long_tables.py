@@ -160,7 +160,7 @@ def test_lines_say_how_many_rows_are_left_out(kind: str, most: int, width: int |
             assert bool(remark) == bool(told)
             if remark:
                 assert remark.startswith(f"… {told} of {len(expected)} rows left out: ")
-                assert ("--max-rows 0" in remark) == (not part.cuts)
+                assert ("`max_rows=0`" in remark) == (not part.cuts)
 
 
 @pytest.mark.usefixtures("short")
@@ -391,4 +391,4 @@ def test_a_million_steps_take_little_memory(work: str, million: Result) -> None:
     if work == "table":
         assert isinstance(found, str)
         assert re.search(r"\n +123456 +7 .* 5.0e-01 ✗\n", found)
-        assert "of 64000064 rows left out: choose with --time, or --format csv or jsonl for all" in found
+        assert "of 64000064 rows left out: choose with `time`, or `format=csv` or jsonl for all" in found

@@ -213,7 +213,7 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         picture(result, View(), "saturation")
     spec = ModuleSpec(kind="LSTM", input_size=1, hidden_size=1, num_layers=9)
     deep = run(spec, read_sources(), JudgeOptions(), seed=1)
-    with pytest.raises(UsageError, match="have 54: choose fewer with --layer"):
+    with pytest.raises(UsageError, match="have 54: choose fewer with `layer`"):
         picture(deep, View())
     assert len(picture(deep, View(), paged=True).panels) == 54
     assert len(picture(deep, View(layers=range(8))).panels) == MAX_PANELS

@@ -138,7 +138,7 @@ def test_long_tables_keep_head_and_tail() -> None:
     """Of 100 rows ten are shown, and it is said how many are not and which flag shows them."""
     long = Table("long", (Column("t", np.arange(100), Scale.INDEX), Column("h", np.arange(100) / 100, section="h", group="h")))
     text = render(report(long), "table", Style(width=80, max_rows=10))
-    assert "… 90 of 100 rows left out: --max-rows 0 shows all" in text
+    assert "… 90 of 100 rows left out: `max_rows=0` shows all" in text
     assert [f" {t} │" in text for t in (4, 5, 94, 95)] == [True, False, False, True]
     assert "left out" not in render(report(long), "table", Style(width=80, max_rows=0))
     assert "left out" not in render(report(long), "plain", Style(max_rows=10))
@@ -148,7 +148,7 @@ def test_many_tables_keep_first_and_last() -> None:
     """Of 30 tables twelve are shown, and it is said which flags choose others."""
     many = [Table(f"item {k}", table().columns) for k in range(30)]
     text = render(report(*many), "table", Style(width=80))
-    assert "… 18 tables left out: choose with --layer and --item" in text
+    assert "… 18 tables left out: choose with `layer` and `item`" in text
     assert [f"item {k}\n" in text for k in (0, 5, 6, 23, 24, 29)] == [True, True, False, False, True, True]
 
 

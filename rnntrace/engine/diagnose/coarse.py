@@ -19,6 +19,6 @@ def coarse(cell: Cell, digits: Digits) -> Mistake:
     return Mistake(
         id,
         f"the values that were given lie on {digits.name}, as outputs of whole numbers do, and are right to half a step",
-        f"have the values in a floating-point format, or allow for half a step: --rtol 0 --atol {digits.half_unit:.2g}",
+        f"have the values in a floating-point format, or allow for half a step: `rtol=0`, `atol={digits.half_unit:.2g}`",
         frameworks=("TFLite int8", "CMSIS-NN"),
     )

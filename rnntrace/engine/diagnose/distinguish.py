@@ -99,11 +99,11 @@ def _changes(case: Case) -> Iterator[tuple[Change, Case]]:
         if zero
         else Change("other initial states")
     )
-    longer = Change("more steps", f"--steps {STEPS}") if case.inputs.steps < STEPS else Change("another x")
+    longer = Change("more steps", f"`steps={STEPS}`") if case.inputs.steps < STEPS else Change("another x")
     yield states, _drawn(case, states=1.0)
     yield longer, _drawn(case, steps)
     if case.inputs.batch < ITEMS:
-        yield Change("more items", f"--batch {ITEMS}"), _drawn(case, steps, ITEMS)
+        yield Change("more items", f"`batch={ITEMS}`"), _drawn(case, steps, ITEMS)
     if case.spec.bias:
         names = [parameter.name for parameter in case.cell.parameters if parameter.is_bias]
         biases = [found.arrays[name] for found in case.weights.columns.values() for name in names if name in found.arrays]

@@ -134,7 +134,7 @@ def doubt(evidence: Sequence[Evidence], tolerance: Tolerance, *, bounded: bool, 
         dtype = evidence[0].dtype
         wide, advice = f"what rounding in {dtype.name} can explain", "float64" if dtype.eps < 1e-6 else "float32"
     elif tolerance.kind == "torch" and tolerance.rounding:
-        advice = "--tolerance rounding"
+        advice = "`tolerance=rounding`"
     helps = f"{advice} or other weights would help"
     telling = [found for found in evidence if found.is_judged and not found.is_zero]
     if not telling:

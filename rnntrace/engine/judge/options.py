@@ -64,10 +64,10 @@ class JudgeOptions:
     def needs_all(self) -> str:
         """The flag that needs the whole trace at once, and in memory; empty if there is none."""
         flags = {
-            "--capture on": self.capture == "on",
-            "--mistake": self.mistakes,
-            "--blind": self.blind,
-            f"--tolerance {self.tolerance}": self.tolerance.startswith("decimals"),
+            "`capture=on`": self.capture == "on",
+            "`mistake`": self.mistakes,
+            "`blind`": self.blind,
+            f"`tolerance={self.tolerance}`": self.tolerance.startswith("decimals"),
         }
         return next((flag for flag, given in flags.items() if given), "")
 

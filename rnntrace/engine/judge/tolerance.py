@@ -106,15 +106,15 @@ def make_tolerance(
     pair = {name: value for name, value in (("rtol", rtol), ("atol", atol)) if value is not None}
     for name, value in pair.items():
         if not 0 <= value < np.inf:
-            raise UsageError(f"--{name} must be a finite number of 0 or more, not {value}")
+            raise UsageError(f"`{name}` must be a finite number of 0 or more, not {value}")
         if kind != "torch":
-            raise UsageError(f"--{name} belongs to --tolerance torch: leave it out of --tolerance {kind}")
+            raise UsageError(f"`{name}` belongs to `tolerance=torch`: leave it out of `tolerance={kind}`")
     tolerance = _counted(counted[1], int(counted[2]), dtype) if counted else _of_kind(kind, dtype, pair)
     if lam is not None and not tolerance.rounding:
-        what = f"--tolerance {kind}" if kind != "torch" else " and ".join(f"--{name}" for name in pair)
-        raise UsageError(f"--lambda belongs to what rounding can explain: leave it out of {what}")
+        what = f"`tolerance={kind}`" if kind != "torch" else " and ".join(f"`{name}`" for name in pair)
+        raise UsageError(f"`lam` belongs to what rounding can explain: leave it out of {what}")
     if lam is not None and not 0 < lam < np.inf:
-        raise UsageError(f"--lambda must be a finite number above 0, not {lam}")
+        raise UsageError(f"`lam` must be a finite number above 0, not {lam}")
     return replace(tolerance, lam=tolerance.lam if lam is None else lam, dtype=dtype)
 
 
@@ -129,5 +129,5 @@ def _counted(kind: str, n: int, dtype: str) -> Tolerance:
     if kind == "ulp":
         return Tolerance(kind, 0.0, 0.0, n=n, dtype=dtype)
     if n > MOST_DIGITS:
-        raise UsageError(f"--tolerance decimals:{n} asks for more digits than a number has: give 0 to {MOST_DIGITS}")
+        raise UsageError(f"`tolerance=decimals:{n}` asks for more digits than a number has: give 0 to {MOST_DIGITS}")
     return Tolerance(kind, 0.0, 0.5 * 10.0**-n, rounding=True, n=n)

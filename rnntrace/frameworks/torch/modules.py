@@ -40,7 +40,7 @@ def build(spec: ModuleSpec, device: str = "cpu") -> Any:
     if device.partition(":")[0] not in DEVICES:
         raise UsageError(f"unknown device {device!r}: choose one of {', '.join(DEVICES)}, with a number as in cuda:0")
     if spec.torch_lacks:
-        raise SpecError(f"torch has no {spec.torch_lacks.removeprefix('a ')}: judge it by outputs of its own, with --expected")
+        raise SpecError(f"torch has no {spec.torch_lacks.removeprefix('a ')}: judge it by outputs of its own, with `expected`")
     try:
         return getattr(nn, spec.kind)(spec.input_size, spec.hidden_size, **options).to(torch.device(device)).eval()
     except (RuntimeError, AssertionError) as error:

@@ -213,6 +213,6 @@ def not_to_capture(spec: ModuleSpec, inputs: Inputs, wanted: str) -> str:
     if wanted == "auto" and (steps > MAX_CAPTURED_STEPS or values > MAX_CAPTURED_VALUES):
         return (
             f"{steps:,} steps with {values:,} values are over the limit of {MAX_CAPTURED_STEPS:,} steps and "
-            f"{MAX_CAPTURED_VALUES:,} values; --capture on captures them all the same"
+            f"{MAX_CAPTURED_VALUES:,} values; `capture=on` captures them all the same"
         )
     return "not asked for" if wanted == "off" else ""

@@ -48,7 +48,7 @@ def activation_mistakes(cell: Cell, kind: str) -> Iterator[Entry]:
                 cell, **{step.symbol: sigmoid(step.expression.args[0]) for step in cell.steps if step.symbol in gates}
             ),
             frameworks=("PyTorch", "Keras 3"),
-            needs="gates with a hard sigmoid: weights of Keras or ONNX that have one, or --recurrent-activation",
+            needs="gates with a hard sigmoid: weights of Keras or ONNX that have one, or `recurrent_activation`",
         )
     for step in cell.steps:
         right = step.expression.op
@@ -95,7 +95,7 @@ def _approximated(cell: Cell, kind: str) -> Iterator[Entry]:
                 yield Entry(
                     id=f"{kind}.activation.{name}-{'both' if len(ops) > 1 else NAMES[ops[0]]}",
                     says=f"{called} {'were' if len(ops) > 1 else 'was'} computed {how}",
-                    fix=f"use the exact {called}, or allow for the difference with --rtol and --atol",
+                    fix=f"use the exact {called}, or allow for the difference with `rtol` and `atol`",
                     change=with_steps(cell, **changed),
                     rare=True,
                 )

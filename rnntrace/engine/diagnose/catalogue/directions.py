@@ -11,7 +11,7 @@ from rnntrace.model.keys import Key
 from rnntrace.model.spec import FORWARD, REVERSE
 from rnntrace.model.weights import Weights
 
-_BOTH_WAYS = "two directions (--bidirectional)"
+_BOTH_WAYS = "two directions (`bidirectional=True`)"
 
 
 def direction_mistakes(kind: str) -> Iterator[Entry]:

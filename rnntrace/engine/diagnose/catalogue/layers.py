@@ -9,7 +9,7 @@ from rnntrace.engine.diagnose.case import Case, Change, Entry
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.model.weights import Weights
 
-_STACK = "more than one layer (--layers 2)"
+_STACK = "more than one layer (`layers=2`)"
 _AGAIN = "one layer with an input as large as its output (-i 2 -H 2)"
 _TIMES = {2: "twice", 3: "three times"}
 
@@ -29,14 +29,14 @@ def layer_mistakes(kind: str) -> Iterator[Entry]:
         "all layers but the first are missing",
         every,
         lambda case: _up_to(case, 1) if case.spec.num_layers > 2 else None,
-        needs="more than two layers (--layers 3)",
+        needs="more than two layers (`layers=3`)",
     )
     yield Entry(
         f"{kind}.layers.same-weights",
         "every layer used the weights of layer 0",
         every,
         _same_weights,
-        needs="more than one layer, and an input as large as a layer's output (--layers 2 -i 2 -H 2)",
+        needs="more than one layer, and an input as large as a layer's output (`layers=2`, `input_size=2`, `hidden=2`)",
     )
     for times, words in _TIMES.items():
         yield Entry(

@@ -8,12 +8,12 @@ from rnntrace.engine.diagnose.case import Case, Change, Entry, Outputs, Read
 from rnntrace.model.dtypes import Array
 
 _ROWS = "take row 0 for layer 0 forward, row 1 for layer 0 reverse, then layer 1: one row for each layer and direction"
-_BOTH_WAYS = "two directions (--bidirectional)"
+_BOTH_WAYS = "two directions (`bidirectional=True`)"
 
 
 _STACKED = (
     ("stacked-first", 0, "a new first axis", " and more than one step or item"),
-    ("stacked-second", 1, "a new second axis", " and more than one item (--batch 2), or step with --batch-first"),
+    ("stacked-second", 1, "a new second axis", " and more than one item (`batch=2`), or step with `batch_first=True`"),
     ("stacked-last", -1, "a new last axis", " and a hidden size above 1"),
 )
 """Names, the axis on which halves (T, B, H) are stacked, words, and what it needs."""
@@ -61,7 +61,7 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Entry]:
         "leave the output as it is, or give x in the same order of axes: see batch_first",
         where(lambda case: case.inputs.batch == case.inputs.steps > 1),
         lambda case, outputs: {**outputs, "output": outputs["output"].swapaxes(0, 1)},
-        needs="as many items as steps (--batch 4)",
+        needs="as many items as steps (`batch=4`)",
         causal=False,
         itemwise=False,
     )
@@ -79,7 +79,7 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Entry]:
         _ROWS,
         where(lambda case: case.spec.bidirectional and case.spec.num_layers > 1),
         _states(lambda rows: rows.reshape(-1, 2, *rows.shape[1:]).swapaxes(0, 1).reshape(rows.shape)),
-        needs="several layers in two directions (--layers 2 --bidirectional)",
+        needs="several layers in two directions (`layers=2`, `bidirectional=True`)",
     )
     yield Entry(
         f"{kind}.reading.layers-reversed",
@@ -87,7 +87,7 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Entry]:
         _ROWS,
         where(lambda case: len(case.spec.layer_directions) > 1),
         _states(lambda rows: rows[::-1]),
-        needs="several layers or directions (--layers 2)",
+        needs="several layers or directions (`layers=2`)",
     )
     yield Entry(
         f"{kind}.reading.viewed",
@@ -95,7 +95,7 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Entry]:
         "write h_n.transpose(0, 1).reshape(batch, -1)",
         where(lambda case: len(case.spec.layer_directions) > 1 and case.inputs.batch > 1),
         _states(lambda rows: rows.reshape(rows.shape[1], rows.shape[0], -1).swapaxes(0, 1)),
-        needs="several layers or directions, and items (--layers 2 --batch 2)",
+        needs="several layers or directions, and items (`layers=2`, `batch=2`)",
         itemwise=False,
     )
     if "c" in states:

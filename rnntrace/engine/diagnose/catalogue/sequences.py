@@ -8,7 +8,7 @@ from rnntrace.engine.diagnose.case import Case, Change, Entry, Outputs
 from rnntrace.model.dtypes import Array
 
 _STEPS = "more than one step"
-_PADDED = "sequences of unequal lengths (--batch 2 --lengths 4,2)"
+_PADDED = "sequences of unequal lengths (`batch=2`, `lengths=4,2`)"
 
 
 def sequence_mistakes(kind: str) -> Iterator[Entry]:
@@ -57,7 +57,7 @@ def _time(kind: str) -> Iterator[Entry]:
         _batch_as_time,
         _back_from_batch_as_time,
         lambda sequence: sequence.swapaxes(0, 1),
-        needs="more than one step or item, no --lengths, and initial states of zero unless there are as many items as steps",
+        needs="more than one step or item, no `lengths`, and initial states of zero unless there are as many items as steps",
         causal=False,
         itemwise=False,
     )

@@ -14,7 +14,7 @@ from rnntrace.model.signals import Inputs
 
 _HOLDS = "start from the initial states that were given, and from zeros if none were"
 _ROWS = "use row 0 for layer 0 forward, row 1 for layer 0 reverse, then layer 1: one row for each layer and direction"
-_H0, _C0 = "an h0 that is not zero (--h0 random)", "a c0 that is not zero (--c0 random)"
+_H0, _C0 = "an h0 that is not zero (`h0=random`)", "a c0 that is not zero (`c0=random`)"
 _STEPS = "more than one step"
 
 
@@ -47,7 +47,11 @@ def _states(kind: str, states: tuple[str, ...]) -> Iterator[Entry]:
         yield Entry(f"{kind}.state.c0-ignored", f"c0 {ignored}", _HOLDS, zero("c0"), needs=_C0)
         says = "h0 and c0 were both ignored: the first step started from zeros"
         yield Entry(
-            f"{kind}.state.both-ignored", says, _HOLDS, both, needs="an h0 and a c0 that are not zero (--h0 random --c0 random)"
+            f"{kind}.state.both-ignored",
+            says,
+            _HOLDS,
+            both,
+            needs="an h0 and a c0 that are not zero (`h0=random`, `c0=random`)",
         )
 
         def swapped(inputs: Inputs) -> dict[str, Array | None]:
@@ -60,7 +64,7 @@ def _states(kind: str, states: tuple[str, ...]) -> Iterator[Entry]:
             "give the pair as (h, c), as torch, Keras and equinox have it; TF1 and flax have (c, h)",
             initial(swapped),
             frameworks=("flax linen", "TF1 BasicLSTMCell"),
-            needs="an h0 and a c0 of one size that differ (--h0 random)",
+            needs="an h0 and a c0 of one size that differ (`h0=random`)",
         )
     yield Entry(
         f"{kind}.state.carried-over",
@@ -80,13 +84,13 @@ def _states(kind: str, states: tuple[str, ...]) -> Iterator[Entry]:
         ("directions-first", lambda rows: rows.reshape(2, -1, *rows.shape[1:]).swapaxes(0, 1).reshape(rows.shape),
          "the rows of the initial states were taken for all forward ones, then all reverse ones", True, True),
     ):  # fmt: skip
-        flags = "--layers 2 " * layered + "--bidirectional " * both_ways + "--h0 random"
+        options = "`layers=2`, " * layered + "`bidirectional=True`, " * both_ways + "`h0=random`"
         yield Entry(
             f"{kind}.state.{name}",
             says,
             _ROWS,
             _rows(order, layered=layered, both_ways=both_ways),
-            needs=f"rows of initial states that differ ({flags})",
+            needs=f"rows of initial states that differ ({options})",
         )
 
 
@@ -156,7 +160,7 @@ def _recurrence(kind: str, states: tuple[str, ...]) -> Iterator[Entry]:
         "every layer started from the final states of the layer below it",
         "start every layer from its own rows of the initial states",
         _layer_to_layer,
-        needs="more than one layer (--layers 2)",
+        needs="more than one layer (`layers=2`)",
         causal=False,
     )
 

@@ -20,7 +20,7 @@ MOST_PERMUTED = 4
 """Up to so many gates, every order of them is tried."""
 FORGET_BIAS = 1.0
 """What frameworks add to the forget gate's bias: Jozefowicz et al. 2015."""
-_BIASES = "biases (leave --no-bias out)"
+_BIASES = "biases (leave `bias=False` out)"
 
 
 def weight_mistakes(cell: Cell, kind: str) -> Iterator[Entry]:

@@ -1,0 +1,54 @@
+"""Keywords of the library as the flags of the command line: what a message calls `proj_size` is --proj-size here.
+
+Below this floor messages put keywords in backticks, alone or with a value, as in `tolerance=rounding`, and know of no flags.
+"""
+
+import re
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+_OF_MODULE = (
+    "hidden input_size layers bidirectional bias nonlinearity proj_size dropout batch_first weights dtype device module"
+)
+_OF_SIGNALS = "steps batch unbatched input text alphabet h0 c0 lengths dist seed"
+_OF_FILES = "module names ignore go_backwards recurrent_activation reset_before expected require framework"
+_OF_JUDGING = "capture tolerance rtol atol lam drift rounded mistake blind replay replay_dtype seconds"
+_OF_VIEW = "show layer time unit item digits max_rows format output save keep plot kind at top back family quiet color"
+_OF_LIMITS = "timeout max_memory"
+KEYWORDS = frozenset(" ".join((_OF_MODULE, _OF_SIGNALS, _OF_FILES, _OF_JUDGING, _OF_VIEW, _OF_LIMITS)).split())
+"""Those that are flags."""
+OTHER_NAMES = {"lam": "lambda", "seconds": "time-limit", "num_layers": "layers", "hidden_size": "hidden"}
+"""Where a flag has another name than the keyword, or a field of a specification than both."""
+_KEYWORD = re.compile(r"`(?P<name>[a-z](?:[a-z0-9_]|\\_)*)(?:=(?P<value>[^`]*))?`")
+
+
+def in_flags(text: str, dashes: str = "--") -> str:
+    """The text with flags in place of keywords: `batch=2` is --batch 2, and `bias=False` is --no-bias."""
+
+    def flag(found: re.Match[str]) -> str:
+        name, value = found["name"].replace("\\", ""), found["value"]
+        if name not in KEYWORDS and name not in OTHER_NAMES:
+            return found[0]
+        flag = OTHER_NAMES.get(name, name).replace("_", "-")
+        if value == "False":
+            return f"{dashes}no-{flag}"
+        return f"{dashes}{flag}" if value in (None, "True") else f"{dashes}{flag} {value}"
+
+    return _KEYWORD.sub(flag, text) if "`" in text else text
+
+
+def spelled(value: Any) -> Any:
+    """A report, or a part of one, with flags in place of keywords in every text."""
+    if isinstance(value, str):
+        return in_flags(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{one.name: spelled(getattr(value, one.name)) for one in fields(value) if one.init})
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(spelled, value))
+    if isinstance(value, dict):
+        return {key: spelled(entry) for key, entry in value.items()}
+    if str(getattr(value, "dtype", "")) == "object":
+        words = value.copy()
+        words.flat = [spelled(word) for word in value.flat]
+        return words
+    return value
