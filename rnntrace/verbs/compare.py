@@ -134,17 +134,17 @@ def _refuse_contradictions(
 ) -> None:
     """Raises UsageError for what does not go together."""
     if other is not None and (expected is not None or framework is not None):
-        option = "--expected" if expected is not None else "--framework"
+        option = "`expected`" if expected is not None else "`framework`"
         raise UsageError(f"{option} judges one file of weights: leave it or the second file out")
     if other is not None and (judging.mistakes or judging.blind):
-        option = "--mistake" if judging.mistakes else "--blind"
+        option = "`mistake`" if judging.mistakes else "`blind`"
         raise UsageError(f"{option} asks about one file of weights: leave it or the second file out")
     if require and expected is None:
-        raise UsageError("--require says what --expected has to hold: give that too, or leave --require out")
+        raise UsageError("`require` says what `expected` has to hold: give that too, or leave `require` out")
     if framework is not None and framework not in FRAMEWORKS:
         raise UsageError(f"unknown framework {framework!r}: choose one of {', '.join(FRAMEWORKS)}")
     without_torch = other is not None or (expected is not None and framework is None)
-    for option, asked in {"--capture": judging.capture != "auto", "--device": device != "cpu"}.items():
+    for option, asked in {"`capture`": judging.capture != "auto", "`device`": device != "cpu"}.items():
         if without_torch and asked:
             raise UsageError(f"{option} says how torch runs, which is left out here: leave {option} out too")
 
@@ -156,7 +156,7 @@ def _named(weights: Any, expected: Any, modules: Modules, sides: Mapping[str, Ma
     """
     results: dict[str, Result] = {}
     aside = dict.fromkeys(signal for module in modules.values() for signal in module.signals)
-    remark = f"{label_of(weights)} holds {listed([*aside])} beside the weights, which is not read: see --expected"
+    remark = f"{label_of(weights)} holds {listed([*aside])} beside the weights, which is not read: see `expected`"
     for side, found in sides.items():
         for prefix, result in found.items():
             name = " · ".join(filter(None, (prefix, side if len(sides) > 1 else "")))

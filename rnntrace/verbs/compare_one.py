@@ -55,7 +55,7 @@ def compare_with_framework(
         if lack := beside.lacks(module.spec):
             where = f"{show(prefix)}: " if prefix else ""
             raise UsageError(
-                f"{where}{framework} has no {lack}: choose another --framework, or give outputs of its own as --expected"
+                f"{where}{framework} has no {lack}: choose another `framework`, or give outputs of its own as `expected`"
             )
     results: dict[str, Result] = {}
     for prefix, module in modules.items():
@@ -89,9 +89,9 @@ def compare_with_expected(
     steps are judged; else the trajectory is. Raises UsageError, FileError and SignalError.
     """
     if len(modules) != 1:
-        raise UsageError(f"--expected is for one module, and there are {len(modules)}: choose with --module")
+        raise UsageError(f"`expected` is for one module, and there are {len(modules)}: choose with `module`")
     if judging.replay == "forced":
-        raise UsageError("--replay forced needs a framework's states, and --expected gives outputs: leave one of them out")
+        raise UsageError("`replay=forced` needs a framework's states, and `expected` gives outputs: leave one of them out")
     ((prefix, module),) = modules.items()
     spec, sources = module.spec, as_held(module, sources)
     behind = masked(module, quantized(spec, assemble(spec, sources.request, _no_draw)))
@@ -175,8 +175,8 @@ def _other_readings(spec: ModuleSpec, inputs: Inputs, output: Array) -> Iterator
         return
     zeros = {name: np.zeros((len(state), inputs.steps, state.shape[2]), state.dtype) for name, state in states.items()}
     turned = replace(inputs, x=inputs.x.swapaxes(0, 1), **zeros)  # type: ignore[arg-type]
-    yield "the output agrees if axis 0 of x and output is the batch: pass --batch-first", output.swapaxes(0, 1), turned
+    yield "the output agrees if axis 0 of x and output is the batch: pass `batch_first`", output.swapaxes(0, 1), turned
 
 
 def _no_draw(shape: tuple[int, ...]) -> Array:
-    raise UsageError("--expected needs --input, and h0 and c0 that are zeros or given: random signals would be other ones")
+    raise UsageError("`expected` needs `input`, and h0 and c0 that are zeros or given: random signals would be other ones")

@@ -117,7 +117,7 @@ def compare_weights(
         pairs = [(prefix, prefix) for prefix in first if prefix in second]
         if len(pairs) < max(len(first), len(second)):
             mine, theirs = (", ".join(show(prefix) or "(no prefix)" for prefix in modules) for modules in (first, second))
-            raise UsageError(f"{names[0]} holds {mine}, and {names[1]} holds {theirs}: choose with --module")
+            raise UsageError(f"{names[0]} holds {mine}, and {names[1]} holds {theirs}: choose with `module`")
     results: dict[str, Result] = {}
     seed = checked_seed(seed)
     for mine, theirs in pairs:

@@ -80,16 +80,16 @@ def diagnose(
     be read, if no time is given, for a trace too long for memory, and without anything to explain.
     """
     if not seconds > 0:
-        raise UsageError(f"--time-limit is a number of seconds above 0, not {seconds:g}")
+        raise UsageError(f"`seconds` is a number of seconds above 0, not {seconds:g}")
     end = time.monotonic() + seconds
     judging = JudgeOptions(tolerance=tolerance, rtol=rtol, atol=atol, lam=lam)
     label = label_of(weights)
     if is_trace(weights):
         if expected is not None:
-            raise UsageError(f"{label} is a saved trace, which holds its expected outputs: leave --expected out")
+            raise UsageError(f"{label} is a saved trace, which holds its expected outputs: leave `expected` out")
         result = opened(weights)
     elif expected is None:
-        raise UsageError(f"{label} holds weights: give the outputs that are to be explained as --expected, and their --input")
+        raise UsageError(f"{label} holds weights: give the outputs that are to be explained as `expected`, and their `input`")
     else:
         ignored = Ignored(tuple(ignore))
         overrides = FileOverrides(

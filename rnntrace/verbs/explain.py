@@ -241,7 +241,7 @@ def read_module(source: Any, overrides: FileOverrides) -> Module:
     modules = read_weights(source, overrides)
     if len(modules) > 1:
         choices = ", ".join(show(prefix) or "(no prefix)" for prefix in modules)
-        raise UsageError(f"{label_of(source)} holds {len(modules)} modules: choose one of {choices} with --module")
+        raise UsageError(f"{label_of(source)} holds {len(modules)} modules: choose one of {choices} with `module`")
     return next(iter(modules.values()))
 
 

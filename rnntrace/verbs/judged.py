@@ -35,14 +35,14 @@ def _asked_of(result: Result, options: JudgeOptions) -> Result:
     from rnntrace.engine.diagnose.deliberate import with_blindness, with_mistakes
 
     apart = {
-        "--replay forced": options.replay == "forced",
-        "--replay-dtype": options.replay_dtype,
-        "--show terms": options.keep == "terms",
-        "--keep states": options.keep == "states",
+        "`replay=forced`": options.replay == "forced",
+        "`replay_dtype`": options.replay_dtype,
+        "`show=terms`": options.keep == "terms",
+        "`keep=states`": options.keep == "states",
     }
     for option, given in apart.items():
         if options.mistakes and given:
-            raise UsageError(f"{option} does not go with --mistake, which replays in its own way: leave one of them out")
+            raise UsageError(f"{option} does not go with `mistake`, which replays in its own way: leave one of them out")
     tolerance = options.tolerance_of_mistakes(result.spec)
     if options.blind:
         result = with_blindness(result, tolerance)

@@ -74,8 +74,8 @@ def warning(needed: int, free: int | None, needs_all: str = "") -> str:
     """A sentence on what to do where memory is short; `needs_all` is the flag that keeps a run from going in parts."""
     without = f"without {needs_all} " if needs_all else ""
     return (
-        f"this run takes about {in_bytes(needed)} of memory, and {in_bytes(free or 0)} are free: {without}--save TRACE.npz "
-        "works through it in parts, on disk; --keep states keeps less; fewer --steps or a smaller --batch take less"
+        f"this run takes about {in_bytes(needed)} of memory, and {in_bytes(free or 0)} are free: {without}`save=TRACE.npz` "
+        "works through it in parts, on disk; `keep=states` keeps less; fewer `steps` or a smaller `batch` take less"
     )
 
 

@@ -175,9 +175,9 @@ def build_and_trace(
 
     beside = framework_named(framework)
     if lack := beside.lacks(spec):
-        raise UsageError(f"{framework} has no {lack}: choose another --framework")
+        raise UsageError(f"{framework} has no {lack}: choose another `framework`")
     if device != "cpu" and DEVICES not in beside.OFFERS:
-        raise UsageError(f"{framework} runs on the processor here: leave --device out")
+        raise UsageError(f"{framework} runs on the processor here: leave `device` out")
     sources, judging = sources or Sources(), judging or JudgeOptions()
     steps, batch = sizes(spec, sources.request)
     needed, free = _needed(spec, steps, batch, judging), memory.free()
@@ -241,4 +241,4 @@ def _loses(spec: ModuleSpec, weights: Weights | None) -> list[str]:
     """A warning if the module's format does not hold the weights as they are."""
     arrays = weights.arrays if weights else ()
     exact = all(np.array_equal(rounded(array, spec.precision), array, equal_nan=True) for array in arrays)
-    return [] if exact else [f"the weights have more digits than {spec.dtype} holds and were rounded: see --dtype"]
+    return [] if exact else [f"the weights have more digits than {spec.dtype} holds and were rounded: see `dtype`"]

@@ -114,7 +114,7 @@ def test_texts_of_the_same_length_are_not_packed() -> None:
 
 def test_texts_of_different_lengths_need_batch_first() -> None:
     """Time first the axes would not be the texts, and the message says which flag makes them so."""
-    with pytest.raises(SignalError, match="--batch-first"):
+    with pytest.raises(SignalError, match="`batch_first`"):
         read_sources(text=["abc", "a"])
 
 
@@ -125,7 +125,7 @@ def test_several_texts_time_first_are_warned_of() -> None:
     assert sources.request.x.shape == (2, 3, 3)
     (warning,) = sources.warnings
     assert "2 texts of 3 letters" in warning
-    assert "--batch-first" in warning
+    assert "`batch_first`" in warning
     assert read_sources(text=["abc", "bca"], batch_first=True).warnings == ()
     assert read_sources(text=["abc"]).warnings == ()
 

@@ -104,14 +104,14 @@ def test_a_long_drawing_says_what_it_leaves_out(
     monkeypatch.setenv("COLUMNS", "60")
     steps = ask(capsys, "run", "rnn", "-T", "200", "--seed", "1", "--show", "heat").out
     shown = {t for _, _, _, t in cells(steps)}
-    assert f"… {201 - len(shown)} of 201 steps left out: choose with `time`" in steps
+    assert f"… {201 - len(shown)} of 201 steps left out: choose with --time" in steps
     assert {0, 200} <= shown
     units = ask(capsys, "run", "rnn", "-H", "50", "--seed", "1", "--show", "heat", "--max-rows", "6").out
     assert {unit for _, _, unit, _ in cells(units)} == {0, 1, 2, 47, 48, 49}
     assert "… 44 of 50 units left out: choose with --unit" in units
     layers = ask(capsys, "run", "rnn", "-l", "30", "--seed", "1", "--show", "heat").out
     assert len({place for place, _, _, _ in cells(layers)}) == 12
-    assert "… 18 left out: choose with `layer`" in layers
+    assert "… 18 left out: choose with --layer" in layers
 
 
 def test_the_view_selects(capsys: pytest.CaptureFixture[str]) -> None:

@@ -179,10 +179,10 @@ def test_a_warning_from_half_of_what_is_free_on() -> None:
     assert not is_short(500, 1000)
     assert is_short(501, 1000)
     assert warning(1_260_000_000, 999_000_000) == (
-        "this run takes about 1.3 GB of memory, and 999.0 MB are free: --save TRACE.npz works through it in parts, on disk; "
-        "--keep states keeps less; fewer --steps or a smaller --batch take less"
+        "this run takes about 1.3 GB of memory, and 999.0 MB are free: `save=TRACE.npz` works through it in parts, on disk; "
+        "`keep=states` keeps less; fewer `steps` or a smaller `batch` take less"
     )
-    assert "without --blind --save TRACE.npz" in warning(501, 1000, "--blind")
+    assert "without `blind` `save=TRACE.npz`" in warning(501, 1000, "`blind`")
 
 
 def test_wider_replays_take_more() -> None:

@@ -59,17 +59,17 @@ def test_lengths_in_a_file_are_whole_numbers_too(lengths: str) -> None:
 
 
 CONTRADICTIONS = [
-    ({"input": "[[[1, 2]]]", "text": ["a"]}, ("--input", "--text", "leave one of them out")),
-    ({"alphabet": "abc"}, ("--alphabet", "--text", "leave it out")),
-    ({"input": "[[[1, 2]]]", "steps": 3}, ("--steps 3", "it is 1", "leave --steps out")),
-    ({"input": "[[[1, 2]]]", "batch": 2}, ("--batch 2", "it is 1", "leave --batch out")),
-    ({"input": "[[[1], [2]]]", "batch_first": True, "steps": 1}, ("--steps 1", "it is 2")),
-    ({"input": "[[1, 2], [3, 4]]", "steps": 1}, ("--steps 1", "it is 2")),
-    ({"input": "[[1, 2], [3, 4]]", "batch": 2}, ("--batch 2", "it is 1")),
-    ({"input": "[[[1, 2]]]", "unbatched": True}, ("--unbatched", "(time, input)", "(1, 1, 2)", "leave it out")),
-    ({"text": ["hello"], "steps": 4}, ("--steps 4", "it is 5")),
-    ({"text": ["ab", "cd"], "batch_first": True, "batch": 3}, ("--batch 3", "it is 2")),
-    ({"unbatched": True, "batch": 2}, ("--unbatched", "--batch 2", "leave one of them out")),
+    ({"input": "[[[1, 2]]]", "text": ["a"]}, ("`input`", "`text`", "leave one of them out")),
+    ({"alphabet": "abc"}, ("`alphabet`", "`text`", "leave it out")),
+    ({"input": "[[[1, 2]]]", "steps": 3}, ("`steps=3`", "it is 1", "leave `steps` out")),
+    ({"input": "[[[1, 2]]]", "batch": 2}, ("`batch=2`", "it is 1", "leave `batch` out")),
+    ({"input": "[[[1], [2]]]", "batch_first": True, "steps": 1}, ("`steps=1`", "it is 2")),
+    ({"input": "[[1, 2], [3, 4]]", "steps": 1}, ("`steps=1`", "it is 2")),
+    ({"input": "[[1, 2], [3, 4]]", "batch": 2}, ("`batch=2`", "it is 1")),
+    ({"input": "[[[1, 2]]]", "unbatched": True}, ("`unbatched`", "(time, input)", "(1, 1, 2)", "leave it out")),
+    ({"text": ["hello"], "steps": 4}, ("`steps=4`", "it is 5")),
+    ({"text": ["ab", "cd"], "batch_first": True, "batch": 3}, ("`batch=3`", "it is 2")),
+    ({"unbatched": True, "batch": 2}, ("`unbatched`", "`batch=2`", "leave one of them out")),
 ]
 
 
@@ -102,4 +102,4 @@ def test_a_short_time_axis_before_a_long_batch_is_warned_of(
         (warning,) = sources.warnings
         assert str(shape) in warning
         assert "axis 0 (2) was taken for time and axis 1 (5) for the batch" in warning
-        assert "--batch-first" in warning
+        assert "`batch_first`" in warning

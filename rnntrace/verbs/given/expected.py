@@ -69,7 +69,7 @@ def read_expected(
     cannot be read under a right one; SignalError for shapes that do not fit.
     """
     if isinstance(source, str) and not source:
-        raise UsageError("--expected needs the name of a file, or JSON, and is empty")
+        raise UsageError("`expected` needs the name of a file, or JSON, and is empty")
     words = of_results(module.spec)
     tensors = (ignored or Ignored()).without(tensors_of(_by_name(source)))
     found = found_in(tensors, words, source, alone="output")
@@ -135,13 +135,13 @@ def _check_required(spec: ModuleSpec, found: Set[Name], require: Sequence[str], 
         wanted = required(spec, require)
     except KeyError as error:
         known = ", ".join(of_results(spec).canonical.values())
-        raise UsageError(f"--require {show(error.args[0])!r} means nothing here: choose from {known}") from None
+        raise UsageError(f"`require={show(error.args[0])!r}` means nothing here: choose from {known}") from None
     if missing := [word for word, names in wanted.items() if not found >= {*names}]:
-        raise FileError(f"{label_of(source)} does not hold {', '.join(missing)}, which --require asks for")
+        raise FileError(f"{label_of(source)} does not hold {', '.join(missing)}, which `require` asks for")
 
 
 def _hint(spec: ModuleSpec, array: Array, shape: tuple[int, ...]) -> str:
     """What may have happened to an array of the wrong shape."""
     if array.ndim == len(shape) == 3 and array.shape == (shape[1], shape[0], shape[2]):
-        return ": batch and time are the other way round" + ("" if spec.batch_first else ", see --batch-first")
+        return ": batch and time are the other way round" + ("" if spec.batch_first else ", see `batch_first`")
     return ""

@@ -11,7 +11,7 @@ from rnntrace.model.module import Mask, Module
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 
-LENGTHS = "give --lengths, the steps that count"
+LENGTHS = "give `lengths`, the steps that count"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def masked(module: Module, inputs: Inputs) -> Masked:
         doubt = f"{mask.source} masks steps {where}, which cannot be replayed: give the steps that count alone"
         return Masked(inputs, doubt=doubt)
     shown = ",".join(map(str, lengths[:8])) + ("…" if len(lengths) > 8 else "")
-    remark = f"{mask.source} masks steps at the end of this input: replayed with --lengths {shown}"
+    remark = f"{mask.source} masks steps at the end of this input: replayed with `lengths={shown}`"
     return Masked(replace(inputs, lengths=tuple(map(int, lengths))), remark)
 
 

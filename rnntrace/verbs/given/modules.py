@@ -34,14 +34,14 @@ def modules_of(source: Any, names: Sequence[str] = (), ignored: Ignored | None =
         raise WeightsError(f"{label_of(source)} is a saved trace, and weights were expected: `rnntrace show` shows it")
     raise WeightsError(
         f"{label_of(source)} holds no recurrent module: expected parameters named like weight_ih_l0 and weight_hh_l0, "
-        f"or --names to say which they are{_instead(tensors)}"
+        f"or `names` to say which they are{_instead(tensors)}"
     )
 
 
 def module_for(source: Any, spec: ModuleSpec) -> Module:
     """The one module that `spec` describes among those of a source. Raises FileError and WeightsError."""
     if isinstance(source, str) and not source:
-        raise WeightsError("--weights needs the name of a file, or JSON, and is empty")
+        raise WeightsError("`weights` needs the name of a file, or JSON, and is empty")
     contents = modules_of(source)
     fitting = [module for module in contents.modules.values() if _fits(module.spec, spec)]
     if len(fitting) == 1:

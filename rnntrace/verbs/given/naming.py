@@ -21,7 +21,7 @@ def found_in(tensors: Tensors, words: Vocabulary, source: Any, alone: Name) -> d
         name, meant = words[own], words.meant(own)
         if name is None and meant and not (len(everything) == 1 and meant == words.canonical[alone]):
             raise FileError(
-                f"{where}: {show(own)[:60]} is not a name that is read: did you mean {meant}? --ignore leaves it out"
+                f"{where}: {show(own)[:60]} is not a name that is read: did you mean {meant}? `ignore` leaves it out"
             )
         if name in found:
             raise FileError(

@@ -66,23 +66,23 @@ def _refuse_contradicted(labels: Sequence[str], files: Sequence[Modules], overri
     for label, found in zip(labels, files, strict=True):
         rnns = [module for module in found.values() if module.spec.family == "RNN"]
         if overrides.nonlinearity is not None and not rnns:
-            raise UsageError(f"--nonlinearity belongs to RNN, and {label} holds none: leave it out")
+            raise UsageError(f"`nonlinearity` belongs to RNN, and {label} holds none: leave it out")
         said = {module.spec.nonlinearity for module in rnns if "nonlinearity" not in module.assumed} - {overrides.nonlinearity}
         if overrides.nonlinearity is not None and said:
-            raise UsageError(f"--nonlinearity {overrides.nonlinearity} contradicts {label}, which says {said.pop()}")
+            raise UsageError(f"`nonlinearity={overrides.nonlinearity}` contradicts {label}, which says {said.pop()}")
         _refuse_activation(label, found, overrides.recurrent_activation)
     modules = [module for found in files for module in found.values()]
     # Of two files, one may tell the direction.
     if overrides.go_backwards and not any("direction" in module.assumed or module.output_reversed for module in modules):
         names = " and ".join(labels)
-        raise UsageError(f"--go-backwards belongs to Keras' layers, and contradicts {names}: leave it out")
+        raise UsageError(f"`go_backwards` belongs to Keras' layers, and contradicts {names}: leave it out")
 
 
 def _refuse_activation(label: str, modules: Modules, wanted: str | None) -> None:
     """Raises UsageError if another activation of gates is wanted than a file tells, or if nothing in it has gates."""
     gated = [module for module in modules.values() if module.spec.recurrent_activation is not None]
     if wanted is not None and not gated:
-        raise UsageError(f"--recurrent-activation belongs to LSTM and GRU, and {label} holds none: leave it out")
+        raise UsageError(f"`recurrent_activation` belongs to LSTM and GRU, and {label} holds none: leave it out")
     for module in gated:
         found = module.spec.recurrent_activation
         if (
@@ -90,7 +90,7 @@ def _refuse_activation(label: str, modules: Modules, wanted: str | None) -> None
             and not _leaves_gates_open(module)
             and (wanted, found) != ("hard_sigmoid", module.hard_sigmoid)
         ):
-            raise UsageError(f"--recurrent-activation {wanted} contradicts {label}, which says {found}")
+            raise UsageError(f"`recurrent_activation={wanted}` contradicts {label}, which says {found}")
 
 
 def _leaves_gates_open(module: Module) -> bool:

@@ -83,15 +83,15 @@ def read_sources(
     is `ignored` is not read. Raises FileError, SignalError or UsageError.
     """
     texts = [text] if isinstance(text, str) else text
-    for option, source in (("--input", input), ("--h0", h0), ("--c0", c0)):
+    for option, source in (("`input`", input), ("`h0`", h0), ("`c0`", c0)):
         if isinstance(source, str) and not source:
             raise UsageError(f"{option} needs the name of a file, or JSON, and is empty")
     if input is not None and texts:
-        raise UsageError("--input and --text both give x: leave one of them out")
+        raise UsageError("`input` and `text` both give x: leave one of them out")
     if unbatched and batch is not None:
-        raise UsageError(f"--batch {batch} does not go with --unbatched, which feeds one sequence: leave one of them out")
+        raise UsageError(f"`batch={batch}` does not go with `unbatched`, which feeds one sequence: leave one of them out")
     if alphabet is not None and not texts:
-        raise UsageError("--alphabet belongs to --text: give a text, or leave it out")
+        raise UsageError("`alphabet` belongs to `text`: give a text, or leave it out")
     given: dict[str, Array] = {}
     half_units: dict[str, Array] = {}
     origin: dict[str, str] = {}
@@ -192,9 +192,9 @@ def _arrange(encoded: Array, lengths: tuple[int, ...], batch_first: bool, unbatc
         single = encoded[0] if unbatched else encoded if batch_first else encoded.swapaxes(0, 1)
         return single, True
     if unbatched:
-        raise UsageError(f"--unbatched takes one text, and there are {len(lengths)}: leave it out")
+        raise UsageError(f"`unbatched` takes one text, and there are {len(lengths)}: leave it out")
     if not same_length and not batch_first:
-        raise SignalError("texts of different lengths need --batch-first: axis 0 of x are then the texts")
+        raise SignalError("texts of different lengths need `batch_first`: axis 0 of x are then the texts")
     return encoded, same_length
 
 
@@ -205,21 +205,21 @@ def _warn_of_axes(x: Array, batch_first: bool, texts: Sequence[str]) -> list[str
     axis_0, axis_1 = x.shape[:2]
     taken = f"x has shape {x.shape}, time first: axis 0 ({axis_0}) was taken for time and axis 1 ({axis_1}) for the batch"
     if len(texts) > 1:
-        return [f"{taken}, though there are {axis_0} texts of {axis_1} letters; --batch-first reads each text as one sequence"]
+        return [f"{taken}, though there are {axis_0} texts of {axis_1} letters; `batch_first` reads each text as one sequence"]
     if 1 < axis_0 < axis_1:
-        return [f"{taken}; if it is (batch, time, input), pass --batch-first"]
+        return [f"{taken}; if it is (batch, time, input), pass `batch_first`"]
     return []
 
 
 def _check(x: Array, steps: int | None, batch: int | None, unbatched: bool, batch_first: bool) -> None:
     """Flags that contradict a given x."""
     if unbatched and x.ndim == 3:
-        raise SignalError(f"--unbatched takes x of shape (time, input), and x has shape {x.shape}: leave it out")
+        raise SignalError(f"`unbatched` takes x of shape (time, input), and x has shape {x.shape}: leave it out")
     time_and_batch = {2: (*x.shape[:1], 1), 3: x.shape[1::-1] if batch_first else x.shape[:2]}
     sizes = time_and_batch.get(x.ndim, ())
-    for option, wanted, found in zip(("--steps", "--batch"), (steps, batch), sizes, strict=False):
+    for option, wanted, found in zip(("steps", "batch"), (steps, batch), sizes, strict=False):
         if wanted is not None and wanted != found:
-            raise SignalError(f"{option} {wanted} contradicts x, where it is {found}: leave {option} out")
+            raise SignalError(f"`{option}={wanted}` contradicts x, where it is {found}: leave `{option}` out")
 
 
 def whole_numbers(lengths: Array) -> tuple[int, ...]:

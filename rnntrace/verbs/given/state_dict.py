@@ -27,7 +27,7 @@ def recognised_by_names(source: str, tensors: Tensors, renaming: Renaming) -> Co
     for name in (*tensors.arrays, *tensors.refused):
         if (torchs := renaming(name)) in theirs:
             raise WeightsError(
-                f"{source}: {show(theirs[torchs])} and {show(name)} are both read as {show(torchs)}: see --names"
+                f"{source}: {show(theirs[torchs])} and {show(name)} are both read as {show(torchs)}: see `names`"
             )
         theirs[torchs] = name
     groups = group_by_module(theirs)
