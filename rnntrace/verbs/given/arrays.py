@@ -38,7 +38,10 @@ def label_of(source: Any) -> str:
     """The source as a message names it."""
     if isinstance(source, str | Path):
         return label(str(source))
-    return f"the {'dictionary' if isinstance(source, Mapping) else type(source).__name__}"
+    if isinstance(source, Mapping):
+        return "the dictionary"
+    plain = isinstance(source, tuple | list | np.ndarray) or is_tensor(source)
+    return "the values given" if plain else f"the {type(source).__name__}"
 
 
 def array_of(values: Any) -> Array:
