@@ -12,8 +12,6 @@ from rnntrace.cli.options import OUTPUT
 from rnntrace.errors import UsageError
 
 Command = Callable[..., int]
-PLACE = ("layer", "direction", "t", "item", "unit", "gate")
-"""What --at may name."""
 
 
 def given(command: Command, values: Mapping[str, Any]) -> Iterator[str]:
@@ -41,6 +39,8 @@ def keywords(verb: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, A
 
 def place_in(text: str) -> dict[str, Any]:
     """What `layer=0,t=2,unit=1` names, in the words of `explain`. Raises UsageError."""
+    from rnntrace.verbs.given.place import PLACE
+
     given: dict[str, Any] = {}
     for part in text.split(","):
         key, equals, value = (piece.strip() for piece in part.partition("="))

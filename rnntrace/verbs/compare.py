@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rnntrace.engine.judge.options import JudgeOptions
@@ -168,4 +169,5 @@ def _named(weights: Any, expected: Any, modules: Modules, sides: Mapping[str, Ma
 
 def _are_one(weights: Any, expected: Any) -> bool:
     """Whether outputs are looked for where the weights are."""
-    return weights is expected or (isinstance(weights, str) and isinstance(expected, str) and weights == expected)
+    named = isinstance(weights, str | Path) and isinstance(expected, str | Path)
+    return weights is expected or (named and str(weights) == str(expected))

@@ -35,7 +35,7 @@ class DisplayedResult(Result):
     @property
     def title(self) -> str:
         """What stands above the tables, if anything."""
-        return ""
+        return self.name
 
     def _repr_latex_(self) -> str:
         """The equations of the cell, typeset."""

@@ -27,7 +27,7 @@ from rnntrace.verbs.given.keywords import given, refuse
 from rnntrace.verbs.given.modules import module_for
 from rnntrace.verbs.given.overrides import FileOverrides, read_weights
 from rnntrace.verbs.given.place import position_in, units_of
-from rnntrace.verbs.given.sources import Sources, read_sources
+from rnntrace.verbs.given.sources import SIGNALS, Sources, read_sources
 from rnntrace.verbs.layouts import convention_named
 from rnntrace.verbs.run import checked_seed
 from rnntrace.verbs.shown import Shown
@@ -39,7 +39,6 @@ OF_WEIGHTS = ("module", "names", "go_backwards")
 """What nothing but weights needs."""
 OF_A_PLACE = ("weights", "steps", "batch", "unbatched", "input", "h0", "c0", "lengths", "dist", "seed", "top", "back")
 """What nothing but numbers needs."""
-_SIGNALS = ("input", "text", "alphabet", "h0", "c0", "lengths", "steps", "batch", "unbatched")
 
 
 @dataclass(frozen=True, repr=False)
@@ -121,8 +120,8 @@ def explain(
         refuse(options, ("framework",), "lays out arrays, and a place puts numbers in: leave one of them out")
     else:
         refuse(options, OF_A_PLACE, "belongs to a place, where numbers are put in: give t too, or leave it out")
-    if isinstance(what, Result) and place and options.isdisjoint(_SIGNALS):
-        return _derived(_trace_of(what), what.weights, place, top, back, what.seed, Sources(origin=what.origin), "given")
+    if isinstance(what, Result) and place and options.isdisjoint(SIGNALS):
+        return _derived(_trace_of(what), what.weights, place, top=top, back=back, seed=what.seed, origin=what.origin)
     found: Module | None = None
     if not kind_alone:
         found = read_module(what, FileOverrides(module, nonlinearity, batch_first, dropout, tuple(names), go_backwards))
@@ -166,38 +165,24 @@ def explain(
     if own:
         sources = as_held(replace(own, spec=spec), sources)
         sources = replace(sources, warnings=(*sources.warnings, *own.remarks))
-    return derive(spec, place, sources, own.weights if own else None, distribution=dist, seed=seed, top=top, back=back)
-
-
-def derive(
-    spec: ModuleSpec,
-    place: Mapping[str, Any],
-    sources: Sources | None = None,
-    weights: Weights | None = None,
-    *,
-    distribution: str = "normal",
-    seed: int | None = None,
-    top: int | None = None,
-    back: int = 0,
-) -> ShownExplanation:
-    """What one unit of `spec` computes at a place, on the signals of `sources`; see `explain`."""
-    sources = sources or Sources()
-    drawn = weights is None or sources.request.draws
-    seed = checked_seed(seed) if drawn else None
-    weights, inputs = _prepared(spec, sources, weights, distribution, seed)
+    seed = checked_seed(seed) if own is None or sources.request.draws else None
+    prepared, inputs = _prepared(spec, sources, own.weights if own else None, dist, seed)
     position_in(place, spec, inputs)
-    return _derived(replay(spec, weights, inputs), weights, place, top, back, seed, sources, distribution)
+    trace = replay(spec, prepared, inputs)
+    origin, warnings = sources.described(dist), sources.warnings
+    return _derived(trace, prepared, place, top=top, back=back, seed=seed, origin=origin, warnings=warnings)
 
 
 def _derived(
     trace: Trace,
     weights: Weights,
     place: Mapping[str, Any],
+    *,
     top: int | None,
     back: int,
     seed: int | None,
-    sources: Sources,
-    distribution: str,
+    origin: Mapping[str, str],
+    warnings: Sequence[str] = (),
 ) -> ShownExplanation:
     spec = trace.spec
     last, symbol = position_in(place, spec, trace.inputs)
@@ -206,9 +191,8 @@ def _derived(
         places.insert(0, replace(places[0], t=t))
     steps = [step for step in spec.cell.steps if symbol in (None, step.symbol) and last.unit < units_of(spec, step.symbol)]
     scenes = (Scene(trace, weights, place) for place in places)
-    origin = sources.described(distribution) if distribution != "given" else dict(sources.origin)
     moments = tuple(scene.moment([scene.derive(step, top) for step in steps]) for scene in scenes)
-    return ShownExplanation(trace, moments, top, seed, origin, sources.warnings)
+    return ShownExplanation(trace, moments, top, seed, origin, tuple(warnings))
 
 
 def _trace_of(result: Result) -> Trace:

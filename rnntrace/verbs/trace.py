@@ -29,7 +29,14 @@ def trace(
     *,
     lengths: Sequence[int] | None = None,
     replay: Literal["free", "forced"] = "free",
+    replay_dtype: str | None = None,
     tolerance: str = "torch",
+    rtol: float | None = None,
+    atol: float | None = None,
+    lam: float | None = None,
+    drift: bool = True,
+    mistake: str | Sequence[str] = (),
+    blind: bool = False,
     capture: str = "auto",
     terms: bool = False,
 ) -> Result:
@@ -38,6 +45,7 @@ def trace(
     x is a tensor, array or nested list in the module's own layout: (T, B, I), (B, T, I) with batch_first, or (T, I); a cell
     is called for every t. hx is h0, or (h0, c0) for an LSTM, in torch's shapes, zeros by default. `lengths` packs the batch.
     With `terms` the trace also keeps W_ih·x + b_ih and W_hh·h + b_hh of every gate: `trace["f.input"]`, `trace["f.recurrent"]`.
+    How the replay is judged is said as in `run`.
     The module is run under no_grad in eval mode and left as it was. Raises RnnTraceError for inputs that do not fit.
     """
     from rnntrace.frameworks.torch import modules as framework
@@ -52,7 +60,19 @@ def trace(
         x=array_of(x), h0=initial[0], c0=initial[1], lengths=None if lengths is None else whole_numbers(array_of(lengths))
     )
     inputs = quantized(spec, assemble(spec, request, framework.drawing(spec, "normal")))
-    judging = JudgeOptions(replay=replay, tolerance=tolerance, capture=capture, keep="terms" if terms else "gates")
+    judging = JudgeOptions(
+        capture=capture,
+        tolerance=tolerance,
+        rtol=rtol,
+        atol=atol,
+        lam=lam,
+        replay=replay,
+        replay_dtype=replay_dtype,
+        keep="terms" if terms else "gates",
+        mistakes=(mistake,) if isinstance(mistake, str) else tuple(mistake),
+        blind=blind,
+        drift=drift,
+    )
     origin = {"h0": "zeros", "c0": "zeros"} if hx is None else {}
     weights = weights_from_torch(spec, framework.parameters(module))
     observation = observe(module, spec, inputs, judging.capture)

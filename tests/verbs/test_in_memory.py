@@ -1,5 +1,6 @@
 """Verbs on what Python users have: modules, tensors, arrays, dictionaries, lists and results; torch is the oracle."""
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,32 @@ def test_a_seed_draws_what_torch_draws() -> None:
     module = nn.GRU(3, 4)
     assert np.array_equal(result.inputs.x, torch.randn(4, 1, 3))
     assert np.array_equal(result.weights[0, "forward"].W_hh.reshape(12, 4), module.weight_hh_l0.detach())
+
+
+def test_trace_is_judged_as_run_is(lstm: nn.LSTM, x: torch.Tensor) -> None:
+    """By the same keywords: a pair of tolerances that alone decides, a deliberate mistake, and what could not have shown."""
+    assert rnntrace.trace(lstm, x, rtol=0, atol=1e-3).passed
+    assert str(rnntrace.trace(lstm, x, rtol=0, atol=0).verdict) in ("FAIL", "IDENTICAL")
+    wrong = rnntrace.trace(lstm, x, mistake="gate-order.iofc")
+    assert not wrong.passed
+    assert [mistake.id for mistake in wrong.mistakes] == ["lstm.gate-order.iofc"]
+    assert rnntrace.trace(lstm, x, blind=True).blind is not None
+
+
+def test_what_verbs_give_is_pickled(lstm: nn.LSTM, x: torch.Tensor) -> None:
+    """And says the same when it is back."""
+    model = nn.ModuleDict({"first": nn.GRU(3, 2), "second": nn.RNN(3, 4)})
+    for given in (
+        rnntrace.compare(model, x),
+        rnntrace.explain(lstm, t=1, unit=1, input=x),
+        rnntrace.explain("gru"),
+        rnntrace.diagnose(lstm, x, lstm(x)),
+        rnntrace.mistakes("rnn"),
+        rnntrace.layouts(),
+        rnntrace.inspect(model),
+        rnntrace.plot(rnntrace.trace(lstm, x)),
+    ):
+        assert repr(pickle.loads(pickle.dumps(given))) == repr(given)
 
 
 def test_run_saves_what_it_gives(tmp_path: Path) -> None:
