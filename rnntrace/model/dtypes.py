@@ -54,3 +54,8 @@ def rounded(values: Array, dtype: Dtype) -> Array:
     bits = np.ascontiguousarray(array).view(np.uint32).astype(np.uint64)
     kept = ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
     return np.where(np.isnan(array), array, kept)
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number, Python's or numpy's."""
+    return isinstance(value, int | np.integer)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntrace.errors import SignalError
-from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.dtypes import Array, Flags, is_whole
 from rnntrace.model.limits import MAX_VALUES, over
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.windows import pieces, release
@@ -103,8 +103,8 @@ def assemble(spec: ModuleSpec, request: SignalRequest, draw: Draw, *, quantities
     """
     quantities = len(spec.cell.symbols) if quantities is None else quantities
     for name, size in (("number of steps", request.steps), ("batch size", request.batch)):
-        if size < 1:
-            raise SignalError(f"the {name} must be at least 1, not {size}")
+        if not is_whole(size) or size < 1:
+            raise SignalError(f"the {name} must be a whole number of at least 1, not {size}")
     x = request.x
     if x is None:
         shape = x_shape(spec, request.steps, request.batch, request.unbatched)

@@ -10,7 +10,7 @@ from rnntrace.equations.cell import Cell
 from rnntrace.equations.parameters import Parameter, Role
 from rnntrace.equations.plain import as_data, from_data
 from rnntrace.errors import SpecError, show
-from rnntrace.model.dtypes import DTYPES, Dtype
+from rnntrace.model.dtypes import DTYPES, Dtype, is_whole
 from rnntrace.model.limits import MAX_LAYERS, MAX_PARAMETERS, over
 
 KINDS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
@@ -112,6 +112,8 @@ class ModuleSpec:
             ("hidden size", self.hidden_size),
             ("number of layers", self.num_layers),
         ):
+            if not is_whole(size):
+                yield f"the {name} must be a whole number, not {size!r}"
             if size < 1:
                 yield f"the {name} must be at least 1, not {size}"
         if self.dtype not in DTYPES:

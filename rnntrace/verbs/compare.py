@@ -14,7 +14,7 @@ from rnntrace.frameworks import FRAMEWORKS
 from rnntrace.verbs.compare_one import compare_with_expected, compare_with_framework
 from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace
 from rnntrace.verbs.given.arrays import label_of
-from rnntrace.verbs.given.keywords import given
+from rnntrace.verbs.given.keywords import given, several
 from rnntrace.verbs.given.naming import listed
 from rnntrace.verbs.given.overrides import FileOverrides, Modules, read_files
 from rnntrace.verbs.given.sources import SIGNALS, read_sources, sources_of
@@ -27,11 +27,11 @@ def compare(
     *,
     other: Any = None,
     expected: Any = None,
-    require: Sequence[str] = (),
+    require: str | Sequence[str] = (),
     framework: str | None = None,
     module: str | None = None,
-    names: Sequence[str] = (),
-    ignore: Sequence[str] = (),
+    names: str | Sequence[str] = (),
+    ignore: str | Sequence[str] = (),
     nonlinearity: str | None = None,
     batch_first: bool = False,
     go_backwards: bool = False,
@@ -74,9 +74,9 @@ def compare(
     Gives a result, or for several modules or sides `Results` by name. Raises RnnTraceError for what cannot be read or compared.
     """
     options = given(compare, locals())
-    ignored = Ignored(tuple(ignore))
+    ignored = Ignored(several(ignore))
     overrides = FileOverrides(
-        module, nonlinearity, batch_first, dropout, tuple(names), go_backwards, recurrent_activation, ignored
+        module, nonlinearity, batch_first, dropout, several(names), go_backwards, recurrent_activation, ignored
     )
     judging = JudgeOptions(
         capture=capture,
@@ -87,7 +87,7 @@ def compare(
         replay=replay,
         replay_dtype=replay_dtype,
         keep=keep,
-        mistakes=(mistake,) if isinstance(mistake, str) else tuple(mistake),
+        mistakes=several(mistake),
         blind=blind,
         drift=drift,
         rounded=rounded,
@@ -120,7 +120,7 @@ def compare(
         labels = label_of(weights), label_of(other)
         sides[""] = compare_weights(modules, second[0], signals, judging, labels, distribution=dist, seed=seed)
     elif expected is not None:
-        sides["expected"] = compare_with_expected(modules, signals, judging, expected, ignored, require)
+        sides["expected"] = compare_with_expected(modules, signals, judging, expected, ignored, several(require))
         if framework is not None:
             sides[framework] = beside(framework=framework)
     else:

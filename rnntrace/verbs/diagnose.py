@@ -23,6 +23,7 @@ from rnntrace.report.table import Report
 from rnntrace.verbs.compare_one import compare_with_expected
 from rnntrace.verbs.compare_two import is_trace, opened
 from rnntrace.verbs.given.arrays import label_of
+from rnntrace.verbs.given.keywords import several
 from rnntrace.verbs.given.overrides import FileOverrides, read_weights
 from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.shown import Shown
@@ -55,8 +56,8 @@ def diagnose(
     *,
     seconds: float = SECONDS,
     module: str | None = None,
-    names: Sequence[str] = (),
-    ignore: Sequence[str] = (),
+    names: str | Sequence[str] = (),
+    ignore: str | Sequence[str] = (),
     nonlinearity: str | None = None,
     batch_first: bool = False,
     go_backwards: bool = False,
@@ -91,9 +92,9 @@ def diagnose(
     elif expected is None:
         raise UsageError(f"{label} holds weights: give the outputs that are to be explained as `expected`, and their `input`")
     else:
-        ignored = Ignored(tuple(ignore))
+        ignored = Ignored(several(ignore))
         overrides = FileOverrides(
-            module, nonlinearity, batch_first, 0.0, tuple(names), go_backwards, recurrent_activation, ignored
+            module, nonlinearity, batch_first, 0.0, several(names), go_backwards, recurrent_activation, ignored
         )
         modules = read_weights(weights, overrides)
         signals = read_sources(

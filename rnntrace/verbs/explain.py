@@ -23,7 +23,7 @@ from rnntrace.report.explain import equations_report
 from rnntrace.report.table import Report
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.initial import as_held
-from rnntrace.verbs.given.keywords import given, refuse
+from rnntrace.verbs.given.keywords import given, refuse, several
 from rnntrace.verbs.given.modules import module_for
 from rnntrace.verbs.given.overrides import FileOverrides, read_weights
 from rnntrace.verbs.given.place import position_in, units_of
@@ -86,7 +86,7 @@ def explain(
     dropout: float = 0.0,
     batch_first: bool = False,
     module: str | None = None,
-    names: Sequence[str] = (),
+    names: str | Sequence[str] = (),
     weights: Any = None,
     dtype: str = "float32",
     steps: int | None = None,
@@ -124,7 +124,7 @@ def explain(
         return _derived(_trace_of(what), what.weights, place, top=top, back=back, seed=what.seed, origin=what.origin)
     found: Module | None = None
     if not kind_alone:
-        found = read_module(what, FileOverrides(module, nonlinearity, batch_first, dropout, tuple(names), go_backwards))
+        found = read_module(what, FileOverrides(module, nonlinearity, batch_first, dropout, several(names), go_backwards))
         batch_first = found.spec.batch_first
     elif isinstance(what, ModuleSpec):
         batch_first = what.batch_first

@@ -8,6 +8,7 @@ from rnntrace.files.ignored import Ignored
 from rnntrace.report.inspect import Inspection, inspect_report
 from rnntrace.report.table import Report
 from rnntrace.verbs.given.arrays import label_of
+from rnntrace.verbs.given.keywords import several
 from rnntrace.verbs.given.modules import check_judged, modules_of
 from rnntrace.verbs.shown import Shown
 
@@ -23,14 +24,16 @@ class ShownInspection(Shown, Inspection):
         return inspect_report(self, weights=self.statistics)
 
 
-def inspect(file: Any, *, weights: bool = False, names: Sequence[str] = (), ignore: Sequence[str] = ()) -> ShownInspection:
+def inspect(
+    file: Any, *, weights: bool = False, names: str | Sequence[str] = (), ignore: str | Sequence[str] = ()
+) -> ShownInspection:
     """What a file of weights holds: its recurrent modules as in `load`, those that are refused, and how many other tensors.
 
     Weights in memory may stand for the file. With `weights` it also shows how those of each gate are spread. Raises as `load`
     does, but not for a module of which it can tell what it is: that is listed.
     """
-    ignored = Ignored(tuple(ignore))
-    contents = modules_of(file, names, ignored)
+    ignored = Ignored(several(ignore))
+    contents = modules_of(file, several(names), ignored)
     ignored.check()
     if contents.only_wrong:
         check_judged(file, contents)

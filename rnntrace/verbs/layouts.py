@@ -46,7 +46,7 @@ def layouts(framework: str | None = None) -> Layouts:
 
 def convention_named(framework: str) -> Convention:
     """The row of a framework by its name, or the beginning of it, in any case. Raises UsageError."""
-    wanted = framework.lower()
+    wanted = str(framework).lower()
     found = [convention for convention in CONVENTIONS if convention.framework.lower().startswith(wanted)]
     aliases = {"torch": "PyTorch", "coreml": "Core ML", "tensorflow": "Keras 3"}
     found = found or [convention for convention in CONVENTIONS if convention.framework == aliases.get(wanted)]

@@ -6,10 +6,13 @@ from typing import Any
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
+from rnntrace.verbs.given.keywords import several
 from rnntrace.verbs.given.modules import check_judged, modules_of
 
 
-def load(weights: Any, *, names: Sequence[str] = (), ignore: Sequence[str] = ()) -> dict[str, tuple[ModuleSpec, Weights]]:
+def load(
+    weights: Any, *, names: str | Sequence[str] = (), ignore: str | Sequence[str] = ()
+) -> dict[str, tuple[ModuleSpec, Weights]]:
     """Every recurrent module of some weights: prefix → (spec, weights); a bare state_dict has prefix "".
 
     Weights are a file: a state_dict as .pt, .safetensors, .npz or .json, or a model as .onnx, .keras, .weights.h5 or .h5; or,
@@ -20,8 +23,8 @@ def load(weights: Any, *, names: Sequence[str] = (), ignore: Sequence[str] = ())
     Raises FileError if the file cannot be read, WeightsError if it holds no recurrent module, an impossible one or
     one with tensors beside its parameters that change what it computes, and UsageError for a pattern that fits nothing.
     """
-    ignored = Ignored(tuple(ignore))
-    contents = modules_of(weights, names, ignored)
+    ignored = Ignored(several(ignore))
+    contents = modules_of(weights, several(names), ignored)
     ignored.check()
     check_judged(weights, contents)
     return {prefix: (module.spec, module.weights) for prefix, module in contents.modules.items()}

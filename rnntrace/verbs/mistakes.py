@@ -54,7 +54,7 @@ def mistakes(kind: str | ModuleSpec | None = None, *, family: str | None = None)
     if isinstance(kind, ModuleSpec):
         cells = [kind.cell]
     else:
-        kinds = KINDS if kind is None else (parse_kind(kind),)
+        kinds = KINDS if kind is None else (parse_kind(str(kind)),)
         cells = [ModuleSpec(kind=kind, input_size=1, hidden_size=1).cell for kind in kinds]
     everything = [mistake for cell in cells for mistake in catalogue(cell)]
     found = tuple(mistake for mistake in everything if family in (None, mistake.family))

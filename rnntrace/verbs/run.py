@@ -12,13 +12,14 @@ from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.errors import UsageError
 from rnntrace.files import check_writable
-from rnntrace.model.dtypes import rounded
+from rnntrace.model.dtypes import is_whole, rounded
 from rnntrace.model.limits import MAX_VALUES, STREAM_FROM
 from rnntrace.model.signals import assemble, sizes, trace_size
 from rnntrace.model.spec import ModuleSpec, parse_kind
 from rnntrace.model.weights import Weights
 from rnntrace.verbs import memory
 from rnntrace.verbs.given.initial import as_held
+from rnntrace.verbs.given.keywords import several
 from rnntrace.verbs.given.modules import module_for
 from rnntrace.verbs.given.sources import Sources, read_sources
 from rnntrace.verbs.judged import judged
@@ -100,7 +101,7 @@ def run(
         batch_first=batch_first,
     )
     spec = ModuleSpec(
-        kind=parse_kind(kind),
+        kind=parse_kind(str(kind)),
         input_size=(sources.input_size or 3) if input_size is None else input_size,
         hidden_size=hidden,
         num_layers=layers,
@@ -121,7 +122,7 @@ def run(
         replay=replay,
         replay_dtype=replay_dtype,
         keep=keep,
-        mistakes=(mistake,) if isinstance(mistake, str) else tuple(mistake),
+        mistakes=several(mistake),
         blind=blind,
         drift=drift,
     )
@@ -232,7 +233,7 @@ def checked_seed(seed: int | None) -> int:
     """The seed, or one that is drawn. Raises UsageError if torch could not take it."""
     if seed is None:
         return secrets.randbelow(SEEDS)
-    if not 0 <= seed < 2**63:
+    if not is_whole(seed) or not 0 <= seed < 2**63:
         raise UsageError(f"a seed is a whole number from 0 to 2**63 - 1, not {seed}")
     return seed
 

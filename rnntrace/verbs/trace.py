@@ -17,6 +17,7 @@ from rnntrace.model.signals import Inputs, SignalRequest, State, assemble
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import array_of
+from rnntrace.verbs.given.keywords import several
 from rnntrace.verbs.given.modules import check_weights
 from rnntrace.verbs.given.sources import whole_numbers
 from rnntrace.verbs.judged import judged
@@ -69,7 +70,7 @@ def trace(
         replay=replay,
         replay_dtype=replay_dtype,
         keep="terms" if terms else "gates",
-        mistakes=(mistake,) if isinstance(mistake, str) else tuple(mistake),
+        mistakes=several(mistake),
         blind=blind,
         drift=drift,
     )

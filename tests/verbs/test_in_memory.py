@@ -54,6 +54,8 @@ def test_weights_in_every_form_are_one_module(weights: Callable[[nn.LSTM], Any],
 
 EXPECTED: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], Any]] = {
     "what torch returns": lambda output, h, c: (output, (h, c)),
+    "as Keras returns it": lambda output, h, c: (output, h[0], c[0]),
+    "a list of tensors": lambda output, h, c: [*output],
     "the output": lambda output, h, c: output,
     "an array": lambda output, h, c: output.detach().numpy(),
     "lists": lambda output, h, c: output.tolist(),
@@ -287,6 +289,16 @@ REFUSED = {
     "a step beyond the end": (lambda: rnntrace.explain("lstm", t=5, seed=1), "from 1 to 4"),
     "sizes beside weights": (lambda: rnntrace.explain(nn.RNN(3, 2), hidden=3), "hidden describes a kind"),
     "numbers without a place": (lambda: rnntrace.explain("rnn", seed=1), "seed belongs to a place"),
+    "no weights at all": (lambda: rnntrace.compare(5), "expected weights, which are a file"),
+    "a kind that is a number": (lambda: rnntrace.run(42), "unknown module kind '42'"),  # type: ignore[arg-type]
+    "half a unit": (lambda: rnntrace.run("rnn", hidden=2.5), "hidden size must be a whole number"),  # type: ignore[arg-type]
+    "half a step": (lambda: rnntrace.run("rnn", steps=2.5), "steps must be a whole number"),  # type: ignore[arg-type]
+    "a seed in words": (lambda: rnntrace.run("rnn", seed="a"), "a seed is a whole number"),  # type: ignore[arg-type]
+    "what is not kept": (lambda: rnntrace.run("rnn", keep="all"), "unknown keep 'all': choose one of states, gates, terms"),
+    "another format": (lambda: rnntrace.run("rnn", replay_dtype="float16"), "choose one of float64, float32"),
+    "no values": (lambda: rnntrace.run("rnn", input=torch.ones(4, 3, device="meta")), "tensor without values"),
+    "sparse values": (lambda: rnntrace.run("rnn", input=torch.eye(3).to_sparse()), "torch.sparse_coo"),
+    "a layer that is not there": (lambda: rnntrace.plot(rnntrace.run("rnn", seed=1), layer=1), "there are 0 to 0"),
     "a packed input": (
         lambda: rnntrace.run("rnn", input=nn.utils.rnn.pack_sequence([torch.ones(2, 3)])),
         "PackedSequence",

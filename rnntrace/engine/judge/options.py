@@ -10,6 +10,11 @@ from rnntrace.equations.cell import Cell
 from rnntrace.errors import UsageError
 from rnntrace.model.spec import ModuleSpec
 
+KEPT = ("states", "gates", "terms")
+"""What a trace may keep: states alone, gates too, or the affine terms of gates as well."""
+REPLAY_DTYPES = ("float64", "float32")
+"""Number formats of a replay."""
+
 
 @dataclass(frozen=True)
 class JudgeOptions:
@@ -27,6 +32,11 @@ class JudgeOptions:
     blind: bool = False
     drift: bool = True
     rounded: bool = True
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (("keep", self.keep, KEPT), ("replay_dtype", self.replay_dtype, (None, *REPLAY_DTYPES))):
+            if value not in choices:
+                raise UsageError(f"unknown {name} {value!r}: choose one of {', '.join(filter(None, choices))}")
 
     def tolerance_for(self, spec: ModuleSpec) -> Tolerance:
         """How far apart values of a module may be. Raises UsageError."""

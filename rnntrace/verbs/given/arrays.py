@@ -41,7 +41,7 @@ def label_of(source: Any) -> str:
     if isinstance(source, Mapping):
         return "the dictionary"
     plain = isinstance(source, tuple | list | np.ndarray) or is_tensor(source)
-    return "the values given" if plain else f"the {type(source).__name__}"
+    return "what was given" if plain else f"the {type(source).__name__}"
 
 
 def array_of(values: Any) -> Array:
@@ -51,7 +51,14 @@ def array_of(values: Any) -> Array:
     if is_tensor(values):
         from rnntrace.frameworks.torch.modules import to_numpy
 
-        values = to_numpy(values)
+        try:
+            values = to_numpy(values)
+        except (RuntimeError, TypeError):
+            raise SignalError(
+                f"expected numbers, and got a tensor without values to read: {values.layout}, {values.device}"
+            ) from None
+    elif isinstance(values, list | tuple) and any(map(is_tensor, values)):
+        values = [array_of(entry) for entry in values]
     try:
         array = np.array(values, dtype=None if getattr(values, "dtype", None) is not None else np.float64)
     except (ValueError, TypeError):

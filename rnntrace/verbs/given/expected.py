@@ -106,10 +106,12 @@ def read_expected(
 
 def _by_name(source: Any) -> Any:
     """What a module of torch returns, (output, h_n) or (output, (h_n, c_n)), by name; anything else as it is."""
-    if not isinstance(source, tuple) or len(source) != 2 or not hasattr(source[0], "shape"):
+    if not isinstance(source, tuple) or len(source) not in (2, 3) or not hasattr(source[0], "shape"):
         return source
-    output, states = source
-    return {"output": output, **dict(zip(("h_n", "c_n"), states if isinstance(states, tuple) else (states,), strict=False))}
+    output, *states = source
+    if len(states) == 1 and isinstance(states[0], tuple):
+        states = [*states[0]]
+    return {"output": output, **dict(zip(("h_n", "c_n"), states, strict=False))}
 
 
 def _form(

@@ -1,6 +1,6 @@
 """Which keywords of a verb were given, and which of them do not go together."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from inspect import signature
 from typing import Any
 
@@ -14,6 +14,11 @@ def given(verb: Callable[..., Any], values: Mapping[str, Any]) -> set[str]:
         for name, parameter in signature(verb).parameters.items()
         if name in values and not _is_default(values[name], parameter.default)
     }
+
+
+def several(words: str | Sequence[str]) -> tuple[str, ...]:
+    """Words where one alone may stand for a list of them."""
+    return (words,) if isinstance(words, str) else tuple(words)
 
 
 def refuse(names: Collection[str], among: Iterable[str], reason: str) -> None:

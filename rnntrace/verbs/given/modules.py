@@ -1,6 +1,7 @@
 """Recurrent modules as a user gives them: weights in a file or in memory, a model of torch, or what `load` and `run` gave."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rnntrace.engine.judge.result import Result
@@ -26,6 +27,9 @@ def modules_of(source: Any, names: Sequence[str] = (), ignored: Ignored | None =
         return Contents({prefix: _checked(*pair) for prefix, pair in specified.items()})
     if is_torch_module(source):
         return _of_torch(source)
+    if not isinstance(source, str | Path | Mapping):
+        what = "a file, a state_dict, a model of torch, a pair (spec, weights) or a result"
+        raise WeightsError(f"expected weights, which are {what}, and got {type(source).__name__}")
     tensors = (ignored or Ignored()).without(tensors_of(source))
     contents = tensors.contents or recognised_by_names(label_of(source), tensors, Renaming(names))
     if contents.modules or contents.refused:

@@ -5,6 +5,7 @@ from typing import Any
 
 from rnntrace.engine.derivation import Position
 from rnntrace.errors import UsageError
+from rnntrace.model.dtypes import is_whole
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 
@@ -34,9 +35,9 @@ def position_in(place: Mapping[str, Any], spec: ModuleSpec, inputs: Inputs) -> t
 
 def _number(place: Mapping[str, Any], key: str, first: int, last: int) -> int:
     number = place.get(key, first)
-    if not isinstance(number, int) or not first <= number <= last:
+    if not is_whole(number) or not first <= number <= last:
         raise UsageError(f"{key}={number} should be a whole number from {first} to {last}")
-    return number
+    return int(number)
 
 
 def units_of(spec: ModuleSpec, symbol: str | None) -> int:
