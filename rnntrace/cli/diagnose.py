@@ -6,15 +6,9 @@ import typer
 
 from rnntrace.cli import judging_options, options
 from rnntrace.cli.choices import Format, When
-from rnntrace.cli.given import given, keywords, refuse
+from rnntrace.cli.given import keywords
 from rnntrace.cli.options import JUDGING, MODULE
 from rnntrace.errors import ExitCode
-
-_WEIGHTS = (
-    *("module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "recurrent_activation", "unbatched"),
-    *("input", "text", "alphabet", "h0", "c0", "lengths", "tolerance"),
-)
-"""What a saved trace says by itself."""
 
 
 def diagnose(
@@ -74,13 +68,8 @@ def diagnose(
     """
     values = locals()
     from rnntrace.cli.output import OutputOptions, emit
-    from rnntrace.files import label
-    from rnntrace.verbs.compare_two import is_trace
     from rnntrace.verbs.diagnose import diagnose as diagnose_weights
 
-    if is_trace(file):
-        reason = f"belongs to weights, and {label(file)} is a saved trace: leave it out"
-        refuse(set(given(diagnose, values)), _WEIGHTS, reason)
     diagnosis = diagnose_weights(file, **keywords(diagnose_weights, values), seconds=time_limit)
     look = OutputOptions(format, quiet, color, digits=4, max_rows=0)
     emit(diagnosis.report(), look, output)

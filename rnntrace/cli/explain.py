@@ -7,17 +7,11 @@ import typer
 
 from rnntrace.cli import options
 from rnntrace.cli.choices import Distribution, DtypeName, Format, When
-from rnntrace.cli.given import given, keywords, place_in, refuse
+from rnntrace.cli.given import keywords, place_in
 from rnntrace.cli.options import MODULE, VIEW
 from rnntrace.errors import ExitCode
 
 PLACE = "Numbers put in"
-_SIZES = ("input_size", "hidden", "layers", "bidirectional", "no_bias", "proj_size", "reset_before", "weights", "dtype")
-"""What a file of weights says by itself."""
-_FILE = ("module", "names", "go_backwards")
-"""What nothing but a file needs."""
-_NUMBERS = ("weights", "steps", "batch", "unbatched", "input", "h0", "c0", "lengths", "dist", "seed", "top", "back")
-"""What nothing but numbers needs."""
 
 
 def explain(
@@ -101,19 +95,10 @@ def explain(
 ) -> int:
     """Show the equations of a module, and which part of which array is whose; with --at, the same with numbers put in."""
     values = locals()
-    flags = set(given(explain, values))
     from rnntrace.cli.output import OutputOptions, emit
-    from rnntrace.verbs.explain import Equations, is_kind
+    from rnntrace.verbs.explain import Equations
     from rnntrace.verbs.explain import explain as explain_module
 
-    if is_kind(what):
-        refuse(flags, _FILE, "belongs to a file of weights: leave it out, or name a file instead of a kind")
-    else:
-        refuse(flags, _SIZES, "describes a KIND, and a file of weights says it by itself: leave it out")
-    if at is None:
-        refuse(flags, _NUMBERS, "belongs to --at, which puts numbers in: give both or neither")
-    else:
-        refuse(flags, ("framework",), "lays out arrays, and --at puts numbers in: leave one of them out")
     explained = explain_module(**keywords(explain_module, values), **({} if at is None else place_in(at)))
     if isinstance(explained, Equations):
         report = explained.report()

@@ -17,7 +17,7 @@ _OF_VIEW = "show layer time unit item digits max_rows format output save keep pl
 _OF_LIMITS = "timeout max_memory"
 KEYWORDS = frozenset(" ".join((_OF_MODULE, _OF_SIGNALS, _OF_FILES, _OF_JUDGING, _OF_VIEW, _OF_LIMITS)).split())
 """Those that are flags."""
-OTHER_NAMES = {"lam": "lambda", "seconds": "time-limit", "num_layers": "layers", "hidden_size": "hidden"}
+OTHER_NAMES = {"lam": "lambda", "seconds": "time-limit", "num_layers": "layers", "hidden_size": "hidden", "t": "at t"}
 """Where a flag has another name than the keyword, or a field of a specification than both."""
 _KEYWORD = re.compile(r"`(?P<name>[a-z](?:[a-z0-9_]|\\_)*)(?:=(?P<value>[^`]*))?`")
 

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import signature
 from typing import Any, get_args, get_type_hints
 
@@ -90,13 +90,6 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "mistake": lambda given: given or (),
 }
 """How the text of a flag becomes what a verb takes."""
-
-
-def refuse(flags: Collection[str], names: Iterable[str], reason: str) -> None:
-    """Raises UsageError with the reason if one of these parameters is among the flags."""
-    for name in names:
-        if name in flags:
-            raise UsageError(f"--{name.replace('_', '-')} {reason}")
 
 
 def typed(command: Command, values: Mapping[str, Any]) -> str:

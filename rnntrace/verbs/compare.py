@@ -94,11 +94,11 @@ def compare(
     )
     _refuse_contradictions(judging, other, expected, framework, require, device)
     if other is not None and is_trace(weights) and (is_trace(other) or not isinstance(weights, Result)):
-        if options & SIGNALS or overrides != FileOverrides():
-            raise UsageError("two saved traces hold their module and input: leave out the flags that describe them")
+        if not SIGNALS.isdisjoint(options) or overrides != FileOverrides():
+            raise UsageError("two saved traces hold their module and input: leave out what describes them")
         return compare_traces(weights, other, judging)
     modules, *second = read_files([weights] if other is None else [weights, other], overrides)
-    if isinstance(weights, Result) and not options & SIGNALS:
+    if isinstance(weights, Result) and SIGNALS.isdisjoint(options):
         signals = sources_of(weights)
     else:
         signals = read_sources(

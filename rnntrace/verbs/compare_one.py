@@ -102,7 +102,7 @@ def compare_with_expected(
         given = replace(given, values={**given.values, "output": output})
     remarks = [*module.remarks, *([behind.remark] if behind.remark else [])]
     remarks += [
-        f"the model gives this layer {TAKEN[name]}: see --{name}"
+        f"the model gives this layer {TAKEN[name]}: see `{name}`"
         for name in module.takes
         if not isinstance(getattr(sources.request, name), np.ndarray | tuple)
     ]

@@ -23,11 +23,16 @@ from rnntrace.report.table import Report
 from rnntrace.verbs.compare_one import compare_with_expected
 from rnntrace.verbs.compare_two import is_trace, opened
 from rnntrace.verbs.given.arrays import label_of
-from rnntrace.verbs.given.keywords import several
+from rnntrace.verbs.given.keywords import given, refuse, several
 from rnntrace.verbs.given.overrides import FileOverrides, read_weights
 from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.shown import Shown
 
+OF_WEIGHTS = (
+    *("module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "recurrent_activation", "unbatched"),
+    *("input", "text", "alphabet", "h0", "c0", "lengths", "tolerance"),
+)
+"""What a trace says by itself."""
 SECONDS = 10.0
 """How long mistakes are tried."""
 
@@ -80,12 +85,14 @@ def diagnose(
     `seconds` count from before files are read, and nothing is begun when they are over. Raises RnnTraceError for what cannot
     be read, if no time is given, for a trace too long for memory, and without anything to explain.
     """
+    options = given(diagnose, locals())
     if not seconds > 0:
         raise UsageError(f"`seconds` is a number of seconds above 0, not {seconds:g}")
     end = time.monotonic() + seconds
     judging = JudgeOptions(tolerance=tolerance, rtol=rtol, atol=atol, lam=lam)
     label = label_of(weights)
     if is_trace(weights):
+        refuse(options, OF_WEIGHTS, f"belongs to weights, and {label} is a saved trace: leave it out")
         if expected is not None:
             raise UsageError(f"{label} is a saved trace, which holds its expected outputs: leave `expected` out")
         result = opened(weights)

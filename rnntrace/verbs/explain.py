@@ -113,14 +113,14 @@ def explain(
     place = {name: value for name, value in asked.items() if value is not None}
     kind_alone = isinstance(what, ModuleSpec) or (isinstance(what, str | Path) and is_kind(str(what)))
     if not kind_alone or isinstance(what, ModuleSpec):
-        refuse(options, OF_A_KIND, "describes a kind, and what is explained says it by itself: leave it out")
+        refuse(options, OF_A_KIND, "describes a kind, and weights say it by themselves: leave it out")
     if kind_alone:
-        refuse(options, OF_WEIGHTS, "belongs to weights: leave it out, or name weights instead of a kind")
+        refuse(options, OF_WEIGHTS, "belongs to weights, in a file or in memory: leave it out, or give them instead of a kind")
     if place:
-        refuse(options, ("framework",), "lays out arrays, and a place puts numbers in: leave one of them out")
+        refuse(options, ("framework",), "lays out arrays, and `t` puts numbers in: leave one of them out")
     else:
-        refuse(options, OF_A_PLACE, "belongs to a place, where numbers are put in: give t too, or leave it out")
-    if isinstance(what, Result) and place and options.isdisjoint(SIGNALS):
+        refuse(options, OF_A_PLACE, "belongs to `t`, which puts numbers in: give both or neither")
+    if isinstance(what, Result) and place and SIGNALS.isdisjoint(options):
         return _derived(_trace_of(what), what.weights, place, top=top, back=back, seed=what.seed, origin=what.origin)
     found: Module | None = None
     if not kind_alone:

@@ -287,8 +287,8 @@ REFUSED = {
     ),
     "a place without a step": (lambda: rnntrace.explain("lstm", unit=1, seed=1), "t=1 to t=4"),
     "a step beyond the end": (lambda: rnntrace.explain("lstm", t=5, seed=1), "from 1 to 4"),
-    "sizes beside weights": (lambda: rnntrace.explain(nn.RNN(3, 2), hidden=3), "hidden describes a kind"),
-    "numbers without a place": (lambda: rnntrace.explain("rnn", seed=1), "seed belongs to a place"),
+    "sizes beside weights": (lambda: rnntrace.explain(nn.RNN(3, 2), hidden=3), "`hidden` describes a kind"),
+    "numbers without a place": (lambda: rnntrace.explain("rnn", seed=1), "`seed` belongs to `t`"),
     "no weights at all": (lambda: rnntrace.compare(5), "expected weights, which are a file"),
     "a kind that is a number": (lambda: rnntrace.run(42), "unknown module kind '42'"),  # type: ignore[arg-type]
     "half a unit": (lambda: rnntrace.run("rnn", hidden=2.5), "hidden size must be a whole number"),  # type: ignore[arg-type]

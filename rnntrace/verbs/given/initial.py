@@ -28,16 +28,16 @@ def as_held(module: Module, sources: Sources) -> Sources:
         if items != batch:
             raise SignalError(
                 f"the model holds {name} for {items} item{'s' * (items != 1)} of the batch, and there are {batch}: "
-                f"feed it with {items}, or give --{name}"
+                f"feed it with {items}, or give `{name}`"
             )
     held: dict[str, Any] = {name: to_own_layout(spec, name, array, unbatched) for name, array in states.items()}
     held |= {} if lengths is None else {"lengths": lengths}
-    names, flags = (", ".join(prefix + name for name in held) for prefix in ("", "--"))
+    names, keywords = (", ".join(f"{quote}{name}{quote}" for name in held) for quote in ("", "`"))
     return replace(
         sources,
         request=replace(request, **held),
         origin={**sources.origin, **dict.fromkeys(states, "from the model")},
-        warnings=(*sources.warnings, f"the model holds {names}, which the replay uses: see {flags}"),
+        warnings=(*sources.warnings, f"the model holds {names}, which the replay uses: see {keywords}"),
     )
 
 

@@ -1,16 +1,16 @@
 """Which keywords of a verb were given, and which of them do not go together."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import signature
 from typing import Any
 
 from rnntrace.errors import UsageError
 
 
-def given(verb: Callable[..., Any], values: Mapping[str, Any]) -> set[str]:
-    """The names of a verb's keywords that are not at their defaults."""
+def given(verb: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A verb's keywords that are not at their defaults, with their values."""
     return {
-        name
+        name: values[name]
         for name, parameter in signature(verb).parameters.items()
         if name in values and not _is_default(values[name], parameter.default)
     }
@@ -21,11 +21,11 @@ def several(words: str | Sequence[str]) -> tuple[str, ...]:
     return (words,) if isinstance(words, str) else tuple(words)
 
 
-def refuse(names: Collection[str], among: Iterable[str], reason: str) -> None:
-    """Raises UsageError with the reason for the first of these keywords that is among the names."""
+def refuse(given: Mapping[str, Any], among: Iterable[str], reason: str) -> None:
+    """Raises UsageError with the reason for the first keyword among these that was given."""
     for name in among:
-        if name in names:
-            raise UsageError(f"{name} {reason}")
+        if name in given:
+            raise UsageError(f"`{name}=False` {reason}" if given[name] is False else f"`{name}` {reason}")
 
 
 def _is_default(value: Any, default: Any) -> bool:

@@ -57,9 +57,7 @@ def module_for(source: Any, spec: ModuleSpec) -> Module:
         for prefix, module in contents.modules.items()
     )
     if fitting:
-        raise WeightsError(
-            f"{label_of(source)} holds {len(fitting)} modules that fit these flags, and one was expected: {holds}"
-        )
+        raise WeightsError(f"{label_of(source)} holds {len(fitting)} modules that fit, and one was expected: {holds}")
     raise WeightsError(f"{label_of(source)} holds no module that fits {command_line(spec)}; it holds {holds}")
 
 
