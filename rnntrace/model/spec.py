@@ -72,6 +72,16 @@ class ModuleSpec:
         for complaint in self._complaints():
             raise SpecError(complaint)
 
+    def __str__(self) -> str:
+        """As one would write it: `LSTM(3, 2, num_layers=2)`, without what goes without saying."""
+        usual = {"nonlinearity": (None, "tanh"), "recurrent_activation": (None, "sigmoid")}
+        options = [one for one in fields(self) if one.name not in ("kind", "input_size", "hidden_size", "cell")]
+        named = {one.name: getattr(self, one.name) for one in options}
+        said = [
+            f"{one.name}={named[one.name]!r}" for one in options if named[one.name] not in usual.get(one.name, (one.default,))
+        ]
+        return f"{self.kind}({', '.join([str(self.input_size), str(self.hidden_size), *said])})"
+
     def _keep_own_cell(self) -> None:
         """A cell of one's own is what it declares: no option changes it, and its kind is its name."""
         if self.kind not in ("", self.cell.kind):

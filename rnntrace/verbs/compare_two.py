@@ -18,7 +18,7 @@ from rnntrace.errors import UsageError, show
 from rnntrace.files import metadata_of
 from rnntrace.model.observation import Observation
 from rnntrace.model.signals import Draw, Inputs, assemble
-from rnntrace.model.spec import ModuleSpec, command_line
+from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.initial import as_held, held_apart
 from rnntrace.verbs.given.masks import unmasked
@@ -217,7 +217,7 @@ def _terms_apart(place: Place) -> str:
 
 
 def _described(spec: ModuleSpec) -> str:
-    words = [command_line(spec), "relu" if spec.nonlinearity == "relu" else "", spec.torch_lacks]
+    words = [str(spec), spec.torch_lacks]
     return ", ".join(filter(None, words))
 
 
@@ -252,4 +252,4 @@ def _made_on_purpose(name: str, result: Result) -> Iterator[str]:
 
 def _shape(result: Result) -> str:
     spec, inputs = result.spec, result.inputs
-    return f"{command_line(spec)} with T={inputs.steps}, B={inputs.batch}"
+    return f"{spec} with T={inputs.steps}, B={inputs.batch}"

@@ -329,8 +329,8 @@ def test_traces_of_other_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     rnntrace.save(rnntrace.trace(nn.GRU(3, 2), torch.randn(5, 1, 3)), tmp_path / "b.npz")
     assert exit_code(["compare", str(tmp_path / "a.npz"), str(tmp_path / "b.npz")]) == 2
     line = capsys.readouterr().err
-    assert "gru -i 3 -H 2 with T=4, B=1" in line
-    assert "gru -i 3 -H 2 with T=5, B=1" in line
+    assert "GRU(3, 2) with T=4, B=1" in line
+    assert "GRU(3, 2) with T=5, B=1" in line
 
 
 @pytest.fixture
@@ -394,7 +394,7 @@ def test_two_files_of_other_shapes(two_files: Path, capsys: pytest.CaptureFixtur
     """Modules of other kinds or sizes are refused with both."""
     torch.save(nn.GRU(3, 4).state_dict(), two_files / "gru.pt")
     assert exit_code(["compare", str(two_files / "a.pt"), str(two_files / "gru.pt")]) == 2
-    assert "lstm -i 3 -H 4 --bidirectional, and" in capsys.readouterr().err
+    assert "LSTM(3, 4, bidirectional=True), and" in capsys.readouterr().err
     torch.save(nn.ModuleDict({"x": nn.GRU(3, 4), "y": nn.GRU(3, 4)}).state_dict(), two_files / "two.pt")
     assert exit_code(["compare", str(two_files / "a.pt"), str(two_files / "two.pt")]) == 2
     assert "holds (no prefix), and" in capsys.readouterr().err

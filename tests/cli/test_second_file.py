@@ -204,5 +204,5 @@ def test_other_modules_are_still_refused(rnn: nn.RNN, capsys: pytest.CaptureFixt
     for other in ("gru.pt", "wide.pt"):
         assert all_in(("different modules",), refused(capsys, "compare", "rnn.pt", other))
     pair = traced("first.npz", capsys), traced("second.npz", capsys, "gru")
-    assert all_in(("a trace of rnn", "one of gru"), refused(capsys, "compare", *pair))
+    assert all_in(("a trace of RNN", "one of GRU"), refused(capsys, "compare", *pair))
     assert Path("first.npz").exists()

@@ -186,3 +186,18 @@ def test_the_gap_after_one_is_torchs(name: str) -> None:
     assert dtype.eps == torch.finfo(getattr(torch, name)).eps
     assert torch.finfo(getattr(torch, dtype.replay.name)).eps <= dtype.eps
     assert spec(dtype=name).precision is dtype
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"kind": "LSTM"}, "LSTM(3, 2)"),
+        ({"kind": "GRUCell"}, "GRUCell(3, 2)"),
+        ({"kind": "RNN", "nonlinearity": "relu", "bias": False}, "RNN(3, 2, bias=False, nonlinearity='relu')"),
+        ({"kind": "LSTM", "num_layers": 2, "proj_size": 1}, "LSTM(3, 2, num_layers=2, proj_size=1)"),
+        ({"kind": "GRU", "reset_after": False, "dtype": "float64"}, "GRU(3, 2, dtype='float64', reset_after=False)"),
+    ],
+)
+def test_a_spec_is_written_as_torch_writes_it(options: dict[str, Any], text: str) -> None:
+    """Only what is not as usual is said."""
+    assert str(ModuleSpec(input_size=3, hidden_size=2, **options)) == text

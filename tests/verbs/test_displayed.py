@@ -151,8 +151,8 @@ def test_opening_and_showing_a_trace_loads_no_torch(tmp_path: Path) -> None:
 def test_text_forms() -> None:
     """What stands in a terminal: verdict and module; module, size and symbols."""
     result = traced(num_layers=2)
-    assert repr(result) == "<Result PASS: lstm -i 3 -H 2 --layers 2, T=4, B=2>"
-    assert repr(result.trace) == "<Trace of lstm -i 3 -H 2 --layers 2, T=4, B=2: i, f, g, o, c, h>"
+    assert repr(result) == "<Result PASS: LSTM(3, 2, num_layers=2), T=4, B=2>"
+    assert repr(result.trace) == "<Trace of LSTM(3, 2, num_layers=2), T=4, B=2: i, f, g, o, c, h>"
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

@@ -10,7 +10,7 @@ from rnntrace.equations.parameters import Role
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key
 from rnntrace.model.signals import Inputs
-from rnntrace.model.spec import FORWARD, REVERSE, ModuleSpec, command_line
+from rnntrace.model.spec import FORWARD, REVERSE, ModuleSpec
 
 
 def input_term_symbol(gate: str) -> str:
@@ -90,8 +90,8 @@ class Trace:
 
     @property
     def summary(self) -> str:
-        """What was traced, in one line: `lstm -i 3 -H 2, T=4, B=1`."""
-        return f"{command_line(self.spec)}, T={self.inputs.steps}, B={self.inputs.batch}"
+        """What was traced, in one line: `LSTM(3, 2), T=4, B=1`."""
+        return f"{self.spec}, T={self.inputs.steps}, B={self.inputs.batch}"
 
     @property
     def _symbols(self) -> list[str]:
