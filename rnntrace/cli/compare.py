@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import judging_options, options
-from rnntrace.cli.choices import Capture, Distribution, Format, ReplayMode, When
 from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.given import keywords, typed
-from rnntrace.cli.options import JUDGING, MODULE
+from rnntrace.cli.groups import FileFlags, JudgeFlags, LimitFlags, SignalFlags, VerdictFlags, ViewFlags, flags_of, grouped
+from rnntrace.cli.options import JUDGING
 from rnntrace.errors import ExitCode, UsageError
 
 
+@grouped
 def compare(
     file: Annotated[
         str,
@@ -22,6 +23,7 @@ def compare(
     other: Annotated[
         str | None, typer.Argument(metavar="[FILE]", help="A second file of the same sort.", show_default=False)
     ] = None,
+    *,
     expected: Annotated[
         str | None,
         typer.Option(
@@ -53,54 +55,15 @@ def compare(
             rich_help_panel=JUDGING,
         ),
     ] = None,
-    module: Annotated[
-        str | None,
-        typer.Option("--module", metavar="NAME", help="The module of this prefix.", show_default="all", rich_help_panel=MODULE),
-    ] = None,
-    names: options.Names = None,
-    ignore: options.Ignore = None,
-    nonlinearity: options.NonlinearityOption = None,
-    batch_first: options.BatchFirst = False,
-    go_backwards: options.GoBackwards = False,
-    recurrent_activation: options.RecurrentActivation = None,
-    dropout: options.Dropout = 0.0,
-    device: options.Device = "cpu",
-    steps: options.Steps = None,
-    batch: options.Batch = None,
-    unbatched: options.Unbatched = False,
-    input: options.Input = None,
-    text: options.Text = None,
-    alphabet: options.Alphabet = None,
-    h0: options.H0 = None,
-    c0: options.C0 = None,
-    lengths: options.Lengths = None,
-    dist: options.Dist = Distribution.NORMAL,
-    seed: options.Seed = None,
-    capture: judging_options.CaptureOption = Capture.AUTO,
-    tolerance: judging_options.Tolerance = "torch",
-    rtol: judging_options.Rtol = None,
-    atol: judging_options.Atol = None,
-    lam: judging_options.Lambda = None,
-    no_drift: judging_options.NoDrift = False,
     no_rounded: judging_options.NoRounded = False,
-    mistake: judging_options.MistakeOption = None,
-    blind: judging_options.Blind = False,
-    replay: judging_options.Replay = ReplayMode.FREE,
-    replay_dtype: judging_options.ReplayDtypeOption = None,
-    show: options.Show = "gates,states",
-    layer: options.Layer = None,
-    time: options.Time = None,
-    unit: options.Unit = None,
-    item: options.Item = None,
-    digits: options.Digits = 4,
-    max_rows: options.MaxRows = 40,
-    format: options.FormatOption = Format.TABLE,
-    output: options.OutputFile = None,
+    module: FileFlags,
+    dropout: options.Dropout = 0.0,
+    signals: SignalFlags,
+    judging: JudgeFlags,
+    shown: ViewFlags,
+    written: VerdictFlags,
     plot: options.Plot = None,
-    quiet: options.Quiet = False,
-    color: options.Color = When.AUTO,
-    timeout: options.Timeout = None,
-    max_memory: options.MaxMemory = None,
+    limits: LimitFlags,
 ) -> int:
     """Replay saved weights beside torch, or judge them by given outputs; or find where two files differ.
 
@@ -108,37 +71,40 @@ def compare(
 
     Kind and sizes are told from the file. What it cannot tell has a flag: --nonlinearity, --batch-first, --dropout.
     """
-    values = locals()
     from dataclasses import replace
 
-    from rnntrace.cli.output import OutputOptions, emit
+    from rnntrace.cli.output import emit
+    from rnntrace.cli.syntax import parse_parts, parse_view
     from rnntrace.engine.judge.result import Result
     from rnntrace.engine.judge.verdict import Verdict
     from rnntrace.files import label
     from rnntrace.report.compare import compare_report
-    from rnntrace.report.select import parse_parts, parse_view
     from rnntrace.verbs.compare import compare as compare_weights
     from rnntrace.verbs.plot import check_drawable, drawn
 
     if plot:
         check_drawable(plot)
-    values["keep"] = "terms" if "terms" in parse_parts(show) else "gates"
+    values = flags_of(module, signals, judging, shown) | {
+        "file": file,
+        "other": other,
+        "expected": expected,
+        "require": require,
+        "framework": framework,
+        "dropout": dropout,
+        "no_rounded": no_rounded,
+        "keep": "terms" if "terms" in parse_parts(shown.show) else "gates",
+    }
     compared = compare_weights(file, **keywords(compare_weights, values))
     results = {compared.name: compared} if isinstance(compared, Result) else compared
     first = next(iter(results.values()))
-    view = parse_view(show, first.spec, first.inputs.steps, first.inputs.batch, layer=layer, time=time, unit=unit, item=item)
+    view = parse_view(shown, first.spec, first.inputs.steps, first.inputs.batch)
     if plot and len(results) > 1:
         raise UsageError(f"--plot draws one module, and there are {len(results)}: choose with --module")
     others = [(plot, drawn(first, plot, view=view))] if plot else []
     report = compare_report(label(file), results, view)
     failed = any(result.verdict is Verdict.FAIL for result in results.values())
-    if expected is not None and failed and not mistake:
+    if expected is not None and failed and not judging.mistake:
         report = replace(report, hint=f"to look for the mistake: {typed(diagnose, values)}")
-    emit(
-        report,
-        OutputOptions(format, quiet, color, digits, max_rows),
-        output,
-        others,
-        read=(file, other, expected, input, h0, c0),
-    )
+    read = (file, other, expected, signals.input, signals.h0, signals.c0)
+    emit(report, written, shown, others, read=read)
     return ExitCode.AGREES if report.passed else ExitCode.DISAGREES

@@ -1,19 +1,15 @@
 """`rnntrace doctor`."""
 
-from rnntrace.cli import options
-from rnntrace.cli.choices import Format, When
+from rnntrace.cli.groups import OutputFlags, grouped
 from rnntrace.errors import ExitCode
 
 
-def doctor(
-    format: options.FormatOption = Format.TABLE,
-    output: options.OutputFile = None,
-    color: options.Color = When.AUTO,
-) -> int:
+@grouped
+def doctor(written: OutputFlags) -> int:
     """Say what is installed, which path torch takes here, and how to get what is missing."""
-    from rnntrace.cli.output import OutputOptions, emit
+    from rnntrace.cli.output import emit
     from rnntrace.report.doctor import doctor_report
     from rnntrace.verbs.doctor import check_up
 
-    emit(doctor_report(check_up()), OutputOptions(format, quiet=False, color=color, digits=4, max_rows=0), output)
+    emit(doctor_report(check_up()), written)
     return ExitCode.AGREES

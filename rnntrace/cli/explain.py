@@ -6,14 +6,15 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
-from rnntrace.cli.choices import Distribution, DtypeName, Format, When
-from rnntrace.cli.given import keywords, place_in
+from rnntrace.cli.given import keywords
+from rnntrace.cli.groups import LimitFlags, ModuleFlags, OutputFlags, SignalFlags, TableFlags, flags_of, grouped
 from rnntrace.cli.options import MODULE, VIEW
 from rnntrace.errors import ExitCode
 
 PLACE = "Numbers put in"
 
 
+@grouped
 def explain(
     what: Annotated[
         str,
@@ -23,6 +24,7 @@ def explain(
             show_default=False,
         ),
     ],
+    *,
     at: Annotated[
         str | None,
         typer.Option(
@@ -53,49 +55,24 @@ def explain(
             rich_help_panel=VIEW,
         ),
     ] = None,
-    input_size: options.InputSize = None,
-    hidden: options.Hidden = 2,
-    layers: options.Layers = 1,
-    bidirectional: options.Bidirectional = False,
-    no_bias: options.NoBias = False,
-    nonlinearity: options.NonlinearityOption = None,
+    built: ModuleFlags,
     go_backwards: options.GoBackwards = False,
-    proj_size: options.ProjSize = 0,
     reset_before: Annotated[
         bool,
         typer.Option("--reset-before", help="A GRU whose reset gate acts before the matrix product.", rich_help_panel=MODULE),
     ] = False,
-    dropout: options.Dropout = 0.0,
-    batch_first: options.BatchFirst = False,
-    module: Annotated[
-        str | None,
-        typer.Option("--module", metavar="NAME", help="The module of this prefix in a file.", rich_help_panel=MODULE),
-    ] = None,
+    module: options.Module = None,
     names: options.Names = None,
-    weights: options.WeightsSource = None,
-    dtype: options.Dtype = DtypeName.FLOAT32,
-    steps: options.Steps = None,
-    batch: options.Batch = None,
-    unbatched: options.Unbatched = False,
-    input: options.Input = None,
-    text: options.Text = None,
-    alphabet: options.Alphabet = None,
-    h0: options.H0 = None,
-    c0: options.C0 = None,
-    lengths: options.Lengths = None,
-    dist: options.Dist = Distribution.NORMAL,
-    seed: options.Seed = None,
-    digits: options.Digits = 4,
-    max_rows: options.MaxRows = 40,
-    format: options.FormatOption = Format.TABLE,
-    output: options.OutputFile = None,
-    color: options.Color = When.AUTO,
-    timeout: options.Timeout = None,
-    max_memory: options.MaxMemory = None,
+    signals: SignalFlags,
+    table: TableFlags,
+    written: OutputFlags,
+    limits: LimitFlags,
 ) -> int:
     """Show the equations of a module, and which part of which array is whose; with --at, the same with numbers put in."""
-    values = locals()
-    from rnntrace.cli.output import OutputOptions, emit
+    own = {"what": what, "top": top, "back": back, "framework": framework, "module": module, "names": names}
+    values = flags_of(built, signals) | own | {"go_backwards": go_backwards, "reset_before": reset_before}
+    from rnntrace.cli.output import emit
+    from rnntrace.cli.syntax import place_in
     from rnntrace.verbs.explain import Equations
     from rnntrace.verbs.explain import explain as explain_module
 
@@ -104,6 +81,6 @@ def explain(
         report = explained.report()
         report = replace(report, conclusion=(*report.conclusion, "put numbers in: --at t=2,unit=0"))
     else:
-        report = explained.report(digits)
-    emit(report, OutputOptions(format, quiet=False, color=color, digits=digits, max_rows=max_rows), output)
+        report = explained.report(table.digits)
+    emit(report, written, table)
     return ExitCode.AGREES

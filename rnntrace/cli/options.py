@@ -69,6 +69,10 @@ WeightsSource = Annotated[
         rich_help_panel=MODULE,
     ),
 ]
+Module = Annotated[
+    str | None,
+    typer.Option("--module", metavar="NAME", help="The module of this prefix in a file.", rich_help_panel=MODULE),
+]
 Names = Annotated[
     list[str] | None,
     typer.Option(

@@ -6,10 +6,10 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rnntrace.cli.flags import in_flags, spelled
+from rnntrace.cli.groups import OutputFlags, TableFlags, VerdictFlags
 from rnntrace.cli.progress import clear, tell
 from rnntrace.cli.stderr import give_up, say
 from rnntrace.errors import FileError, UsageError, show
@@ -28,21 +28,14 @@ _ASCII = str.maketrans(
 )
 
 
-@dataclass(frozen=True)
-class OutputOptions:
-    """How a report is to be written; see the flags of the same names."""
-
-    format: str
-    quiet: bool
-    color: str
-    digits: int
-    max_rows: int
+WHOLE_TABLES = TableFlags(max_rows=0)
+"""Where no flag says how long a table may be."""
 
 
 def emit(
     report: Report,
-    look: OutputOptions,
-    output: Path | None,
+    written: OutputFlags,
+    table: TableFlags = WHOLE_TABLES,
     others: Sequence[tuple[Path, Content]] = (),
     read: Sequence[str | None] = (),
 ) -> None:
@@ -50,18 +43,20 @@ def emit(
 
     Raises UsageError as `check_targets` does.
     """
+    output, format = written.output, written.format
+    quiet = isinstance(written, VerdictFlags) and written.quiet
     check_targets(output, [path for path, _ in others], read)
     to_terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
     style = Style(
         width=_width(to_terminal) if output is None else None,
-        color=look.color == "always" or (look.color == "auto" and _wants_color(to_terminal)),
-        digits=look.digits,
-        max_rows=look.max_rows,
+        color=written.color == "always" or (written.color == "auto" and _wants_color(to_terminal)),
+        digits=table.digits,
+        max_rows=table.max_rows,
     )
-    verdict_alone = look.quiet and look.format not in DATA
+    verdict_alone = quiet and format not in DATA
     report = spelled(report)
-    dashes = "-{}-" if look.format == "latex" else "--"
-    text = [DOT.join(report.conclusion) + "\n"] if verdict_alone else pieces(report, look.format, style)
+    dashes = "-{}-" if format == "latex" else "--"
+    text = [DOT.join(report.conclusion) + "\n"] if verdict_alone else pieces(report, format, style)
     text = (in_flags(piece, dashes) for piece in text)
     if others:
         tell("writing " + " and ".join(path.name for path, _ in others), math.nan)
@@ -71,7 +66,7 @@ def emit(
         warn(warning)
     if output is None and sys.stdout is not None:
         _write(text)
-    if report.hint and not look.quiet and look.format in FOR_SCREENS:
+    if report.hint and not quiet and format in FOR_SCREENS:
         say(report.hint)
 
 

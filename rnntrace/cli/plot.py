@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
-from rnntrace.cli.choices import Format, When
+from rnntrace.cli.choices import When
+from rnntrace.cli.groups import LimitFlags, TableFlags, VerdictFlags, ViewFlags, grouped
 from rnntrace.cli.options import OUTPUT, VIEW
 from rnntrace.errors import ExitCode, show
 
@@ -22,8 +23,10 @@ class Kind(StrEnum):
     DIFFERENCE = "difference"
 
 
+@grouped
 def plot(
     trace: Annotated[Path, typer.Argument(metavar="TRACE", help="A file that `run --save` has written.", show_default=False)],
+    *,
     output: Annotated[
         Path,
         typer.Option(
@@ -53,15 +56,15 @@ def plot(
     ] = None,
     quiet: options.Quiet = False,
     color: options.Color = When.AUTO,
-    timeout: options.Timeout = None,
-    max_memory: options.MaxMemory = None,
+    limits: LimitFlags,
 ) -> int:
     """Draw the gates and states of a saved trace, without torch. The exit code is that of its verdict."""
     from dataclasses import replace
 
-    from rnntrace.cli.output import OutputOptions, check_targets, emit
+    from rnntrace.cli.output import check_targets, emit
+    from rnntrace.cli.syntax import parse_view
     from rnntrace.report.run import run_report
-    from rnntrace.report.select import View, parse_view
+    from rnntrace.report.select import View
     from rnntrace.verbs.open_trace import open_trace
     from rnntrace.verbs.plot import check_drawable
     from rnntrace.verbs.plot import plot as draw
@@ -69,11 +72,10 @@ def plot(
     check_drawable(output)
     check_targets(None, [output], read=(str(trace),))
     result = open_trace(trace)
-    view = parse_view(
-        "gates,states", result.spec, result.inputs.steps, result.inputs.batch, layer=layer, time=time, unit=unit, item=item
-    )
+    chosen = ViewFlags(layer=layer, time=time, unit=unit, item=item)
+    view = parse_view(chosen, result.spec, result.inputs.steps, result.inputs.batch)
     draw(result, output, kind, layer=view.layers, time=view.times, unit=view.units, item=view.items)
     report = run_report(result, View(parts=frozenset()), "plot")
     report = replace(report, headline=(*report.headline, ((f"{kind}: {show(str(output))}",), ())))
-    emit(report, OutputOptions(Format.TABLE, quiet, color, 4, 40), None)
+    emit(report, VerdictFlags(color=color, quiet=quiet), TableFlags())
     return ExitCode.AGREES if result.passed else ExitCode.DISAGREES

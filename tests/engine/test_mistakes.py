@@ -10,6 +10,7 @@ import torch
 from commandline import all_in, ask, refused
 from strategies import problem
 
+from rnntrace.cli.flags import in_flags
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.mistake import catalogue
 from rnntrace.model.spec import KINDS, ModuleSpec
@@ -227,7 +228,7 @@ def test_every_mistake_can_be_made_somewhere(kind: str, capsys: pytest.CaptureFi
         answer = ask(capsys, "run", kind, *family, "--seed", "1", "--quiet", "--mistake", mistake.id)
         assert answer.code in (0, 1, 2), answer
         if answer.code == 2:
-            assert f"{mistake.id} cannot be made in this run: it needs {mistake.needs}" in answer.err
+            assert f"{mistake.id} cannot be made in this run: it needs {in_flags(mistake.needs)}" in answer.err
             assert mistake.needs
         else:
             assert answer.out.startswith(("FAIL", "PASS", "IDENTICAL"))

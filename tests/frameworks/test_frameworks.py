@@ -208,7 +208,7 @@ def test_capture_says_why_there_is_none(capsys: pytest.CaptureFixture[str]) -> N
     spec, weights, inputs = case(kind="RNN")
     long = replace(inputs, x=np.zeros((2_001, 2, 3), np.float32))
     found = observed("keras", spec, weights, long, "auto")
-    assert all_in(("2,001 steps", "--capture on"), found.not_captured)
+    assert all_in(("2,001 steps", "`capture=on`"), found.not_captured)
     assert observed("keras", spec, weights, inputs, "off").not_captured == "not asked for"
 
 

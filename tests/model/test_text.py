@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import examples
 
 from rnntrace.cli.app import exit_code
-from rnntrace.cli.given import split_texts
+from rnntrace.cli.syntax import split_texts
 from rnntrace.errors import SignalError, UsageError
 from rnntrace.model.text import one_hot
 from rnntrace.verbs.given.sources import read_sources

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from strategies import examples
 
+from rnntrace.cli.syntax import parse_range
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.verdict import Verdict
@@ -28,7 +29,7 @@ from rnntrace.report import excerpt, panels
 from rnntrace.report.outputs import output_tables
 from rnntrace.report.plot import KINDS, picture
 from rnntrace.report.run import run_report
-from rnntrace.report.select import PARTS, View, parse_range
+from rnntrace.report.select import PARTS, View
 from rnntrace.report.table import Report, Scale, Table
 from rnntrace.report.trace import trace_tables
 from rnntrace.verbs.given.sources import read_sources

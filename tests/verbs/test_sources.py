@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnntrace.cli.given import lengths_in
+from rnntrace.cli.syntax import lengths_in
 from rnntrace.errors import RnnTraceError, SignalError, UsageError
 from rnntrace.verbs.given.sources import read_sources
 

@@ -23,7 +23,7 @@ from rnntrace.engine.judge.tolerance import make_tolerance
 from rnntrace.engine.judge.verdict import Comparison, Verdict, compare
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace
-from rnntrace.engine.replay.windows import InWindows, Whole
+from rnntrace.engine.replay.windows import InWindows, Replays, Whole
 from rnntrace.model.dtypes import Array, rounded
 from rnntrace.model.signals import trace_size
 from rnntrace.model.windows import pieces, release
@@ -64,7 +64,10 @@ def _as_made(result: Result, options: JudgeOptions, said: Verdict, *, sound: boo
     kept = {symbol for *_, symbol in result.trace.columns}
     dtype = options.numpy_dtype(spec)
     long = trace_size(spec, inputs.steps, inputs.batch, len(kept)) >= LONG and not (seen.captured or options.needs_all)
-    replays = (InWindows if long else Whole)(spec, result.weights, inputs, dtype)
+    replays: Replays = Whole(spec, result.weights, inputs, dtype)
+    if long:
+        # Any array will do: all lie in one file, which is let go of as a whole.
+        replays = InWindows(spec, result.weights, inputs, dtype, mapped=[result.replayed_outputs["output"]])
     behind = result.trace
     if not options.free and seen.captured_path not in ("", seen.path):
         behind = replay(spec, result.weights, inputs, known=seen.hidden, dtype=dtype, keep=())

@@ -188,6 +188,8 @@ class Tallies:
         self.tolerance, self.dtype, self.steps = tolerance, dtype, steps
         self.out: dict[Key, Flags] = dict(out or {})
         self._found: dict[Key, Tally] = {}
+        # Zeros that nobody writes to take no memory, and neither are they read.
+        self._written = set(self.out)
         self._last: Quantity | None = None
         # What has the same arrays as another quantity, and which: they are read once.
         self._twins: dict[Key, Key] = {}
@@ -206,9 +208,9 @@ class Tallies:
             if steps is None or (len(flags) == self.steps and quantity.key not in self.out):
                 self.out[quantity.key] = flags
                 continue
-            # Zeros that nobody writes to take no memory.
             out = self.out.setdefault(quantity.key, np.zeros((self.steps, *flags.shape[1:]), bool))
-            if flags.any() or out[steps].any():
+            if flags.any() or (quantity.key in self._written and out[steps].any()):
+                self._written.add(quantity.key)
                 out[steps] = flags
 
     @property
