@@ -30,6 +30,9 @@ def watch(
     *,
     replay: Literal["free", "forced"] = "free",
     tolerance: str = "torch",
+    rtol: float | None = None,
+    atol: float | None = None,
+    drift: bool = True,
     capture: str = "auto",
     terms: bool = False,
 ) -> Iterator["Traces"]:
@@ -47,9 +50,10 @@ def watch(
 
     check_mode(replay)
     check_capture(capture)
-    make_tolerance(tolerance, "float32", None, None)
+    make_tolerance(tolerance, "float32", rtol, atol)
     modules, others = framework.recurrent_modules(model)
-    judging = JudgeOptions(replay=replay, tolerance=tolerance, capture=capture, keep="terms" if terms else "gates")
+    keep = "terms" if terms else "gates"
+    judging = JudgeOptions(capture, tolerance, rtol, atol, replay=replay, keep=keep, drift=drift)
     traces = Traces(judging, tuple(modules), others)
     with framework.following(modules, traces._add):
         yield traces

@@ -629,6 +629,9 @@ def test_options_are_those_of_trace() -> None:
     assert result.comparison.tolerance == direct.comparison.tolerance
     assert result.replay == "forced"
     np.testing.assert_array_equal(result.trace["f.input"], direct.trace["f.input"])
+    with rnntrace.watch(model, rtol=0, atol=1e-3) as traces:
+        model(x)
+    assert traces["lstm", 0].comparison.tolerance == rnntrace.trace(model.lstm, x, rtol=0, atol=1e-3).comparison.tolerance
 
 
 def test_looking_up() -> None:
