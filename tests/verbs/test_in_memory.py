@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import examples, specs
 from torch import nn
 
 import rnntrace
 from rnntrace.engine.judge.result import Result
+from rnntrace.frameworks.torch.modules import build
+from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.explain import Equations, ShownExplanation
 
 
@@ -64,13 +69,13 @@ EXPECTED: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], Any]] =
 }
 
 
-@pytest.mark.parametrize("given", EXPECTED.values(), ids=EXPECTED)
-def test_expected_in_every_form(given: Callable[..., Any], lstm: nn.LSTM, x: torch.Tensor) -> None:
+@pytest.mark.parametrize("form", EXPECTED.values(), ids=EXPECTED)
+def test_expected_in_every_form(form: Callable[..., Any], lstm: nn.LSTM, x: torch.Tensor) -> None:
     """Right values pass in each; a wrong one fails in each."""
     output, (h, c) = lstm(x)
-    assert rnntrace.compare(lstm, x, expected=given(output, h, c)).passed
+    assert rnntrace.compare(lstm, x, expected=form(output, h, c)).passed
     off = [tensor + 0.25 for tensor in (output, h, c)]
-    assert not rnntrace.compare(lstm, x, expected=given(*off)).passed
+    assert not rnntrace.compare(lstm, x, expected=form(*off)).passed
 
 
 def test_gates_are_judged_and_the_first_failure_has_a_place(lstm: nn.LSTM, x: torch.Tensor) -> None:
@@ -179,7 +184,7 @@ def test_trace_is_judged_as_run_is(lstm: nn.LSTM, x: torch.Tensor) -> None:
 def test_what_verbs_give_is_pickled(lstm: nn.LSTM, x: torch.Tensor) -> None:
     """And says the same when it is back."""
     model = nn.ModuleDict({"first": nn.GRU(3, 2), "second": nn.RNN(3, 4)})
-    for given in (
+    for found in (
         rnntrace.compare(model, x),
         rnntrace.explain(lstm, t=1, unit=1, input=x),
         rnntrace.explain("gru"),
@@ -189,7 +194,7 @@ def test_what_verbs_give_is_pickled(lstm: nn.LSTM, x: torch.Tensor) -> None:
         rnntrace.inspect(model),
         rnntrace.plot(rnntrace.trace(lstm, x)),
     ):
-        assert repr(pickle.loads(pickle.dumps(given))) == repr(given)
+        assert repr(pickle.loads(pickle.dumps(found))) == repr(found)
 
 
 def test_run_saves_what_it_gives(tmp_path: Path) -> None:
@@ -270,6 +275,42 @@ def test_inspect_and_load_take_modules(lstm: nn.LSTM) -> None:
     assert "lstm" in repr(found)
     with pytest.raises(rnntrace.RnnTraceError, match="own"):
         rnntrace.load(model)
+
+
+@examples(30)
+@given(found=specs(dtypes=("float32", "float64")), seed=st.integers(0, 99))
+def test_a_file_and_what_was_saved_in_it_are_judged_alike(found: ModuleSpec, seed: int, tmp_path_factory: Any) -> None:
+    """Any module: from a file, a state_dict, arrays and the module itself come the same numbers, to the last bit."""
+    torch.manual_seed(seed)
+    module = build(found)
+    # What a state_dict does not record is given.
+    options = {} if found.is_cell else {"batch_first": found.batch_first}
+    nonlinearity = {"nonlinearity": found.nonlinearity} if found.nonlinearity else {}
+    path = tmp_path_factory.mktemp("weights") / "w.npz"
+    arrays = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
+    np.savez(path, **arrays)
+    results = [
+        single(rnntrace.compare(weights, seed=seed, steps=3, batch=2, **options, **nonlinearity))
+        for weights in (path, str(path), module.state_dict(), arrays, module)
+    ]
+    for result in results:
+        assert result.passed
+        assert result.inputs.x.shape == (3, 2, found.input_size)
+        for key, values in results[0].trace.columns.items():
+            np.testing.assert_array_equal(result.trace.columns[key], values)
+
+
+def test_what_was_given_may_change_afterwards(lstm: nn.LSTM, x: torch.Tensor) -> None:
+    """A result has copies of its own."""
+    result, own = single(rnntrace.compare(lstm, x)), rnntrace.run("lstm", batch_first=True, weights=lstm, input=x)
+    before = [np.array(found.weights[0, "forward"].W_ih) for found in (result, own)]
+    signal = np.array(own.inputs.x)
+    with torch.no_grad():
+        lstm.weight_ih_l0.zero_()
+        x.zero_()
+    for found, weights in zip((result, own), before, strict=True):
+        assert np.array_equal(found.weights[0, "forward"].W_ih, weights)
+    assert np.array_equal(own.inputs.x, signal)
 
 
 REFUSED = {
