@@ -1,37 +1,28 @@
 """`explain`: the equations of a module, and what one unit of it computes at one step with the numbers put in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from rnntrace.engine.derivation import Scene, step_before
-from rnntrace.engine.judge.result import Result
-from rnntrace.engine.replay.replay import replay
-from rnntrace.engine.replay.trace import Trace
 from rnntrace.errors import SpecError, UsageError, show
 from rnntrace.files import is_json
 from rnntrace.model.conventions import TORCH, Convention
 from rnntrace.model.module import Module
-from rnntrace.model.signals import Draw, Inputs, assemble
 from rnntrace.model.spec import ModuleSpec, parse_kind
-from rnntrace.model.weights import Weights
-from rnntrace.report.derivation import Explanation, derivation_report
 from rnntrace.report.explain import equations_report
 from rnntrace.report.table import Report
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, refuse, several
-from rnntrace.verbs.given.modules import module_for
+from rnntrace.verbs.given.modules import is_result, module_for
 from rnntrace.verbs.given.overrides import FileOverrides, read_weights
-from rnntrace.verbs.given.place import position_in, units_of
-from rnntrace.verbs.given.sources import SIGNALS, Sources, read_sources
+from rnntrace.verbs.given.sources import SIGNALS, read_sources
 from rnntrace.verbs.layouts import convention_named
-from rnntrace.verbs.run import checked_seed
 from rnntrace.verbs.shown import Shown
-from rnntrace.verbs.trace import quantized
+
+if TYPE_CHECKING:
+    from rnntrace.verbs.derived import ShownExplanation
 
 OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_size", "reset_before", "weights", "dtype")
 """What weights say by themselves."""
@@ -51,15 +42,6 @@ class Equations(Shown):
     def report(self) -> Report:
         """The equations, the shapes, and the arrays gate by gate."""
         return equations_report(self.spec, self.convention)
-
-
-@dataclass(frozen=True, repr=False)
-class ShownExplanation(Shown, Explanation):
-    """A derivation that shows itself."""
-
-    def report(self, digits: int = 4) -> Report:
-        """Every equation with its numbers, to so many digits, and a table of the products."""
-        return derivation_report(self, digits)
 
 
 def explain(
@@ -100,7 +82,7 @@ def explain(
     lengths: Sequence[int] | None = None,
     dist: str = "normal",
     seed: int | None = None,
-) -> Equations | ShownExplanation:
+) -> "Equations | ShownExplanation":
     """Explain a kind ("lstm"), a specification, weights or a result: its equations, or with a place what was computed there.
 
     A place has a step `t` from 1, and a layer, direction, item and unit from 0, by default the first ones; with a `gate`, that
@@ -120,8 +102,10 @@ def explain(
         refuse(options, ("framework",), "lays out arrays, and `t` puts numbers in: leave one of them out")
     else:
         refuse(options, OF_A_PLACE, "belongs to `t`, which puts numbers in: give both or neither")
-    if isinstance(what, Result) and place and SIGNALS.isdisjoint(options):
-        return _derived(_trace_of(what), what.weights, place, top=top, back=back, seed=what.seed, origin=what.origin)
+    if is_result(what) and place and SIGNALS.isdisjoint(options):
+        from rnntrace.verbs.derived import derived_of
+
+        return derived_of(what, place, top=top, back=back)
     found: Module | None = None
     if not kind_alone:
         found = read_module(what, FileOverrides(module, nonlinearity, batch_first, dropout, several(names), go_backwards))
@@ -165,59 +149,9 @@ def explain(
     if own:
         sources = as_held(replace(own, spec=spec), sources)
         sources = replace(sources, warnings=(*sources.warnings, *own.remarks))
-    seed = checked_seed(seed) if own is None or sources.request.draws else None
-    prepared, inputs = _prepared(spec, sources, own.weights if own else None, dist, seed)
-    position_in(place, spec, inputs)
-    trace = replay(spec, prepared, inputs)
-    origin, warnings = sources.described(dist), sources.warnings
-    return _derived(trace, prepared, place, top=top, back=back, seed=seed, origin=origin, warnings=warnings)
+    from rnntrace.verbs.derived import derived_from
 
-
-def _derived(
-    trace: Trace,
-    weights: Weights,
-    place: Mapping[str, Any],
-    *,
-    top: int | None,
-    back: int,
-    seed: int | None,
-    origin: Mapping[str, str],
-    warnings: Sequence[str] = (),
-) -> ShownExplanation:
-    spec = trace.spec
-    last, symbol = position_in(place, spec, trace.inputs)
-    places = [last]
-    while len(places) <= back and (t := step_before(trace, places[0])):
-        places.insert(0, replace(places[0], t=t))
-    steps = [step for step in spec.cell.steps if symbol in (None, step.symbol) and last.unit < units_of(spec, step.symbol)]
-    scenes = (Scene(trace, weights, place) for place in places)
-    moments = tuple(scene.moment([scene.derive(step, top) for step in steps]) for scene in scenes)
-    return ShownExplanation(trace, moments, top, seed, origin, tuple(warnings))
-
-
-def _trace_of(result: Result) -> Trace:
-    """The trace of a result as its equations give it: that with mistakes, forced or without its gates is worked out again."""
-    whole = {symbol for *_, symbol in result.trace.columns} >= {*result.spec.cell.symbols}
-    if whole and result.replay == "free" and not result.mistakes:
-        return result.trace
-    return replay(result.spec, result.weights, result.inputs)
-
-
-def _prepared(
-    spec: ModuleSpec, sources: Sources, weights: Weights | None, distribution: str, seed: int | None
-) -> tuple[Weights, Inputs]:
-    """Weights and signals in the module's format, drawn as `run` draws them where they are not given."""
-    draw: Draw = np.zeros
-    if seed is not None:
-        from rnntrace.frameworks.torch import modules as framework
-
-        draw = framework.drawing(spec, distribution)
-        framework.seed(seed)
-        # Drawn even if weights are given, as in `run`.
-        drawn = framework.drawn_weights(spec)
-        weights = weights or drawn
-    assert weights is not None
-    return weights.rounded(spec.precision), quantized(spec, assemble(spec, sources.request, draw))
+    return derived_from(spec, own, sources, place, dist=dist, seed=seed, top=top, back=back)
 
 
 def read_module(source: Any, overrides: FileOverrides) -> Module:

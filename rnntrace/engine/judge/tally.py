@@ -208,10 +208,11 @@ class Tallies:
             if steps is None or (len(flags) == self.steps and quantity.key not in self.out):
                 self.out[quantity.key] = flags
                 continue
-            out = self.out.setdefault(quantity.key, np.zeros((self.steps, *flags.shape[1:]), bool))
-            if flags.any() or (quantity.key in self._written and out[steps].any()):
+            if quantity.key not in self.out:
+                self.out[quantity.key] = np.zeros((self.steps, *flags.shape[1:]), bool)
+            if flags.any() or quantity.key in self._written:
                 self._written.add(quantity.key)
-                out[steps] = flags
+                self.out[quantity.key][steps] = flags
 
     @property
     def in_order(self) -> list[Tally]:

@@ -1,10 +1,10 @@
 """Recurrent modules as a user gives them: weights in a file or in memory, a model of torch, or what `load` and `run` gave."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from rnntrace.engine.judge.result import Result
 from rnntrace.errors import WeightsError, show
 from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
@@ -16,6 +16,9 @@ from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import label_of, tensors_of
 from rnntrace.verbs.given.state_dict import recognised_by_names
+
+if TYPE_CHECKING:
+    from rnntrace.engine.judge.result import Result
 
 
 def modules_of(source: Any, names: Sequence[str] = (), ignored: Ignored | None = None) -> Contents:
@@ -72,9 +75,15 @@ def is_torch_module(source: Any) -> bool:
     return any(base.__module__ == "torch.nn.modules.module" for base in type(source).__mro__)
 
 
+def is_result(source: Any) -> "TypeGuard[Result]":
+    """Whether this is a result; none can be there before its module is loaded."""
+    module = sys.modules.get("rnntrace.engine.judge.result")
+    return module is not None and isinstance(source, module.Result)
+
+
 def _specified(source: Any) -> Mapping[str, tuple[ModuleSpec, Weights]] | None:
     """Specifications with weights by prefix, as in a result, a pair, or a dictionary of pairs; None for anything else."""
-    if isinstance(source, Result):
+    if is_result(source):
         return {source.name: (source.spec, source.weights)}
     pairs = source if isinstance(source, Mapping) else {"": source}
     if pairs and all(isinstance(pair, tuple) and [*map(type, pair)] == [ModuleSpec, Weights] for pair in pairs.values()):

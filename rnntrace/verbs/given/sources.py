@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from rnntrace.engine.judge.result import Result
-from rnntrace.engine.judge.rounding import Typed
 from rnntrace.errors import FileError, SignalError, UsageError, show
 from rnntrace.files import digits, is_json
 from rnntrace.files.ignored import Ignored
@@ -21,6 +19,10 @@ from rnntrace.model.vocabulary import of_signals
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import array_of, label_of, tensors_of
 from rnntrace.verbs.given.naming import found_in, listed, unused_in
+
+if TYPE_CHECKING:
+    from rnntrace.engine.judge.result import Result
+    from rnntrace.engine.judge.rounding import Typed
 
 SIGNALS = frozenset({"input", "text", "alphabet", "h0", "c0", "lengths", "steps", "batch", "unbatched"})
 """What verbs call the things that say what a module is fed."""
@@ -43,8 +45,10 @@ class Sources:
     half_units: Mapping[str, Array] = field(default_factory=dict)
     given: frozenset[str] = frozenset()
 
-    def typed(self, spec: ModuleSpec, inputs: Inputs, weights: Weights | None) -> Typed | None:
+    def typed(self, spec: ModuleSpec, inputs: Inputs, weights: Weights | None) -> "Typed | None":
         """What missing digits of these signals, and of weights with such half units, leave open; None if all is exact."""
+        from rnntrace.engine.judge.rounding import Typed
+
         inside = {name: to_time_major(spec, name, half, inputs.unbatched) for name, half in self.half_units.items()}
         return Typed(weights, **inside) if inside or weights else None
 
@@ -54,7 +58,7 @@ class Sources:
         return {name: word for name, word in words.items() if isinstance(word, str)} | dict(self.origin)
 
 
-def sources_of(result: Result) -> Sources:
+def sources_of(result: "Result") -> Sources:
     """The signals of a result once more."""
     inputs = result.inputs
     own = result.in_own_layout({"x": inputs.x, "h0": inputs.h0, "c0": inputs.c0})
