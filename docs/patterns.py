@@ -46,7 +46,7 @@ def mistakes_page() -> str:
         "",
     ]
     for kind in ("RNN", "LSTM", "GRU"):
-        headings = "| id | what went wrong | how to mend it | seen in | first | then |"
+        headings = "| id | what went wrong | fix | seen in | first | then |"
         lines += [f"## {kind}", "", headings, "|---|---|---|---|---|---|"]
         lines += [_row(mistake, kind) for mistake in catalogue(_case(kind).cell)]
         lines.append("")

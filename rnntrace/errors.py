@@ -65,7 +65,7 @@ class MissingExtraError(RnnTraceError, ImportError):
 
 
 LONGEST = 1_000
-"""Letters of a message; a table shows a name of any length."""
+"""Characters of a message; a table shows a name of any length."""
 
 
 def shortened(text: str) -> str:

@@ -42,7 +42,7 @@ def diagnose(
 ) -> int:
     """Find the mistake that explains outputs which do not agree: a gate order, a transposed matrix, a lost bias.
 
-    Every known mistake is made on purpose and its outputs are compared with those given, then pairs of them: see
+    Every known mistake is applied to the replay and its outputs are compared with those given, then pairs of them: see
     `rnntrace mistakes`. Exit code 0: explained, or nothing to explain; 1: no explanation found.
     """
     values = flags_of(module, signals, tolerance) | {"expected": expected}

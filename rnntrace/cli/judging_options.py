@@ -12,7 +12,7 @@ MistakeOption = Annotated[
     typer.Option(
         "--mistake",
         metavar="ID",
-        help="Replay with a mistake on purpose, to see what it looks like: an id of `rnntrace mistakes`; several joined by +.",
+        help="Replay with a deliberate mistake, to see what it looks like: an id of `rnntrace mistakes`; several joined by +.",
         rich_help_panel=JUDGING,
     ),
 ]

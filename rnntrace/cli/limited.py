@@ -172,7 +172,7 @@ def _end(waited: tuple[int, list[int]], limits: Limits) -> NoReturn:
         # Python has said so, and ends by the signal where it was interrupted in an `exec`.
         raise Ended(ExitCode.INTERRUPTED)
     if sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        # The child may have drawn a sign of life, and hidden the cursor.
+        # The child may have drawn its progress, and hidden the cursor.
         print("\r\x1b[2K\x1b[?25h", end="", file=sys.stderr, flush=True)
     if signals[:1] == [signal.SIGINT]:
         raise KeyboardInterrupt

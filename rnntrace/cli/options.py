@@ -19,7 +19,12 @@ MODULE, SIGNALS, JUDGING, VIEW, OUTPUT, LIMITS = "Module", "Input", "Judging", "
 
 
 GoBackwards = Annotated[
-    bool, typer.Option("--go-backwards", help="A Keras layer whose file does not tell it.", rich_help_panel=MODULE)
+    bool,
+    typer.Option(
+        "--go-backwards",
+        help="Treat the layer as go_backwards=True (weights-only files do not record it).",
+        rich_help_panel=MODULE,
+    ),
 ]
 InputSize = Annotated[
     int | None,
@@ -78,7 +83,7 @@ Names = Annotated[
     typer.Option(
         "--names",
         metavar="PART=PATTERN",
-        help="Names of a home-made module: 'weight_ih=W_ih{_reverse}.{layer}'; once for each part.",
+        help="Names of a custom module: 'weight_ih=W_ih{_reverse}.{layer}'; once for each part.",
         rich_help_panel=MODULE,
     ),
 ]
@@ -140,7 +145,10 @@ Text = Annotated[
 Alphabet = Annotated[
     str | None,
     typer.Option(
-        "--alphabet", help="The letters of --text in order.", show_default="those that occur, sorted", rich_help_panel=SIGNALS
+        "--alphabet",
+        help="The characters of --text in order.",
+        show_default="those that occur, sorted",
+        rich_help_panel=SIGNALS,
     ),
 ]
 H0 = Annotated[
@@ -173,7 +181,10 @@ Dist = Annotated[
 Seed = Annotated[
     int | None,
     typer.Option(
-        "--seed", help="Draws parameters, x, h0, c0, in this order.", show_default="drawn and printed", rich_help_panel=SIGNALS
+        "--seed",
+        help="Seed for parameters, x, h0 and c0, drawn in that order.",
+        show_default="drawn and printed",
+        rich_help_panel=SIGNALS,
     ),
 ]
 

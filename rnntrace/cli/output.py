@@ -147,7 +147,7 @@ def _wants_color(to_terminal: bool) -> bool:
 
 
 def _encodable(text: str) -> str:
-    """The text in letters that stdout can write."""
+    """The text in characters that stdout can write."""
     encoding = sys.stdout.encoding or "utf-8"
     try:
         text.encode(encoding)

@@ -1,4 +1,4 @@
-"""A sign of life on stderr for work that takes over a second: a spinner with the time that went by.
+"""Progress on stderr for work that takes over a second: a spinner with the time that went by.
 
 Work that tells how far it is gets a bar, and the time that it will still take. Nothing is drawn where stderr is no terminal,
 and nothing is left of it when the result is written.

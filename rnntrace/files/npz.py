@@ -25,7 +25,7 @@ NUMBERS = "fiub"
 VERSIONS = ((1, 0), (2, 0), (3, 0))
 """Those of the .npy format that there are."""
 LONGEST_HEADER = 2**16
-"""Bytes in which the header of an .npy ends: numpy takes no more than 10,000 letters."""
+"""Bytes in which the header of an .npy ends: numpy takes no more than 10,000 characters."""
 MOST_HEADERS = 256 * MAX_MEMBERS
 """Bytes of all headers together; each is parsed as Python, which takes long, and is 128 bytes as a rule."""
 BOUNDARY = 64

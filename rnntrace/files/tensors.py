@@ -21,7 +21,7 @@ from rnntrace.model.limits import MAX_BYTES, MAX_TEXT
 from rnntrace.model.module import Contents
 
 LONGEST = 200
-"""Letters of a library's message that are repeated."""
+"""Characters of a library's message that are repeated."""
 NO_MEMORY = ("can't allocate memory", "bad_alloc", "Out of memory", "out of memory", "memory allocation")
 """What libraries say in words of their own where Python has a MemoryError."""
 MAPPED = ("<f4", "<f8", "|u1")

@@ -1,4 +1,4 @@
-"""Names of home-made modules: a pattern says which of their parameters is which of torch's.
+"""Names of custom modules: a pattern says which of their parameters is which of torch's.
 
 `weight_ih=W_ih{_reverse}.{layer}` reads `W_ih.0` as weight_ih_l0 and `W_ih_reverse.1` as weight_ih_l1_reverse.
 """

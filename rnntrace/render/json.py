@@ -14,7 +14,7 @@ from rnntrace.report.table import Report
 LONG = 2**16
 """Arrays of more values are written a piece at a time."""
 BUFFER = 2**16
-"""A piece of text has about so many letters, or more."""
+"""A piece of text has about so many characters, or more."""
 
 
 def render(report: Report, style: Style) -> Iterator[str]:

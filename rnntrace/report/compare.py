@@ -61,7 +61,7 @@ def _taken(result: Result) -> tuple[Line, ...]:
         "recurrent_activation": f"gates {spec.recurrent_activation}",
     }
     words = [word for name, word in taken.items() if name in result.assumed and word]
-    return (((f"not told by the file, and taken for: {', '.join(words)}",), ()),) if words else ()
+    return (((f"not recorded in the file, assumed: {', '.join(words)}",), ()),) if words else ()
 
 
 def _name(file: str, prefix: str) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ def _by_rounding(compared: Comparison) -> tuple[str, ...]:
     """How many values agree by what rounding can explain alone."""
     if not compared.by_rounding or compared.tolerance.kind != "torch":
         return ()
-    return (f"{compared.by_rounding} of them by what rounding can explain",)
+    return (f"{compared.by_rounding} only within the rounding bound",)
 
 
 def _worst(result: Result) -> tuple[str, ...]:

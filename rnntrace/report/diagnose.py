@@ -1,4 +1,4 @@
-"""The report of a diagnosis: what went wrong, how to mend it, and how sure that is."""
+"""The report of a diagnosis: what went wrong, how to fix it, and how sure that is."""
 
 from dataclasses import asdict
 from typing import Any
@@ -60,7 +60,7 @@ def _in_full(title: str, answer: Answer, before: float) -> Table:
         which = f" {number}" if len(answer.mistakes) > 1 else ""
         rows[f"mistake{which}"] = mistake.id
         rows[f"what went wrong{which}"] = mistake.says
-        rows[f"how to mend it{which}"] = mistake.fix
+        rows[f"fix{which}"] = mistake.fix
         if mistake.frameworks:
             rows[f"where it comes from{which}"] = ", ".join(mistake.frameworks)
     rows["largest difference"] = f"{_size(before)} without it, {answer.after:.1e} with it"
@@ -93,7 +93,7 @@ def _conclusion(result: Result, diagnosis: Diagnosis) -> tuple[str, ...]:
     verb = "lie on" if "grid" in diagnosis.coarse else "have the digits of"
     digits = (f"the values that were given {verb} {diagnosis.coarse}",) if diagnosis.coarse else ()
     if not answers:
-        late = () if diagnosis.exhausted else ("the time was over before all pairs were tried: see `seconds`",)
+        late = () if diagnosis.exhausted else ("time limit reached before all pairs were tried: see `seconds`",)
         nearest = diagnosis.nearest
         near = [f"it may be {kind}" for kind in diagnosis.may_be[:1]]
         if nearest:
@@ -111,7 +111,7 @@ def _told_apart(diagnosis: Diagnosis) -> str:
     """Which other input separates answers that fit equally, as far as one does."""
     apart = diagnosis.apart
     if apart is None and not diagnosis.exhausted:
-        return "the time was over before an input that tells them apart was found"
+        return "time limit reached before an input that tells them apart was found"
     if apart is None:
         return "they give the same on every input that was tried"
     rest = f"; {apart.alike} of them would stay alike" if apart.alike > 1 else ""

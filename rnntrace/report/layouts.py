@@ -15,7 +15,7 @@ def layouts_report(chosen: Sequence[Convention], *, recipes: bool) -> Report:
     tables = [_overview(chosen)]
     tables += [_recipe(convention) for convention in chosen if recipes]
     return Report(
-        headline=((("gates in torch's letters, from the first block of rows to the last",), ()),),
+        headline=((("gates by torch's letters, from the first block of rows to the last",), ()),),
         tables=tuple(tables),
         conclusion=(f"read in {chosen[0].source}" if recipes else "name a framework for the way from its arrays to torch's",),
         passed=None,

@@ -55,7 +55,7 @@ def headline(result: Result) -> tuple[Line, ...]:
         lines.append(((f"{seen.framework}'s gates and states in the table: captured on its {seen.captured_path} path",), ()))
     elif seen.not_captured:
         lines.append(((f"{seen.framework}'s own gates: not captured ({seen.not_captured})",), ()))
-    lines += [((f"replayed with a mistake on purpose: {mistake.id}, {mistake.says}",), ()) for mistake in result.mistakes]
+    lines += [((f"deliberate mistake: {mistake.id}, {mistake.says}",), ()) for mistake in result.mistakes]
     return tuple(lines)
 
 

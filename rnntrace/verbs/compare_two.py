@@ -247,7 +247,7 @@ def _not_passed(name: str, result: Result) -> Iterator[str]:
 def _made_on_purpose(name: str, result: Result) -> Iterator[str]:
     """A sentence for each mistake that a trace was made with."""
     for mistake in result.mistakes:
-        yield f"{name} was replayed with a mistake on purpose: {mistake.id}"
+        yield f"{name} was replayed with a deliberate mistake: {mistake.id}"
 
 
 def _shape(result: Result) -> str:

@@ -42,7 +42,7 @@ def _asked_of(result: Result, options: JudgeOptions) -> Result:
     }
     for option, given in apart.items():
         if options.mistakes and given:
-            raise UsageError(f"{option} does not go with `mistake`, which replays in its own way: leave one of them out")
+            raise UsageError(f"{option} cannot be combined with `mistake`, which replays in its own way: leave one of them out")
     tolerance = options.tolerance_of_mistakes(result.spec)
     if options.blind:
         result = with_blindness(result, tolerance)

@@ -109,7 +109,7 @@ def test_warnings_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code([*LSTM, "--dropout", "0.5", "--format", "json"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["warnings"]
-    assert captured.err.startswith("rnntrace: warning: dropout 0.5 acts between layers")
+    assert captured.err.startswith("rnntrace: warning: dropout 0.5 has no effect with one layer")
 
 
 def test_parts_and_selection(capsys: pytest.CaptureFixture[str]) -> None:

@@ -221,7 +221,7 @@ def test_all_modules_of_a_file(checkpoint: Path, capsys: pytest.CaptureFixture[s
     text = capsys.readouterr().out
     assert "PASS  2 of 2 modules agree" in text
     assert "encoder · layer 0 · forward · item 0" in text
-    assert "not told by the file, and taken for: tanh, time first" in text
+    assert "not recorded in the file, assumed: tanh, time first" in text
     assert exit_code(["compare", str(checkpoint), "--seed", "1", "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [(module["module"], module["verdict"], module["seed"]) for module in found["modules"]] == [
@@ -488,7 +488,7 @@ def test_traces_that_were_made_with_a_mistake(tmp_path: Path, capsys: pytest.Cap
         assert exit_code(["compare", *pair, "-q"]) == 1
         captured = capsys.readouterr()
         assert "values out of tolerance" in captured.out
-        assert captured.err.count("replayed with a mistake on purpose: gru.equation.z-inverted") == 1
+        assert captured.err.count("deliberate mistake: gru.equation.z-inverted") == 1
 
 
 def test_weights_that_are_typed(capsys: pytest.CaptureFixture[str]) -> None:

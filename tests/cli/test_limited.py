@@ -176,7 +176,7 @@ def test_what_reads_files_of_others_has_limits() -> None:
 
 @pytest.mark.slow
 def test_a_terminal_is_left_as_it_was() -> None:
-    """Where the process is ended that has drawn the sign of life, its line goes and the cursor comes back."""
+    """Where the process is ended that has drawn progress, its line goes and the cursor comes back."""
     ours, theirs = pty.openpty()
     command = program("time.sleep(1000)", "--timeout", "1.5")
     command[2] = "import rnntrace.cli.progress as progress; progress.PATIENCE = 0.1\n" + command[2]

@@ -1,4 +1,4 @@
-"""A sign of life on a terminal that waits, with how far the work is, and nothing anywhere else."""
+"""A progress on a terminal that waits, with how far the work is, and nothing anywhere else."""
 
 import fcntl
 import math
@@ -44,7 +44,7 @@ TOLD = "tell('layer 0, forward', 0.2); go(1); tell('layer 0, forward', 0.426); g
 
 
 def program(work: str, patience: float) -> list[str]:
-    """A Python that does this work under a sign of life."""
+    """A Python that does this work under a progress."""
     return [sys.executable, "-c", SLOW.format(work=work, patience=patience)]
 
 

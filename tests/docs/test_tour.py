@@ -9,7 +9,7 @@ import pytest
 
 import rnntrace
 from rnntrace.engine.judge.result import Result
-from rnntrace.verbs.explain import ShownExplanation
+from rnntrace.verbs.derived import ShownExplanation
 from rnntrace.verbs.plot import Drawing
 
 PATH = Path(__file__).parents[2] / "docs" / "tour.ipynb"

@@ -165,7 +165,7 @@ def test_a_mistake_is_named_and_fails(capsys: pytest.CaptureFixture[str]) -> Non
     """In the headline, beside torch's honest values; the JSON names it as well."""
     answer = ask(capsys, "run", "lstm", "--seed", "1", "--mistake", "lstm.gate-order.iofc")
     assert (answer.code, answer.err) == (1, "")
-    named = "replayed with a mistake on purpose: lstm.gate-order.iofc, the blocks of gates were read in the order i o f g"
+    named = "deliberate mistake: lstm.gate-order.iofc, the blocks of gates were read in the order i o f g"
     assert named in answer.out
     assert "FAIL  first at f (forget gate), layer 0, forward, t=1" in answer.out
     (entry,) = mistaken(capsys, "lstm", "--mistake", "gate-order.iofc")["mistakes"]

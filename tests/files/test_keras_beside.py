@@ -299,7 +299,7 @@ def test_the_version_decides_what_weights_alone_have(version: str, capsys: pytes
     assert (code, found["spec"]["recurrent_activation"]) == (0, name), found["line"]
     assert "recurrent_activation" in found["assumed"]
     shown = ask(capsys, "compare", path, "--input", "x.npy", "--expected", "y.npy").out
-    assert f"not told by the file, and taken for: forward, gates {name}" in shown
+    assert f"not recorded in the file, assumed: forward, gates {name}" in shown
     assert f"assumed forward and {name}" in ask(capsys, "inspect", path).out
     assert judged(capsys, path, x, lstm_by_hand(x, *arrays, other))[1]["verdict"] == "FAIL"
     if not version.startswith("3"):

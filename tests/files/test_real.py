@@ -134,5 +134,5 @@ def test_what_chars2vec_has_for_gates_is_said(capsys: pytest.CaptureFixture[str]
     """Keras 2.2.0 had the hard sigmoid by default; with the smooth one the right outputs are wrong."""
     weights, x, y, flags = JUDGED["chars2vec, lower layer"]
     arguments = ("compare", file(weights), "--input", file(x), "--expected", file(y), *flags)
-    assert "not told by the file, and taken for: forward, gates hard_sigmoid" in ask(capsys, *arguments).out
+    assert "not recorded in the file, assumed: forward, gates hard_sigmoid" in ask(capsys, *arguments).out
     assert ask(capsys, *arguments, "-q", "--recurrent-activation", "sigmoid").code == 1

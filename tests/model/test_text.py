@@ -124,7 +124,7 @@ def test_several_texts_time_first_are_warned_of() -> None:
     assert sources.request.x is not None
     assert sources.request.x.shape == (2, 3, 3)
     (warning,) = sources.warnings
-    assert "2 texts of 3 letters" in warning
+    assert "2 texts of 3 characters" in warning
     assert "`batch_first`" in warning
     assert read_sources(text=["abc", "bca"], batch_first=True).warnings == ()
     assert read_sources(text=["abc"]).warnings == ()

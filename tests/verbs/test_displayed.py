@@ -73,7 +73,7 @@ def test_a_result_shows_what_the_command_prints(tmp_path: Path) -> None:
 
 def test_warnings_are_on_the_page() -> None:
     """What the command says on stderr stands on the page."""
-    assert "dropout 0.5 acts between layers in training only" in page(traced(num_layers=2, dropout=0.5))[1]
+    assert "dropout 0.5 acts between layers in training alone" in page(traced(num_layers=2, dropout=0.5))[1]
 
 
 def test_a_watched_result_names_its_call() -> None:

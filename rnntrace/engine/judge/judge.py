@@ -130,9 +130,9 @@ def notes(spec: ModuleSpec, options: JudgeOptions, observation: Observation) -> 
     """Sentences on what was asked for and does nothing, or could not be done."""
     found = []
     if spec.dropout and spec.num_layers > 1:
-        found.append(f"dropout {spec.dropout:g} acts between layers in training only: this is eval mode, where it does nothing")
+        found.append(f"dropout {spec.dropout:g} acts between layers in training alone, and has no effect in eval mode")
     elif spec.dropout:
-        found.append(f"dropout {spec.dropout:g} acts between layers, and there is one layer: it does nothing")
+        found.append(f"dropout {spec.dropout:g} has no effect with one layer")
     if options.capture == "on" and observation.not_captured:
         found.append(f"{observation.framework}'s gates could not be captured: {observation.not_captured}")
     return found

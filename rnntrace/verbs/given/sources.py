@@ -33,8 +33,8 @@ class Sources:
     """The signals asked for.
 
     `origin` says in a word where each came from, `given` names those that a user gave; `input_size` is that of a text, the
-    number of letters of its alphabet. `unused` are the names of other arrays in the same file, and `half_units` are half a unit
-    of the last digit of signals that were typed, in the module's own layout.
+    number of characters of its alphabet. `unused` are the names of other arrays in the same file, and `half_units` are half
+    a unit of the last digit of signals that were typed, in the module's own layout.
     """
 
     request: SignalRequest = field(default_factory=SignalRequest)
@@ -93,7 +93,9 @@ def read_sources(
     if input is not None and texts:
         raise UsageError("`input` and `text` both give x: leave one of them out")
     if unbatched and batch is not None:
-        raise UsageError(f"`batch={batch}` does not go with `unbatched`, which feeds one sequence: leave one of them out")
+        raise UsageError(
+            f"`batch={batch}` cannot be combined with `unbatched`, which feeds one sequence: leave one of them out"
+        )
     if alphabet is not None and not texts:
         raise UsageError("`alphabet` belongs to `text`: give a text, or leave it out")
     given: dict[str, Array] = {}
@@ -209,7 +211,9 @@ def _warn_of_axes(x: Array, batch_first: bool, texts: Sequence[str]) -> list[str
     axis_0, axis_1 = x.shape[:2]
     taken = f"x has shape {x.shape}, time first: axis 0 ({axis_0}) was taken for time and axis 1 ({axis_1}) for the batch"
     if len(texts) > 1:
-        return [f"{taken}, though there are {axis_0} texts of {axis_1} letters; `batch_first` reads each text as one sequence"]
+        return [
+            f"{taken}, though there are {axis_0} texts of {axis_1} characters; `batch_first` reads each text as one sequence"
+        ]
     if 1 < axis_0 < axis_1:
         return [f"{taken}; if it is (batch, time, input), pass `batch_first`"]
     return []

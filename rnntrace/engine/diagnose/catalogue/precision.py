@@ -15,7 +15,7 @@ def precision_mistakes(kind: str) -> Iterator[Entry]:
     for name in COARSER:
         yield Entry(
             f"{kind}.precision.{name}",
-            f"{name} was used in between: the values have no more digits than that",
+            f"values were rounded to {name}",
             f"compute in the module's own format, or allow for {name} with `rtol` and `atol`",
             _in_format(name),
             needs=f"a format of more digits than {name} (`dtype=float64`)",
