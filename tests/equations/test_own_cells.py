@@ -29,7 +29,8 @@ from rnntrace.report.explain import equations_report
 from rnntrace.report.run import run_report
 from rnntrace.report.select import PARTS, View
 from rnntrace.verbs.compare_one import compare_with_expected
-from rnntrace.verbs.derived import ShownExplanation, explain
+from rnntrace.verbs.derived import ShownExplanation
+from rnntrace.verbs.explain import explain
 from rnntrace.verbs.given.sources import Sources
 
 CELLS = {"MGU": MGU, "peephole": PEEPHOLE}

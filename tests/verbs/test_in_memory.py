@@ -17,7 +17,8 @@ import rnntrace
 from rnntrace.engine.judge.result import Result
 from rnntrace.frameworks.torch.modules import build
 from rnntrace.model.spec import ModuleSpec
-from rnntrace.verbs.explain import Equations, ShownExplanation
+from rnntrace.verbs.derived import ShownExplanation
+from rnntrace.verbs.explain import Equations
 
 
 @pytest.fixture
