@@ -13,7 +13,7 @@ from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks import FRAMEWORKS
 from rnntrace.verbs.compare_one import compare_with_expected, compare_with_framework
 from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace
-from rnntrace.verbs.given.arrays import label_of
+from rnntrace.verbs.given.arrays import label_of, labels_of
 from rnntrace.verbs.given.keywords import given, several
 from rnntrace.verbs.given.naming import listed
 from rnntrace.verbs.given.overrides import FileOverrides, Modules, read_files
@@ -117,7 +117,7 @@ def compare(
     beside = partial(compare_with_framework, modules, signals, judging, device=device)
     sides: dict[str, dict[str, Result]] = {}
     if other is not None:
-        labels = label_of(weights), label_of(other)
+        labels = labels_of(weights, other)
         sides[""] = compare_weights(modules, second[0], signals, judging, labels, distribution=dist, seed=seed)
     elif expected is not None:
         sides["expected"] = compare_with_expected(modules, signals, judging, expected, ignored, several(require))

@@ -19,7 +19,7 @@ from rnntrace.files import metadata_of
 from rnntrace.model.observation import Observation
 from rnntrace.model.signals import Draw, Inputs, assemble
 from rnntrace.model.spec import ModuleSpec
-from rnntrace.verbs.given.arrays import label_of
+from rnntrace.verbs.given.arrays import labels_of
 from rnntrace.verbs.given.initial import as_held, held_apart
 from rnntrace.verbs.given.masks import unmasked
 from rnntrace.verbs.given.overrides import Modules
@@ -54,7 +54,7 @@ def compare_traces(first: Any, second: Any, judging: JudgeOptions) -> Result:
     Raises UsageError and FileError.
     """
     mine, theirs = opened(first), opened(second)
-    names = _labels(first, second)
+    names = labels_of(first, second)
     if _form(mine) != _form(theirs):
         raise UsageError(f"{names[0]} is a trace of {_shape(mine)}, and {names[1]} one of {_shape(theirs)}")
     spec, trace, other = mine.spec, mine.trace, theirs.trace
@@ -156,12 +156,6 @@ def compare_weights(
         )
         results[mine] = replace(result, contradictions=contradictions, unused=sources.unused)
     return results
-
-
-def _labels(first: Any, second: Any) -> tuple[str, str]:
-    """What messages call the two traces; results in memory have no names of their own."""
-    found = label_of(first), label_of(second)
-    return (found[0], found[1]) if found[0] != found[1] else ("the first", "the second")
 
 
 def _shape_alone(other: ModuleSpec, spec: ModuleSpec) -> ModuleSpec:

@@ -132,6 +132,8 @@ def test_two_models_on_the_same_input(lstm: nn.LSTM, x: torch.Tensor) -> None:
     result = single(rnntrace.compare(lstm, x, other=other))
     assert not result.passed
     assert any("W_ii" in warning for warning in result.warnings)
+    relu = single(rnntrace.compare(nn.RNN(3, 2), other=nn.RNN(3, 2, nonlinearity="relu"), seed=1))
+    assert any("tanh in the first, and relu in the second" in sentence for sentence in relu.contradictions)
 
 
 def test_two_results_are_compared_as_they_are(lstm: nn.LSTM, x: torch.Tensor) -> None:

@@ -44,6 +44,12 @@ def label_of(source: Any) -> str:
     return "what was given" if plain else f"the {type(source).__name__}"
 
 
+def labels_of(first: Any, second: Any) -> tuple[str, str]:
+    """What messages call two sources: those in memory may have no names that tell them apart."""
+    mine, theirs = label_of(first), label_of(second)
+    return (mine, theirs) if mine != theirs or isinstance(first, str | Path) else ("the first", "the second")
+
+
 def array_of(values: Any) -> Array:
     """A tensor, array or nested list as a numpy float array of its own. Raises SignalError for anything else."""
     if hasattr(values, "batch_sizes"):
