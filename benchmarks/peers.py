@@ -112,7 +112,7 @@ def figures(pairs: int) -> list[Figure]:
         torch.manual_seed(0)
         module, x = nn.LSTM(I, H), torch.randn(T, B, I)
         spec = framework.spec_of(module)
-        weights, zeros = weights_from_torch(spec, framework.parameters(module)), np.zeros((1, B, H), np.float32)
+        weights, zeros = weights_from_torch(spec, framework.parameters(module, spec)), np.zeros((1, B, H), np.float32)
         inputs = Inputs(x.numpy(), zeros, zeros)
 
         def captured(module: nn.LSTM = module, x: torch.Tensor = x, spec: object = spec, inputs: Inputs = inputs) -> object:

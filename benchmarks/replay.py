@@ -47,7 +47,7 @@ class Case:
         spec = framework.spec_of(self.module)
         zeros = np.zeros((layers, B, H), np.float32)
         inputs = Inputs(self.x.numpy(), zeros, zeros if kind == "LSTM" else None)
-        self.arguments = spec, weights_from_torch(spec, framework.parameters(self.module)), inputs
+        self.arguments = spec, weights_from_torch(spec, framework.parameters(self.module, spec)), inputs
         self.known = {(0, "forward", "h"): self.torch()[0].numpy()}
         self.name, self.size = kind, f"T={T} B={B} I={I} H={H}"
 

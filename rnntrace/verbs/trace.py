@@ -75,7 +75,7 @@ def trace(
         drift=drift,
     )
     origin = {"h0": "zeros", "c0": "zeros"} if hx is None else {}
-    weights = weights_from_torch(spec, framework.parameters(module))
+    weights = weights_from_torch(spec, framework.parameters(module, spec))
     observation = observe(module, spec, inputs, judging.capture)
     return judged(spec, weights, inputs, observation, judging, origin=origin)
 

@@ -37,7 +37,7 @@ def built(case: Case, scale: float = 1.0) -> tuple[Any, Weights, Inputs]:
     for parameter in module.parameters():
         parameter.data *= scale
     inputs = quantized(case.spec, assemble(case.spec, case.request, framework.drawing(case.spec, "normal")))
-    return module, weights_from_torch(case.spec, framework.parameters(module)), inputs
+    return module, weights_from_torch(case.spec, framework.parameters(module, case.spec)), inputs
 
 
 def alike(whole: object, parts: object, where: str = "") -> Iterator[str]:

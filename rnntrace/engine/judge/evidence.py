@@ -86,7 +86,7 @@ class Evidence:
     def _try(self, trial: _Trial, right: Values, other: Values, needed: Values, counted: Flags | None) -> None:
         trial.tried = True
         # A wrong answer is mostly refuted by the first steps.
-        for rows in (slice(0, FIRST), slice(None)):
+        for rows in (slice(0, FIRST), slice(None)) if len(right) > FIRST else (slice(None),):
             with np.errstate(invalid="ignore"):
                 apart = np.abs(right[rows] - other[rows])
                 # Steps that do not exist on one side say nothing.

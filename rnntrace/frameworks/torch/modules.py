@@ -89,9 +89,9 @@ def spec_of(module: Any) -> ModuleSpec:
     )
 
 
-def parameters(module: Any) -> dict[str, Array]:
-    """Every parameter by torch's name, as numpy arrays; one that is computed, as by weight norm, as it is."""
-    return {name: to_numpy(getattr(module, name)) for name in parameter_shapes(spec_of(module))}
+def parameters(module: Any, spec: ModuleSpec) -> dict[str, Array]:
+    """Every parameter of a module by torch's name, as numpy arrays; one that is computed, as by weight norm, as it is."""
+    return {name: to_numpy(getattr(module, name)) for name in parameter_shapes(spec)}
 
 
 def load_weights(module: Any, spec: ModuleSpec, weights: Weights) -> None:
@@ -105,7 +105,7 @@ def load_weights(module: Any, spec: ModuleSpec, weights: Weights) -> None:
 def drawn_weights(spec: ModuleSpec) -> Weights:
     """Weights as torch draws them when it builds the module; what torch lacks has the parameters of what it has."""
     twin = replace(spec, reset_after=True, reverse=False, recurrent_activation=None)
-    found = weights_from_torch(twin, parameters(build(twin)))
+    found = weights_from_torch(twin, parameters(build(twin), twin))
     return found.reversed() if spec.reverse else found
 
 

@@ -114,7 +114,7 @@ def _of_torch(model: Any) -> Contents:
     modules: dict[str, Module] = {}
     for name, module in found.items():
         spec = spec_of(module)
-        modules[name] = Module(spec, weights_from_torch(spec, parameters(module)))
+        modules[name] = Module(spec, weights_from_torch(spec, parameters(module, spec)))
     if not modules and not others:
         raise WeightsError(f"the {type(model).__name__} holds no recurrent module of torch.nn")
     refused = {name: Refused(show(name) or "the model", reason, "a module of its own") for name, reason in others.items()}
