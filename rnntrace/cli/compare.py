@@ -21,7 +21,7 @@ def compare(
         ),
     ],
     other: Annotated[
-        str | None, typer.Argument(metavar="[FILE]", help="A second file of the same sort.", show_default=False)
+        str | None, typer.Argument(metavar="[FILE]", help="A second file of the same kind.", show_default=False)
     ] = None,
     *,
     expected: Annotated[
@@ -39,7 +39,7 @@ def compare(
         typer.Option(
             "--require",
             metavar="NAMES",
-            help="What --expected has to hold, such as output,h_n,i: what lacks any of it is refused.",
+            help="Names that --expected must hold, such as output,h_n,i; refused if one is missing.",
             show_default=False,
             rich_help_panel=JUDGING,
         ),
@@ -69,7 +69,7 @@ def compare(
 
     Two files are saved traces, or weights that are replayed on the same input.
 
-    Kind and sizes are told from the file. What it cannot tell has a flag: --nonlinearity, --batch-first, --dropout.
+    Kind and sizes come from the file. What it does not record has a flag: --nonlinearity, --batch-first, --dropout.
     """
     from dataclasses import replace
 

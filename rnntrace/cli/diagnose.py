@@ -31,7 +31,10 @@ def diagnose(
     time_limit: Annotated[
         float,
         typer.Option(
-            "--time-limit", metavar="SECONDS", help="How long mistakes are tried, from reading on.", rich_help_panel=JUDGING
+            "--time-limit",
+            metavar="SECONDS",
+            help="Time limit for trying mistakes, reading the files included.",
+            rich_help_panel=JUDGING,
         ),
     ] = 10.0,
     module: FileFlags,

@@ -6,7 +6,7 @@ from rnntrace.errors import ExitCode
 
 @grouped
 def doctor(written: OutputFlags) -> int:
-    """Say what is installed, which path torch takes here, and how to get what is missing."""
+    """Show what is installed, which path torch takes here, and how to get what is missing."""
     from rnntrace.cli.output import emit
     from rnntrace.report.doctor import doctor_report
     from rnntrace.verbs.doctor import check_up

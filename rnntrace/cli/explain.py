@@ -30,7 +30,7 @@ def explain(
         typer.Option(
             "--at",
             metavar="t=2,unit=1",
-            help="Put the numbers of a run in at this place: t from 1, and any of layer, direction, item, unit, gate.",
+            help="Put in the numbers of a run at this place: t from 1, and any of layer, direction, item, unit, gate.",
             rich_help_panel=PLACE,
         ),
     ] = None,
@@ -44,13 +44,15 @@ def explain(
             rich_help_panel=PLACE,
         ),
     ] = None,
-    back: Annotated[int, typer.Option("--back", min=0, help="Derive as many steps before it too.", rich_help_panel=PLACE)] = 0,
+    back: Annotated[
+        int, typer.Option("--back", min=0, help="Also derive this many steps before it.", rich_help_panel=PLACE)
+    ] = 0,
     framework: Annotated[
         str | None,
         typer.Option(
             "--framework",
             metavar="NAME",
-            help="Whose arrays to lay out, any of `rnntrace layouts`.",
+            help="Framework whose arrays are laid out; `rnntrace layouts` lists them.",
             show_default="torch, or the file's",
             rich_help_panel=VIEW,
         ),

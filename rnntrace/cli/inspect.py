@@ -20,7 +20,7 @@ def inspect(
     ],
     *,
     weights: Annotated[
-        bool, typer.Option("--weights", help="Show how the weights of each gate are spread.", rich_help_panel=VIEW)
+        bool, typer.Option("--weights", help="Show the distribution of each gate's weights.", rich_help_panel=VIEW)
     ] = False,
     names: options.Names = None,
     ignore: options.Ignore = None,
@@ -28,7 +28,7 @@ def inspect(
     written: OutputFlags,
     limits: LimitFlags,
 ) -> int:
-    """List the recurrent modules in a file of weights: kind, sizes and options, told without running anything."""
+    """List the recurrent modules in a file of weights: kind, sizes and options, without running anything."""
     from rnntrace.cli.output import emit
     from rnntrace.verbs.inspect import inspect as inspect_file
 

@@ -20,7 +20,7 @@ Blind = Annotated[
     bool,
     typer.Option(
         "--blind",
-        help="List the mistakes that this run could not have shown, and what would show them.",
+        help="List the mistakes this run could not reveal, and what would reveal them.",
         rich_help_panel=JUDGING,
     ),
 ]
@@ -39,25 +39,31 @@ Tolerance = Annotated[
 ]
 Rtol = Annotated[
     float | None,
-    typer.Option("--rtol", help="Relative tolerance; where it is given, it and --atol alone decide.", rich_help_panel=JUDGING),
+    typer.Option("--rtol", help="Relative tolerance; if given, only it and --atol decide.", rich_help_panel=JUDGING),
 ]
 Atol = Annotated[
     float | None,
-    typer.Option("--atol", help="Absolute tolerance; where it is given, it and --rtol alone decide.", rich_help_panel=JUDGING),
+    typer.Option("--atol", help="Absolute tolerance; if given, only it and --rtol decide.", rich_help_panel=JUDGING),
 ]
 NoDrift = Annotated[
     bool,
-    typer.Option("--no-drift", help="FAIL where rounding has taken the trajectories apart.", rich_help_panel=JUDGING),
+    typer.Option(
+        "--no-drift", help="FAIL, and not PASS (drift), where rounding makes the trajectories diverge.", rich_help_panel=JUDGING
+    ),
 ]
 NoRounded = Annotated[
     bool,
-    typer.Option("--no-rounded", help="FAIL where values agree only to the digits that were typed.", rich_help_panel=JUDGING),
+    typer.Option(
+        "--no-rounded",
+        help="FAIL, and not PASS (rounded), where values agree only to the digits typed.",
+        rich_help_panel=JUDGING,
+    ),
 ]
 Lambda = Annotated[
     float | None,
     typer.Option(
         "--lambda",
-        help="How generous the rounding bound is, λ of its probabilistic analysis.",
+        help="Scale of the rounding bound: λ in its probabilistic analysis.",
         show_default="2",
         rich_help_panel=JUDGING,
     ),

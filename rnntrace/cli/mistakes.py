@@ -17,11 +17,11 @@ def mistakes(
     *,
     family: Annotated[
         str | None,
-        typer.Option("--family", metavar="NAME", help="Those of one family, such as gate-order.", rich_help_panel=VIEW),
+        typer.Option("--family", metavar="NAME", help="Only mistakes of one family, such as gate-order.", rich_help_panel=VIEW),
     ] = None,
     written: OutputFlags,
 ) -> int:
-    """List the mistakes that `diagnose` looks for and `run --mistake` makes: what went wrong, and where it comes from."""
+    """List the mistakes that `diagnose` looks for and `run --mistake` applies: what goes wrong, and where it comes from."""
     from dataclasses import replace
 
     from rnntrace.cli.output import emit

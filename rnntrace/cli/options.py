@@ -56,7 +56,7 @@ ProjSize = Annotated[
 Dropout = Annotated[
     float,
     typer.Option(
-        "--dropout", help="Accepted as torch does; it acts in training alone, and this is eval mode.", rich_help_panel=MODULE
+        "--dropout", help="Accepted as in torch; dropout only acts in training, and this is eval mode.", rich_help_panel=MODULE
     ),
 ]
 BatchFirst = Annotated[
@@ -76,7 +76,7 @@ WeightsSource = Annotated[
 ]
 Module = Annotated[
     str | None,
-    typer.Option("--module", metavar="NAME", help="The module of this prefix in a file.", rich_help_panel=MODULE),
+    typer.Option("--module", metavar="NAME", help="The module with this prefix, in a file of several.", rich_help_panel=MODULE),
 ]
 Names = Annotated[
     list[str] | None,
@@ -91,7 +91,7 @@ RecurrentActivation = Annotated[
     GateActivation | None,
     typer.Option(
         "--recurrent-activation",
-        help="Activation of the gates, where the file does not tell it; hard_sigmoid is that of the Keras that wrote the file.",
+        help="Activation of the gates, if the file does not record it; hard_sigmoid is that of the Keras that wrote the file.",
         show_default="as the file has it",
         rich_help_panel=MODULE,
     ),
@@ -115,7 +115,7 @@ Framework = Annotated[
         rich_help_panel=JUDGING,
     ),
 ]
-Device = Annotated[str, typer.Option("--device", help="Where torch runs the module.", rich_help_panel=MODULE)]
+Device = Annotated[str, typer.Option("--device", help="Device that torch runs on.", rich_help_panel=MODULE)]
 
 Steps = Annotated[
     int | None, typer.Option("--steps", "-T", help="Number of time steps.", show_default="4", rich_help_panel=SIGNALS)
@@ -209,7 +209,7 @@ Item = Annotated[
 ]
 Digits = Annotated[int, typer.Option("--digits", min=0, max=17, help="Digits after the point.", rich_help_panel=VIEW)]
 MaxRows = Annotated[
-    int, typer.Option("--max-rows", min=0, help="Longest table that is shown whole; 0 for no limit.", rich_help_panel=VIEW)
+    int, typer.Option("--max-rows", min=0, help="Longest table shown in full; 0 for no limit.", rich_help_panel=VIEW)
 ]
 
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to write the result.", rich_help_panel=OUTPUT)]
@@ -237,7 +237,8 @@ Plot = Annotated[
     ),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print the verdict alone; json, jsonl and csv stay whole.", rich_help_panel=OUTPUT)
+    bool,
+    typer.Option("--quiet", "-q", help="Print only the verdict; json, jsonl and csv stay complete.", rich_help_panel=OUTPUT),
 ]
 Color = Annotated[When, typer.Option("--color", help="When to colour.", rich_help_panel=OUTPUT)]
 
@@ -246,7 +247,7 @@ Timeout = Annotated[
     typer.Option(
         "--timeout",
         metavar="SECONDS",
-        help="How long it may take, libraries that read the files included; 0 for no limit. Also RNNTRACE_TIMEOUT.",
+        help="Time limit, including the libraries that read the files; 0 for no limit. Also RNNTRACE_TIMEOUT.",
         show_default="60, and 60 more per GiB of the files",
         rich_help_panel=LIMITS,
     ),
@@ -256,7 +257,7 @@ MaxMemory = Annotated[
     typer.Option(
         "--max-memory",
         metavar="SIZE",
-        help="How much memory it may take: 512M, 2GiB; 0 for no limit. Also RNNTRACE_MAX_MEMORY.",
+        help="Memory limit: 512M, 2GiB; 0 for no limit. Also RNNTRACE_MAX_MEMORY.",
         show_default="4GiB",
         rich_help_panel=LIMITS,
     ),

@@ -58,7 +58,7 @@ def plot(
     color: options.Color = When.AUTO,
     limits: LimitFlags,
 ) -> int:
-    """Draw the gates and states of a saved trace, without torch. The exit code is that of its verdict."""
+    """Plot the gates and states of a saved trace, without torch. The exit code is that of its verdict."""
     from dataclasses import replace
 
     from rnntrace.cli.output import check_targets, emit

@@ -25,7 +25,7 @@ def run(
     keep: options.KeepOption = None,
     plot: options.Plot = None,
 ) -> int:
-    """Build a module, feed it, replay it by hand, and print every gate and state beside torch's own, with a verdict."""
+    """Build a module, feed it, replay it by hand, and print every gate and state beside the framework's own, with a verdict."""
     import shlex
     from dataclasses import replace
     from os.path import realpath

@@ -13,7 +13,7 @@ def conclusion(result: Result) -> tuple[str, ...]:
     """The verdict and its reasons, in parts, and what it could not have shown, if that was asked."""
     parts = [*_verdict(result), *_of_handed_in(result)]
     if result.mistakes and result.passed:
-        parts.append("the mistake does not show in this run")
+        parts.append("this run does not reveal the mistake")
     if result.blind:
         parts.append(f"blind to {len(result.blind.spots)} of {result.blind.possible} mistakes")
     return tuple(parts)

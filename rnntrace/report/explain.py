@@ -82,9 +82,9 @@ def _notes(spec: ModuleSpec, convention: Convention) -> Iterator[Line]:
     order, is_gru = " ".join(convention.order(spec.cell)), convention.order(spec.cell) == convention.gru
     words = [f"{convention.framework}: gates in the order {order}"] if len(order) > 1 else [convention.framework]
     if spec.bias and biases_a_gate(spec, convention) == 1:
-        words.append("one bias a gate, read b_h… as 0")
+        words.append("one bias per gate: read b_h… as 0")
     if spec.bias and biases_a_gate(spec, convention) is None:
-        words.append("how many biases there are is not known")
+        words.append("the number of biases is not known")
     if convention.transposed is None:
         words.append("which axis holds the gates is not known")
     if is_gru and convention.keeps != "z":

@@ -28,7 +28,7 @@ def inputs_apart(mine: Inputs, theirs: Inputs) -> Iterator[str]:
 def _apart(name: str, mine: Array | None, theirs: Array | None) -> Iterator[str]:
     if mine is None or theirs is None:
         if mine is not theirs:
-            yield f"{name} is in one of the files alone"
+            yield f"{name} is in only one of the files"
     elif mine.shape != theirs.shape:
         yield f"{name} has shape {mine.shape} in the first file, and {theirs.shape} in the other"
     else:

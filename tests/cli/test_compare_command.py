@@ -293,7 +293,7 @@ def test_two_traces_tell_which_signals_and_weights_differ(tmp_path: Path, capsys
     assert told(module, x - 0.25, h0) == ["x differs by up to 0.25"]
     (shape, *weights) = told(nn.GRU(5, 2, bias=False), torch.zeros(4, 2, 5), h0)
     assert shape == "x has shape (4, 2, 3) in the first file, and (4, 2, 5) in the other"
-    assert "layer 0, forward: b_hn is in one of the files alone" in weights
+    assert "layer 0, forward: b_hn is in only one of the files" in weights
     assert "layer 0, forward: W_in has shape (2, 3) in the first file, and (2, 5) in the other" in weights
     with torch.no_grad():
         # The second of the update gate's rows.

@@ -176,7 +176,7 @@ def test_zeros_agree_with_zeros() -> None:
     zero = np.zeros((4, 3, 5), np.float32)
     found = compared(zero, off(zero))
     assert found.verdict is PASS
-    assert found.remarks == ("every value is 0: a mistake that leaves zeros could not be seen",)
+    assert found.remarks == ("every value is 0: a mistake that leaves zeros would not be seen",)
     t = np.broadcast_to(np.arange(1, 5)[:, None], (4, 3))
     wide = make_tolerance("torch", "float32", atol=1.0)
     both = [Quantity(name, 0, "forward", sides, sides, off(sides), t) for name, sides in (("h", values()), ("c", zero))]

@@ -147,15 +147,15 @@ def doubt(evidence: Sequence[Evidence], tolerance: Tolerance, *, bounded: bool, 
 
 
 def remarks(evidence: Sequence[Evidence]) -> tuple[str, ...]:
-    """What the right values are such that a mistake of that sort could not be seen, in sentences."""
+    """What the right values are such that a mistake of that sort would not be seen, in sentences."""
     if not evidence:
         return ()
     if all(found.is_zero for found in evidence):
-        return ("every value is 0: a mistake that leaves zeros could not be seen",)
+        return ("every value is 0: a mistake that leaves zeros would not be seen",)
     found = []
     for name in list(WRONG)[1:]:
         tried = [entry for entry in evidence if entry.trials[name].tried and not entry.is_zero]
         if tried and not any(entry.is_other(name) for entry in tried):
             what = name.removeprefix("the ").partition(" ")[0]
-            found.append(f"all {what} have the same values: a mistake that mixes up {what} could not be seen")
+            found.append(f"all {what} have the same values: a mistake that mixes up {what} would not be seen")
     return tuple(found)
