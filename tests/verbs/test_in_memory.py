@@ -340,6 +340,8 @@ REFUSED = {
     "a seed in words": (lambda: rnntrace.run("rnn", seed="a"), "a seed is a whole number"),  # type: ignore[arg-type]
     "what is not kept": (lambda: rnntrace.run("rnn", keep="all"), "unknown keep 'all': choose one of states, gates, terms"),
     "another format": (lambda: rnntrace.run("rnn", replay_dtype="float16"), "choose one of float64, float32"),
+    "a number for a word": (lambda: rnntrace.run("rnn", tolerance=1e-3), "give numbers as `rtol` and `atol`"),  # type: ignore[arg-type]
+    "weights without values": (lambda: rnntrace.compare(nn.RNN(3, 2, device="meta")), "no values"),
     "no values": (lambda: rnntrace.run("rnn", input=torch.ones(4, 3, device="meta")), "tensor without values"),
     "sparse values": (lambda: rnntrace.run("rnn", input=torch.eye(3).to_sparse()), "torch.sparse_coo"),
     "a layer that is not there": (lambda: rnntrace.plot(rnntrace.run("rnn", seed=1), layer=1), "there are 0 to 0"),

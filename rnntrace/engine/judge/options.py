@@ -34,6 +34,11 @@ class JudgeOptions:
     rounded: bool = True
 
     def __post_init__(self) -> None:
+        # Type checkers know; a notebook does not.
+        if not isinstance(tolerance := self.tolerance, str):
+            raise UsageError(
+                f"`tolerance` is a word such as exact or decimals:4, not {tolerance}: give numbers as `rtol` and `atol`"
+            )
         for name, value, choices in (("keep", self.keep, KEPT), ("replay_dtype", self.replay_dtype, (None, *REPLAY_DTYPES))):
             if value not in choices:
                 raise UsageError(f"unknown {name} {value!r}: choose one of {', '.join(filter(None, choices))}")

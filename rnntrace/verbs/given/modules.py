@@ -114,7 +114,11 @@ def _of_torch(model: Any) -> Contents:
     modules: dict[str, Module] = {}
     for name, module in found.items():
         spec = spec_of(module)
-        modules[name] = Module(spec, weights_from_torch(spec, parameters(module, spec)))
+        try:
+            modules[name] = Module(spec, weights_from_torch(spec, parameters(module, spec)))
+        except NotImplementedError:
+            where = show(name) or "the model"
+            raise WeightsError(f"{where} is on the device meta, where weights have no values: load them first") from None
     if not modules and not others:
         raise WeightsError(f"the {type(model).__name__} holds no recurrent module of torch.nn")
     refused = {name: Refused(show(name) or "the model", reason, "a module of its own") for name, reason in others.items()}
