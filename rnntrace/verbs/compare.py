@@ -10,7 +10,7 @@ from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.errors import UsageError
 from rnntrace.files.ignored import Ignored
-from rnntrace.frameworks import FRAMEWORKS
+from rnntrace.frameworks.registry import FRAMEWORKS
 from rnntrace.verbs.compare_one import compare_with_expected, compare_with_framework
 from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace
 from rnntrace.verbs.given.arrays import label_of, labels_of

@@ -14,7 +14,7 @@ from rnntrace.engine.judge.tolerance import MOST_DIGITS
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.errors import UsageError, show
 from rnntrace.files.ignored import Ignored
-from rnntrace.frameworks import framework as framework_named
+from rnntrace.frameworks.registry import framework as framework_named
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs, assemble
 from rnntrace.model.spec import ModuleSpec

@@ -170,8 +170,8 @@ def build_and_trace(
 
     With a `scratch` folder, what is long or takes much of the memory is worked out in parts and kept there.
     """
-    from rnntrace.frameworks import framework as framework_named
     from rnntrace.frameworks.protocol import DEVICES, WINDOWS
+    from rnntrace.frameworks.registry import framework as framework_named
     from rnntrace.frameworks.torch import modules as torch
 
     beside = framework_named(framework)

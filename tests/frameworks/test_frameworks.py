@@ -11,7 +11,7 @@ import pytest
 from commandline import all_in, ask, refused
 
 from rnntrace.errors import UsageError
-from rnntrace.frameworks import FRAMEWORKS, framework
+from rnntrace.frameworks.registry import FRAMEWORKS, framework
 from rnntrace.frameworks.torch import modules
 from rnntrace.model.observation import Observation
 from rnntrace.model.signals import Inputs
