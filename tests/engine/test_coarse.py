@@ -7,7 +7,7 @@ import pytest
 import torch
 from test_diagnose import Arrays, arrays, drawn, explained, loop, lstm, lstm_in_onnx_order
 
-from rnntrace.engine.diagnose.agreement import Fit
+from rnntrace.engine.diagnose.agreement import Target
 from rnntrace.engine.diagnose.case import Case, Outputs
 from rnntrace.engine.diagnose.digits import digits_of
 from rnntrace.engine.diagnose.mistake import catalogue, outputs_of
@@ -150,7 +150,7 @@ def test_what_a_format_may_do_follows_the_size_of_values(format: str) -> None:
         outputs = {"output": (outputs_of(case) or {})["output"]}
         tolerance = replace(TORCH_TOLERANCES["float32"], rtol=0.0, atol=0.0)
         digits = digits_of(rounded(VALUES, DTYPES[format]), VALUES, FLOAT32)
-        return float(Fit.of(case, outputs, tolerance, digits).allowed["output"].max())
+        return float(Target.of(case, outputs, tolerance, digits).allowed["output"].max())
 
     # Large values are a little less than in proportion, since tanh flattens them.
     assert allowed(scaled(case, 0.01)) < allowed(scaled(case, 1)) / 30

@@ -9,7 +9,7 @@ import pytest
 import torch
 from strategies import problem
 
-from rnntrace.engine.diagnose.agreement import Fit
+from rnntrace.engine.diagnose.agreement import Target
 from rnntrace.engine.diagnose.case import Case, Outputs
 from rnntrace.engine.diagnose.mistake import Mistake, catalogue, outputs_of
 from rnntrace.engine.diagnose.search import Diagnosis, diagnose
@@ -376,7 +376,7 @@ def test_values_that_are_not_numbers_explain_nothing_by_themselves() -> None:
 
     def agree(expected: list[float], found: list[float]) -> bool:
         given, other = ({"output": np.array(values).reshape(1, 1, -1)} for values in (expected, found))
-        return Fit.of(drawn("RNN"), given, TORCH_TOLERANCES["float64"]).off(other).agrees
+        return Target.of(drawn("RNN"), given, TORCH_TOLERANCES["float64"]).off(other).agrees
 
     assert agree([1, nan, inf], [1, nan, inf])
     assert not agree([nan, nan], [nan, nan])

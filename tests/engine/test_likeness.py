@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_diagnose import STEPS, arrays, drawn, explained, gru, loop, lstm, rnn
 
-from rnntrace.engine.diagnose.agreement import Fit
+from rnntrace.engine.diagnose.agreement import Target
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.distinguish import distinguish
 from rnntrace.engine.diagnose.likeness import likenesses
@@ -22,7 +22,7 @@ TOLERANCE = TORCH_TOLERANCES["float64"]
 
 def may_be(case: Case, output: Array) -> str:
     """The first thing that it may be."""
-    right, fit = outputs_of(case) or {}, Fit.of(case, {"output": output}, TOLERANCE)
+    right, fit = outputs_of(case) or {}, Target.of(case, {"output": output}, TOLERANCE)
     return likenesses(case, right, fit, fit.off(right))[0]
 
 

@@ -10,7 +10,7 @@ from own_cells import MGU, PEEPHOLE, STEPS, drawn
 
 import rnntrace
 from rnntrace.engine.diagnose.case import Case
-from rnntrace.engine.diagnose.mistake import catalogue, made
+from rnntrace.engine.diagnose.mistake import apply, catalogue
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.rounding import EXACT, Format, Typed
 from rnntrace.engine.judge.verdict import Verdict
@@ -322,4 +322,4 @@ def test_what_went_wrong_with_the_weights_is_named(mistake: str, tmp_path: Path)
 def test_every_mistake_of_the_catalogue_can_be_made_or_refuses(name: str, options: dict[str, object]) -> None:
     """None of them knows more of a cell than it declares."""
     case = Case.of(*drawn(CELLS[name], **options))
-    assert sum(made(case, [mistake]) is not None for mistake in catalogue(case.cell)) > 40
+    assert sum(apply(case, [mistake]) is not None for mistake in catalogue(case.cell)) > 40

@@ -26,7 +26,7 @@ Values = Mapping[Any, Array]
 
 
 @dataclass(frozen=True)
-class Off:
+class Distance:
     """How far values are from those that were given: the largest difference, the root mean square, and whether they agree.
 
     Both are infinite where one side alone is not finite, or a shape is another one.
@@ -36,17 +36,17 @@ class Off:
     rms: float
     agrees: bool = False
 
-    def explains(self, before: "Off") -> bool:
+    def explains(self, before: "Distance") -> bool:
         """Whether this agrees, and leaves clearly less than there was."""
         return self.agrees and self.is_clearly_less(before)
 
-    def is_clearly_less(self, before: "Off") -> bool:
+    def is_clearly_less(self, before: "Distance") -> bool:
         """Whether at most half of a difference is left."""
         return self.rms <= CLEARLY * before.rms and self.rms < np.inf
 
 
 @dataclass(frozen=True)
-class Fit:
+class Target:
     """Values that were given, as float64, and how far others may be from each of them, and in the root mean square from all."""
 
     expected: Mapping[Name, NDArray[np.float64]]
@@ -61,7 +61,7 @@ class Fit:
         tolerance: Tolerance,
         digits: Digits | None = None,
         half_units: Values | None = None,
-    ) -> "Fit":
+    ) -> "Target":
         """What values that somebody has computed from a case are judged by, who may have made a mistake.
 
         They may be off by the tolerance, and by their digits: half a unit of the last one, given by `half_units` or found, or
@@ -79,7 +79,7 @@ class Fit:
             allowed = {name: values + digits.half_unit for name, values in allowed.items()}
         if not format:
             return cls(given, allowed)
-        own_rms, spreads = _rms(allowed.values()), moved(case, format, lambda case: fit.played(case) or {})
+        own_rms, spreads = _rms(allowed.values()), moved(case, format, lambda case: fit.values_of(case) or {})
         errors = []
         for name, values in given.items():
             spread = spreads.get(name, np.zeros(()))
@@ -93,12 +93,12 @@ class Fit:
         is_half = format.eps >= HALF
         return cls(given, allowed, own_rms + SPREADS_OF_ALL * _rms(errors) if is_half else np.inf)
 
-    def played(self, case: Case, hypothesis: Sequence[Mistake] = ()) -> Values | None:
+    def values_of(self, case: Case, hypothesis: Sequence[Mistake] = ()) -> Values | None:
         """What somebody with these mistakes computes, as far as it was given; None if they cannot be made."""
         gates = any(not isinstance(name, str) for name in self.expected)
         return values_of(case, hypothesis) if gates else outputs_of(case, hypothesis)
 
-    def part(self, names: Collection[Name], steps: int, items: int) -> "Fit":
+    def part(self, names: Collection[Name], steps: int, items: int) -> "Target":
         """The first steps of sequences, and the first items of everything that is named."""
 
         def first(arrays: Mapping[Name, NDArray[np.float64]]) -> dict[Name, NDArray[np.float64]]:
@@ -106,7 +106,7 @@ class Fit:
 
         return replace(self, expected=first(self.expected), allowed=first(self.allowed), rms=np.inf)
 
-    def off(self, values: Values | None) -> Off:
+    def off(self, values: Values | None) -> Distance:
         """How far these are from what was given; they never agree if nothing of that is finite."""
         largest, square, count, agrees, finite = 0.0, 0.0, 0, bool(self.expected), False
         for name, expected in self.expected.items():
@@ -115,7 +115,7 @@ class Fit:
                 # Of a stack, the states of the last layers may have been given alone.
                 found = found[max(len(found) - len(expected), 0) :]
             if found is None or found.shape != expected.shape:
-                return Off(np.inf, np.inf)
+                return Distance(np.inf, np.inf)
             delta = difference(found, expected)
             if not np.isfinite(delta).all():
                 # The same infinity, or NaN, on both sides is no difference.
@@ -127,7 +127,7 @@ class Fit:
             agrees = agrees and worst < np.inf and bool((delta <= self.allowed[name]).all())
             finite = finite or bool(np.isfinite(expected).any())
         rms = float(np.sqrt(square / count)) if count else np.inf
-        return Off(largest, rms, agrees and finite and rms <= self.rms)
+        return Distance(largest, rms, agrees and finite and rms <= self.rms)
 
     @property
     def bits(self) -> float:

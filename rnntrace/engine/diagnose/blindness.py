@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from rnntrace.engine.diagnose.agreement import Fit
+from rnntrace.engine.diagnose.agreement import Target
 from rnntrace.engine.diagnose.case import Case, Outputs
 from rnntrace.engine.diagnose.distinguish import distinguish
 from rnntrace.engine.diagnose.mistake import Mistake, catalogue, outputs_of
-from rnntrace.engine.diagnose.trial import Trial
+from rnntrace.engine.diagnose.screening import Screening
 from rnntrace.engine.judge.tolerance import Tolerance
 
 
@@ -32,8 +32,8 @@ def blindness(case: Case, tolerance: Tolerance) -> Blindness:
     Those that no run of the module shows, since they cannot be made or are another way to write the same, do not count.
     """
     right = outputs_of(case)
-    fit = Fit.of(case, right or {}, tolerance)
-    spots, shown, trial = [], 0, Trial(case, fit)
+    fit = Target.of(case, right or {}, tolerance)
+    spots, shown, trial = [], 0, Screening(case, fit)
     for mistake in catalogue(case.cell):
         if trial.off((mistake,)) is not None or _differs(fit, outputs_of(case, (mistake,))):
             shown += 1
@@ -42,5 +42,5 @@ def blindness(case: Case, tolerance: Tolerance) -> Blindness:
     return Blindness(tuple(spots), shown + len(spots))
 
 
-def _differs(fit: Fit, outputs: Outputs | None) -> bool:
+def _differs(fit: Target, outputs: Outputs | None) -> bool:
     return outputs is not None and not fit.off(outputs).agrees

@@ -29,7 +29,7 @@ class Case:
     @classmethod
     def of(cls, spec: ModuleSpec, weights: Weights, inputs: Inputs) -> "Case":
         """The case without any mistake."""
-        return cls(spec, weights, inputs, spec.cell, played)
+        return cls(spec, weights, inputs, spec.cell, replayed)
 
     def with_inputs(self, **signals: object) -> "Case":
         """The same with other signals."""
@@ -41,7 +41,7 @@ class Case:
         return replace(self, weights=Weights(columns))
 
 
-def played(case: Case) -> Trace:
+def replayed(case: Case) -> Trace:
     """The replay of a case."""
     return replay(case.spec, case.weights, case.inputs, cell=case.cell)
 

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from rnntrace.engine.diagnose.blindness import blindness
 from rnntrace.engine.diagnose.case import Case
-from rnntrace.engine.diagnose.mistake import Mistake, catalogue, made
+from rnntrace.engine.diagnose.mistake import Mistake, apply, catalogue
 from rnntrace.engine.judge.pairing import pair_outputs, pair_up
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import Tolerance
@@ -24,7 +24,7 @@ def with_mistakes(result: Result, ids: Sequence[str], tolerance: Tolerance) -> R
     mistakes = _chosen(result.spec, ids)
     case: Case | None = Case.of(result.spec, result.weights, result.inputs)
     assert case is not None
-    found = made(case, mistakes)
+    found = apply(case, mistakes)
     if found is None or any(mistake.reshapes for mistake in mistakes):
         _refuse(case, mistakes)
     assert found is not None

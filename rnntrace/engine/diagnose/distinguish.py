@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rnntrace.engine.diagnose.agreement import Fit
+from rnntrace.engine.diagnose.agreement import Target
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.digits import Digits
 from rnntrace.engine.diagnose.mistake import Mistake, outputs_of
@@ -66,7 +66,7 @@ def _groups(
     case: Case, hypotheses: Sequence[tuple[Mistake, ...]], tolerance: Tolerance, digits: Digits | None
 ) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
     """Hypotheses that give the same here, together, and those that cannot be made here."""
-    found: list[tuple[Fit, list[int]]] = []
+    found: list[tuple[Target, list[int]]] = []
     impossible = []
     for number, hypothesis in enumerate(hypotheses):
         outputs = outputs_of(case, hypothesis)
@@ -78,7 +78,7 @@ def _groups(
                 group.append(number)
                 break
         else:
-            found.append((Fit.of(case, outputs, tolerance, digits), [number]))
+            found.append((Target.of(case, outputs, tolerance, digits), [number]))
     return tuple(tuple(group) for _, group in found), tuple(impossible)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntrace.engine.diagnose.agreement import Fit, Off, Values, is_final
+from rnntrace.engine.diagnose.agreement import Distance, Target, Values, is_final
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.starts import starts_elsewhere
 from rnntrace.engine.judge.difference import difference
@@ -29,7 +29,7 @@ OPEN = (
 Values64 = NDArray[np.float64]
 
 
-def likenesses(case: Case, right: Values, fit: Fit, before: Off) -> tuple[str, ...]:
+def likenesses(case: Case, right: Values, fit: Target, before: Distance) -> tuple[str, ...]:
     """Sentences on what it may be, the most telling first; never none."""
     shapes = [
         f"{name} has shape {fit.expected[name].shape}, and this module gives {right[name].shape} (time first)"

@@ -84,14 +84,14 @@ def changed(case: Case, mistakes: Sequence[Mistake]) -> Case | None:
 
 
 @dataclass(frozen=True)
-class Made:
+class Applied:
     """What comes of mistakes: the trace on the axes of the right case, and what is taken for the outputs."""
 
     trace: Trace
     outputs: Outputs
 
 
-def made(case: Case, mistakes: Sequence[Mistake] = ()) -> Made | None:
+def apply(case: Case, mistakes: Sequence[Mistake] = ()) -> Applied | None:
     """What somebody who makes these mistakes computes and gets; None if one of them cannot be made here."""
     wrong = changed(case, mistakes)
     if wrong is None:
@@ -104,18 +104,18 @@ def made(case: Case, mistakes: Sequence[Mistake] = ()) -> Made | None:
     columns = dict(trace.columns)
     for mistake in reversed(mistakes):
         columns = {key: mistake.sequence(values) for key, values in columns.items()}
-    return Made(Trace(case.spec, case.inputs, {VALUES: columns}), outputs)
+    return Applied(Trace(case.spec, case.inputs, {VALUES: columns}), outputs)
 
 
 def outputs_of(case: Case, mistakes: Sequence[Mistake] = ()) -> Outputs | None:
     """The outputs alone."""
-    found = made(case, mistakes)
+    found = apply(case, mistakes)
     return None if found is None else found.outputs
 
 
 def values_of(case: Case, mistakes: Sequence[Mistake] = ()) -> Mapping[Any, Array] | None:
     """The outputs by name, and every gate and state by key."""
-    found = made(case, mistakes)
+    found = apply(case, mistakes)
     values: dict[Any, Array] = {}
     if found is not None:
         values |= found.outputs

@@ -14,14 +14,14 @@ from math import log2
 
 import numpy as np
 
-from rnntrace.engine.diagnose.agreement import Fit, Off, Values
+from rnntrace.engine.diagnose.agreement import Distance, Target, Values
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.coarse import coarse
 from rnntrace.engine.diagnose.digits import Digits, digits_of
 from rnntrace.engine.diagnose.distinguish import Distinction, distinguish
 from rnntrace.engine.diagnose.likeness import OPEN, likenesses
-from rnntrace.engine.diagnose.mistake import Made, Mistake, catalogue, made
-from rnntrace.engine.diagnose.trial import Trial
+from rnntrace.engine.diagnose.mistake import Applied, Mistake, apply, catalogue
+from rnntrace.engine.diagnose.screening import Screening
 from rnntrace.engine.judge.pairing import Place, pair_outputs, pair_up
 from rnntrace.engine.judge.tolerance import Tolerance, make_tolerance
 from rnntrace.engine.judge.verdict import compare
@@ -93,11 +93,11 @@ def diagnose(
     half a unit of the last digit of values that were typed, in their shape.
     """
     end = time.monotonic() + seconds
-    plain = Fit.of(case, expected, tolerance, half_units=half_units)
-    right = plain.played(case) or {}
+    plain = Target.of(case, expected, tolerance, half_units=half_units)
+    right = plain.values_of(case) or {}
     digits = _digits(case, expected, right)
     # Of values that were typed, each one's last digit is known.
-    fit = Fit.of(case, expected, tolerance, digits) if digits and not half_units else plain
+    fit = Target.of(case, expected, tolerance, digits) if digits and not half_units else plain
     before = fit.off(right)
     search = _Search(case, fit, before, lambda: time.monotonic() > end)
     # To change the weights of a large module takes time too.
@@ -125,7 +125,7 @@ def diagnose(
         return replace(found, answers=answers, apart=distinguish(case, hypotheses, tolerance, digits) if several else None)
     if nearest:
         may_be = tuple(kind for kind in may_be if kind != OPEN)
-    return replace(found, nearest=nearest, may_be=may_be, first=_first(made(case), fit))
+    return replace(found, nearest=nearest, may_be=may_be, first=_first(apply(case), fit))
 
 
 def _digits(case: Case, expected: Values, right: Values) -> Digits | None:
@@ -146,12 +146,12 @@ def _pairs(mistakes: Sequence[Mistake], place: Mapping[str, int], *, rare: int) 
 class _Search:
     """Hypotheses that are tried on a case until the time is over, and what came of them."""
 
-    def __init__(self, case: Case, fit: Fit, before: Off, is_over: Callable[[], bool]) -> None:
+    def __init__(self, case: Case, fit: Target, before: Distance, is_over: Callable[[], bool]) -> None:
         self.case, self.fit, self.before, self.is_over = case, fit, before, is_over
         self.answers: list[Answer] = []
         self.hopes: list[tuple[float, Hypothesis]] = []
         self.tried, self.late = 0, False
-        self.trial = Trial(case, fit)
+        self.trial = Screening(case, fit)
 
     def try_all(self, hypotheses: Iterable[Hypothesis]) -> None:
         """Try them one after the other."""
@@ -162,20 +162,20 @@ class _Search:
             self.tried += 1
             off = self.trial.off(hypothesis)
             if off is None:
-                off = self.fit.off(self.fit.played(self.case, hypothesis))
+                off = self.fit.off(self.fit.values_of(self.case, hypothesis))
                 if off.explains(self.before):
                     self.answers.append(Answer(hypothesis, off.largest, rms=off.rms))
             if len(hypothesis) == 1:
                 self.hopes.append((off.largest, hypothesis))
 
-    def answers_of(self, plain: Fit) -> tuple[Answer, ...]:
+    def answers_of(self, plain: Target) -> tuple[Answer, ...]:
         """Those that leave about as little as the best one, in the order in which they came, unless chance would give them.
 
         `plain` knows of no digits that are missing: what agrees by that is sure to be no chance.
         """
         answers, choice = self.answers, log2(max(self.tried, 1)) + MARGIN
         if self.fit.bits < choice:
-            agree = [plain.off(plain.played(self.case, found.mistakes)).agrees for found in answers]
+            agree = [plain.off(plain.values_of(self.case, found.mistakes)).agrees for found in answers]
             answers = [found for found, sure in zip(answers, agree, strict=True) if sure and plain.bits >= choice]
         if self.fit is not plain:
             enough = AS_GOOD_COARSE * min((answer.rms for answer in answers), default=0.0)
@@ -189,20 +189,20 @@ class _Search:
         for _, hypothesis in sorted(self.hopes, key=lambda found: found[0])[:NEAREST]:
             if self.is_over():
                 break
-            off = self.fit.off(self.fit.played(self.case, hypothesis))
+            off = self.fit.off(self.fit.values_of(self.case, hypothesis))
             half = off.is_clearly_less(self.before) and off.largest < self.before.largest / 2
             if half and (best is None or off.largest < best.after):
                 best = Answer(hypothesis, off.largest, rms=off.rms)
-        return best and replace(best, unexplained=_first(made(self.case, best.mistakes), self.fit))
+        return best and replace(best, unexplained=_first(apply(self.case, best.mistakes), self.fit))
 
 
-def _rounding(fit: Fit) -> float:
+def _rounding(fit: Target) -> float:
     """What float32 does to the largest value."""
     largest = max(float(np.abs(values).max(initial=0.0, where=np.isfinite(values))) for values in fit.expected.values())
     return float(np.finfo(np.float32).eps) * largest
 
 
-def _first(found: Made | None, fit: Fit) -> Place | None:
+def _first(found: Applied | None, fit: Target) -> Place | None:
     """The first place where what somebody computes is not what was given."""
     if found is None:
         return None

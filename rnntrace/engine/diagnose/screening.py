@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rnntrace.engine.diagnose.agreement import Fit, Off, is_final
+from rnntrace.engine.diagnose.agreement import Distance, Target, is_final
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.mistake import Mistake
 
@@ -10,25 +10,25 @@ STEPS = 3
 """Steps of a trial."""
 
 
-class Trial:
+class Screening:
     """A small part of a case and of what was given, which nearly every wrong hypothesis fails to explain."""
 
-    def __init__(self, case: Case, fit: Fit) -> None:
+    def __init__(self, case: Case, fit: Target) -> None:
         self._parts = {causal: _part(case, fit, causal=causal) for causal in (True, False)}
 
-    def off(self, hypothesis: Sequence[Mistake]) -> Off | None:
+    def off(self, hypothesis: Sequence[Mistake]) -> Distance | None:
         """How far off the hypothesis is in that part; None if it agrees there, or cannot be tried there."""
         if not all(mistake.itemwise for mistake in hypothesis):
             return None
         small, part = self._parts[all(mistake.causal for mistake in hypothesis)]
-        values = part.played(small, hypothesis)
+        values = part.values_of(small, hypothesis)
         if values is None:
             return None
         off = part.off(values)
         return None if off.agrees else off
 
 
-def _part(case: Case, fit: Fit, *, causal: bool) -> tuple[Case, Fit]:
+def _part(case: Case, fit: Target, *, causal: bool) -> tuple[Case, Target]:
     inputs = case.inputs
     if inputs.lengths is not None:
         return case, fit
