@@ -58,8 +58,8 @@ class TraceFile:
         seen = self.observation
         columns: dict[str, Mapping[Key, Any]] = {
             "replay": self.replayed,
-            "framework": seen.captured or seen.hidden,
-            "hidden": seen.hidden if seen.captured_path not in ("", seen.path) else {},
+            "framework": seen.values,
+            "hidden": seen.hidden if seen.on_two_paths else {},
             "weights": {
                 (*column, name): array for column, layer in self.weights.columns.items() for name, array in layer.arrays.items()
             },

@@ -30,3 +30,13 @@ class Observation:
     captured_path: str = ""
     not_captured: str = ""
     half_units: Mapping[str | tuple[int, str, str], Array] = field(default_factory=dict)
+
+    @property
+    def values(self) -> Mapping[tuple[int, str, str], Array]:
+        """The framework's own gates and states: those that were captured, and else the h of every layer."""
+        return self.captured or self.hidden
+
+    @property
+    def on_two_paths(self) -> bool:
+        """Whether gates and outputs come from different paths: each then goes with the h of its own."""
+        return self.captured_path not in ("", self.path)

@@ -51,7 +51,7 @@ def headline(result: Result) -> tuple[Line, ...]:
         (tuple(describe(result.spec, result.seed)), _other_side(seen)),
         (tuple(signals), ()),
     ]
-    if seen.captured_path and seen.captured_path != seen.path:
+    if seen.on_two_paths:
         lines.append(((f"{seen.framework}'s gates and states in the table: captured on its {seen.captured_path} path",), ()))
     elif seen.not_captured:
         lines.append(((f"{seen.framework}'s own gates: not captured ({seen.not_captured})",), ()))

@@ -78,8 +78,8 @@ def run(
 
     `input` is x, an array, tensor or nested lists in the module's own layout, a file, or a dictionary of x, h0, c0 and
     lengths; `text` gives one-hot vectors instead. h0 and c0 are arrays, files, "zeros" or "random". `weights` are a file, a
-    state_dict or a model, see `load`. From `seed` are drawn, in this order: the parameters as the module is built (even when
-    replace them, as in torch), x, h0, c0; signals only if they are not given. Without a seed one is drawn; the result names it
+    state_dict or a model, see `load`. From `seed` are drawn, in this order: the parameters as the module is built (even if
+    `weights` replace them), x, h0, c0; signals only if they are not given. Without a seed one is drawn; the result names it
     unless nothing was drawn at all.
 
     The trace is saved as `save`. A long one is then kept on disk while it is worked out, in that folder, or in the folder

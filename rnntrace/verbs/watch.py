@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from rnntrace.engine.judge.options import JudgeOptions, check_mode
+from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.tolerance import make_tolerance
 from rnntrace.errors import RnnTraceError, UsageError
 from rnntrace.model.dtypes import Array
@@ -46,14 +46,11 @@ def watch(
     `trace`. Raises UsageError if the model holds no module to follow.
     """
     from rnntrace.frameworks.torch import watch as framework
-    from rnntrace.frameworks.torch.run import check_capture
 
-    check_mode(replay)
-    check_capture(capture)
-    make_tolerance(tolerance, "float32", rtol, atol)
-    modules, others = framework.recurrent_modules(model)
     keep = "terms" if terms else "gates"
     judging = JudgeOptions(capture, tolerance, rtol, atol, replay=replay, keep=keep, drift=drift)
+    make_tolerance(tolerance, "float32", rtol, atol)
+    modules, others = framework.recurrent_modules(model)
     traces = Traces(judging, tuple(modules), others)
     with framework.following(modules, traces._add):
         yield traces

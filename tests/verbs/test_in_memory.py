@@ -340,6 +340,8 @@ REFUSED = {
     "a seed in words": (lambda: rnntrace.run("rnn", seed="a"), "a seed is a whole number"),  # type: ignore[arg-type]
     "what is not kept": (lambda: rnntrace.run("rnn", keep="all"), "unknown keep 'all': choose one of states, gates, terms"),
     "another format": (lambda: rnntrace.run("rnn", replay_dtype="float16"), "choose one of float64, float32"),
+    "gates perhaps": (lambda: rnntrace.run("rnn", capture="yes"), "unknown capture 'yes': choose one of auto, on, off"),
+    "a replay in between": (lambda: rnntrace.run("rnn", replay="half"), "unknown replay 'half': choose free or forced"),
     "a number for a word": (lambda: rnntrace.run("rnn", tolerance=1e-3), "give numbers as `rtol` and `atol`"),  # type: ignore[arg-type]
     "weights without values": (lambda: rnntrace.compare(nn.RNN(3, 2, device="meta")), "no values"),
     "no values": (lambda: rnntrace.run("rnn", input=torch.ones(4, 3, device="meta")), "tensor without values"),

@@ -46,14 +46,11 @@ def judge(
     """
     options = options or JudgeOptions()
     dtype, kept = options.numpy_dtype(spec), options.kept(spec.cell)
-    own = observation.captured or observation.hidden
     # What is not kept is held as long as it is compared.
-    held = {*kept, *(symbol for *_, symbol in own)}
-    known, terms = (None if options.free else own), options.keep == "terms"
+    held = {*kept, *(symbol for *_, symbol in observation.values)}
+    known, terms = (None if options.free else observation.values), options.keep == "terms"
     shown = shown or replay(spec, weights, inputs, known=known, dtype=dtype, keep_terms=terms, keep=held)
-    behind = shown
-    if known and observation.captured_path not in ("", observation.path):
-        behind = replay(spec, weights, inputs, known=observation.hidden, dtype=dtype, keep=())
+    behind = behind_outputs(shown, weights, observation, options)
     unsound = not_finite(inputs, weights)
     judgement = Judgement(
         shown,
@@ -67,6 +64,14 @@ def judge(
     )
     result = judged(judgement, weights, shown, options, seed=seed, origin=origin, warnings=(*warnings, *unsound))
     return _of_what_is_kept(result, kept) if held > {*kept} else result
+
+
+def behind_outputs(shown: Trace, weights: Weights, observation: Observation, options: JudgeOptions) -> Trace:
+    """The replay that outputs come from: that which is `shown`, unless it is forced with the states of another path."""
+    if options.free or not observation.on_two_paths:
+        return shown
+    dtype = options.numpy_dtype(shown.spec)
+    return replay(shown.spec, weights, shown.inputs, known=observation.hidden, dtype=dtype, keep=())
 
 
 def judged(

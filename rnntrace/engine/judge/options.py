@@ -10,6 +10,8 @@ from rnntrace.equations.cell import Cell
 from rnntrace.errors import UsageError
 from rnntrace.model.spec import ModuleSpec
 
+CAPTURES = ("auto", "on", "off")
+"""Whether the framework's own gates are captured."""
 KEPT = ("states", "gates", "terms")
 """What a trace may keep: states alone, gates too, or the affine terms of gates as well."""
 REPLAY_DTYPES = ("float64", "float32")
@@ -18,7 +20,10 @@ REPLAY_DTYPES = ("float64", "float32")
 
 @dataclass(frozen=True)
 class JudgeOptions:
-    """How a replay is run and judged, and what is kept of it; see the flags of the same names."""
+    """How a replay is run and judged, and what is kept of it: the keywords of `run` by the same names.
+
+    Raises UsageError for a word that is none of the choices.
+    """
 
     capture: str = "auto"
     tolerance: str = "torch"
@@ -39,8 +44,9 @@ class JudgeOptions:
             raise UsageError(
                 f"`tolerance` is a word such as exact or decimals:4, not {tolerance}: give numbers as `rtol` and `atol`"
             )
-        for name, value, choices in (("keep", self.keep, KEPT), ("replay_dtype", self.replay_dtype, (None, *REPLAY_DTYPES))):
-            if value not in choices:
+        check_mode(self.replay)
+        for name, choices in {"capture": CAPTURES, "keep": KEPT, "replay_dtype": (None, *REPLAY_DTYPES)}.items():
+            if (value := getattr(self, name)) not in choices:
                 raise UsageError(f"unknown {name} {value!r}: choose one of {', '.join(filter(None, choices))}")
 
     def tolerance_for(self, spec: ModuleSpec) -> Tolerance:
@@ -71,20 +77,19 @@ class JudgeOptions:
 
     @property
     def free(self) -> bool:
-        """Whether the replay that is shown runs free. Raises UsageError for a mode that is neither free nor forced."""
-        check_mode(self.replay)
+        """Whether the replay that is shown runs free."""
         return self.replay == "free"
 
     @property
     def needs_all(self) -> str:
-        """The flag that needs the whole trace at once, and in memory; empty if there is none."""
-        flags = {
+        """The option that needs the whole trace at once, and in memory; empty if there is none."""
+        options = {
             "`capture=on`": self.capture == "on",
             "`mistake`": self.mistakes,
             "`blind`": self.blind,
             f"`tolerance={self.tolerance}`": self.tolerance.startswith("decimals"),
         }
-        return next((flag for flag, given in flags.items() if given), "")
+        return next((option for option, given in options.items() if given), "")
 
 
 def check_mode(mode: str) -> None:

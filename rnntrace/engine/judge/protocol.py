@@ -57,7 +57,7 @@ class Judgement:
         self.spec, self.inputs = shown.spec, shown.inputs
         self.shown, self.outputs, self.behind = shown, outputs, behind or shown
         self.observation, self.replays, self.typed, self.sound, self.out = observation, replays, typed, sound, out or {}
-        self.own = observation.captured or observation.hidden
+        self.own = observation.values
         self.tolerance = options.tolerance_for(self.spec)
         self.free, self.drift, self.dtype = options.free, options.drift, options.numpy_dtype(self.spec)
         self.half_units: HalfUnits = observation.half_units if options.rounded and not options.pair else {}
@@ -106,7 +106,7 @@ class Judgement:
         runs = {"gates": self.replays.none(doing)}
         if rounding or (known and self.free):
             runs["gates"] = self.replays.again(doing, known, {symbol for *_, symbol in self.own}, rounding)
-            if known and self.observation.captured_path not in ("", self.observation.path):
+            if known and self.observation.on_two_paths:
                 # The gates come from another path than the outputs: each is forced with the states of its own path.
                 runs["outputs"] = self.replays.again(doing, self.observation.hidden, (), rounding)
         if rounding and self.typed and self.half_units:

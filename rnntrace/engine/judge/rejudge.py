@@ -14,14 +14,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from rnntrace.engine.judge.judge import not_finite
+from rnntrace.engine.judge.judge import behind_outputs, not_finite
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.pairing import pair_outputs, pair_up
 from rnntrace.engine.judge.protocol import Judgement
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import make_tolerance
 from rnntrace.engine.judge.verdict import Comparison, Verdict, compare
-from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.engine.replay.windows import InWindows, Replays, Whole
 from rnntrace.model.dtypes import Array, rounded
@@ -68,9 +67,7 @@ def _as_made(result: Result, options: JudgeOptions, said: Verdict, *, sound: boo
     if long:
         # Any array will do: all lie in one file, which is let go of as a whole.
         replays = InWindows(spec, result.weights, inputs, dtype, mapped=[result.replayed_outputs["output"]])
-    behind = result.trace
-    if not options.free and seen.captured_path not in ("", seen.path):
-        behind = replay(spec, result.weights, inputs, known=seen.hidden, dtype=dtype, keep=())
+    behind = behind_outputs(result.trace, result.weights, seen, options)
     judgement = Judgement(result.trace, result.replayed_outputs, seen, options, replays, behind=behind, sound=sound)
     contradictions = [*_made_up(judgement), *_outputs_apart(result, behind)]
     if long and not said.passed and (trajectory := judgement.compared(None)).verdict is Verdict.FAIL:

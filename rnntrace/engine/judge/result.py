@@ -88,7 +88,7 @@ class Result:
     @property
     def framework_values(self) -> Mapping[Key, Array]:
         """The framework's own values as far as they are known, by (layer, direction, symbol)."""
-        return self.observation.captured or self.observation.hidden
+        return self.observation.values
 
     @property
     def outputs(self) -> dict[str, Array]:

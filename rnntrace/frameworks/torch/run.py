@@ -37,12 +37,6 @@ def facts() -> dict[str, str]:
     }
 
 
-def check_capture(capture: str) -> None:
-    """Raises UsageError unless torch's own gates are to be captured auto, on or off."""
-    if capture not in ("auto", "on", "off"):
-        raise UsageError(f"unknown capture {capture!r}: choose auto, on or off")
-
-
 def check_autocast(spec: ModuleSpec, device: str) -> None:
     """Raises UsageError where torch runs a module partly in another format than its own."""
     if torch.is_autocast_enabled(device):
@@ -64,7 +58,6 @@ def observe(
     `outputs` are those of another run, time-major, as far as they are known: they are then what was observed. `grad` is the
     mode that it ran in: oneDNN computes with other bits under no_grad.
     """
-    check_capture(capture)
     check_autocast(spec, next(module.parameters()).device.type)
     was_training = module.training
     module.eval()

@@ -16,7 +16,7 @@ Modules = Mapping[str, Module]
 
 @dataclass(frozen=True)
 class FileOverrides:
-    """What a file of weights cannot tell, and which of its modules is meant; see the flags of the same names."""
+    """What a file of weights cannot tell, and which of its modules is meant: the keywords of `compare` by the same names."""
 
     module: str | None = None
     nonlinearity: str | None = None
