@@ -14,7 +14,7 @@ from rnntrace.frameworks.registry import FRAMEWORKS
 from rnntrace.verbs.compare_one import compare_with_expected, compare_with_framework
 from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace
 from rnntrace.verbs.given.arrays import label_of, labels_of
-from rnntrace.verbs.given.keywords import given, several
+from rnntrace.verbs.given.keywords import given, pass_on, several
 from rnntrace.verbs.given.naming import listed
 from rnntrace.verbs.given.overrides import FileOverrides, Modules, read_files
 from rnntrace.verbs.given.sources import SIGNALS, read_sources, sources_of
@@ -73,25 +73,11 @@ def compare(
 
     Gives a result, or for several modules or sides `Results` by name. Raises RnnTraceError for what cannot be read or compared.
     """
-    options = given(compare, locals())
+    keywords = locals()
+    options = given(compare, keywords)
     ignored = Ignored(several(ignore))
-    overrides = FileOverrides(
-        module, nonlinearity, batch_first, dropout, several(names), go_backwards, recurrent_activation, ignored
-    )
-    judging = JudgeOptions(
-        capture=capture,
-        tolerance=tolerance,
-        rtol=rtol,
-        atol=atol,
-        lam=lam,
-        replay=replay,
-        replay_dtype=replay_dtype,
-        keep=keep,
-        mistakes=several(mistake),
-        blind=blind,
-        drift=drift,
-        rounded=rounded,
-    )
+    overrides = pass_on(FileOverrides, keywords, names=several(names), ignored=ignored)
+    judging = pass_on(JudgeOptions, keywords, mistakes=several(mistake))
     _refuse_contradictions(judging, other, expected, framework, require, device)
     if other is not None and is_trace(weights) and (is_trace(other) or not isinstance(weights, Result)):
         if not SIGNALS.isdisjoint(options) or overrides != FileOverrides():
@@ -101,19 +87,8 @@ def compare(
     if isinstance(weights, Result) and SIGNALS.isdisjoint(options):
         signals = sources_of(weights)
     else:
-        signals = read_sources(
-            input=input,
-            text=text,
-            alphabet=alphabet,
-            h0=h0,
-            c0=c0,
-            lengths=lengths,
-            steps=steps,
-            batch=batch,
-            unbatched=unbatched,
-            batch_first=any(module.spec.batch_first for module in modules.values()),
-            ignored=ignored,
-        )
+        any_batch_first = any(module.spec.batch_first for module in modules.values())
+        signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored)
     beside = partial(compare_with_framework, modules, signals, judging, device=device)
     sides: dict[str, dict[str, Result]] = {}
     if other is not None:

@@ -23,7 +23,7 @@ from rnntrace.report.table import Report
 from rnntrace.verbs.compare_one import compare_with_expected
 from rnntrace.verbs.compare_two import is_trace, opened
 from rnntrace.verbs.given.arrays import label_of
-from rnntrace.verbs.given.keywords import given, refuse, several
+from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.overrides import FileOverrides, read_weights
 from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.shown import Shown
@@ -85,11 +85,12 @@ def diagnose(
     `seconds` count from before files are read, and nothing is begun when they are over. Raises RnnTraceError for what cannot
     be read, if no time is given, for a trace too long for memory, and without anything to explain.
     """
-    options = given(diagnose, locals())
+    keywords = locals()
+    options = given(diagnose, keywords)
     if not seconds > 0:
         raise UsageError(f"`seconds` is a number of seconds above 0, not {seconds:g}")
     end = time.monotonic() + seconds
-    judging = JudgeOptions(tolerance=tolerance, rtol=rtol, atol=atol, lam=lam)
+    judging = pass_on(JudgeOptions, keywords)
     label = label_of(weights)
     if is_trace(weights):
         refuse(options, OF_WEIGHTS, f"belongs to weights, and {label} is a saved trace: leave it out")
@@ -100,21 +101,9 @@ def diagnose(
         raise UsageError(f"{label} holds weights: give the outputs that are to be explained as `expected`, and their `input`")
     else:
         ignored = Ignored(several(ignore))
-        overrides = FileOverrides(
-            module, nonlinearity, batch_first, 0.0, several(names), go_backwards, recurrent_activation, ignored
-        )
-        modules = read_weights(weights, overrides)
-        signals = read_sources(
-            input=input,
-            text=text,
-            alphabet=alphabet,
-            h0=h0,
-            c0=c0,
-            lengths=lengths,
-            unbatched=unbatched,
-            batch_first=any(module.spec.batch_first for module in modules.values()),
-            ignored=ignored,
-        )
+        modules = read_weights(weights, pass_on(FileOverrides, keywords, names=several(names), ignored=ignored))
+        any_batch_first = any(module.spec.batch_first for module in modules.values())
+        signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored)
         (result,) = compare_with_expected(modules, signals, judging, expected, ignored).values()
         ignored.check()
     found = _searched(result, end - time.monotonic(), judging)

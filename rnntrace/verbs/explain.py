@@ -14,8 +14,8 @@ from rnntrace.report.explain import equations_report
 from rnntrace.report.table import Report
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.initial import as_held
-from rnntrace.verbs.given.keywords import given, refuse, several
-from rnntrace.verbs.given.modules import is_result, module_for
+from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
+from rnntrace.verbs.given.modules import is_result, module_for, spec_of_kind
 from rnntrace.verbs.given.overrides import FileOverrides, read_weights
 from rnntrace.verbs.given.sources import SIGNALS, read_sources
 from rnntrace.verbs.layouts import convention_named
@@ -90,7 +90,8 @@ def explain(
     place the arrays are laid out as in the `framework` that is named. Of a result its own signals are taken; for the rest, what
     is not given is drawn from `seed`, the same as in `run`, and only then torch is loaded. Raises RnnTraceError.
     """
-    options = given(explain, locals())
+    keywords = locals()
+    options = given(explain, keywords)
     asked = {"layer": layer, "direction": direction, "t": t, "item": item, "unit": unit, "gate": gate}
     place = {name: value for name, value in asked.items() if value is not None}
     kind_alone = isinstance(what, ModuleSpec) or (isinstance(what, str | Path) and is_kind(str(what)))
@@ -108,41 +109,17 @@ def explain(
         return derived_of(what, place, top=top, back=back)
     found: Module | None = None
     if not kind_alone:
-        found = read_module(what, FileOverrides(module, nonlinearity, batch_first, dropout, several(names), go_backwards))
+        found = read_module(what, pass_on(FileOverrides, keywords, names=several(names)))
         batch_first = found.spec.batch_first
     elif isinstance(what, ModuleSpec):
         batch_first = what.batch_first
-    sources = read_sources(
-        input=input,
-        text=text,
-        alphabet=alphabet,
-        h0=h0,
-        c0=c0,
-        lengths=lengths,
-        steps=steps,
-        batch=batch,
-        unbatched=unbatched,
-        batch_first=batch_first,
-    )
+    sources = pass_on(read_sources, keywords, batch_first=batch_first)
     if found:
         spec = found.spec
     elif isinstance(what, ModuleSpec):
         spec = what
     else:
-        spec = ModuleSpec(
-            kind=parse_kind(str(what)),
-            input_size=(sources.input_size or 3) if input_size is None else input_size,
-            hidden_size=hidden,
-            num_layers=layers,
-            bidirectional=bidirectional,
-            bias=bias,
-            batch_first=batch_first,
-            nonlinearity=nonlinearity,
-            proj_size=proj_size,
-            dropout=dropout,
-            dtype=dtype,
-            reset_after=not reset_before,
-        )
+        spec = spec_of_kind(what, sources, keywords, reset_after=not reset_before)
     if not place:
         return Equations(spec, convention_named(framework or (found.layout if found else TORCH)))
     own = found or (module_for(weights, spec) if weights is not None else None)

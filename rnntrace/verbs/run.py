@@ -15,12 +15,12 @@ from rnntrace.files import check_writable
 from rnntrace.model.dtypes import is_whole, rounded
 from rnntrace.model.limits import MAX_VALUES, STREAM_FROM
 from rnntrace.model.signals import assemble, sizes, trace_size
-from rnntrace.model.spec import ModuleSpec, parse_kind
+from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.verbs import memory
 from rnntrace.verbs.given.initial import as_held
-from rnntrace.verbs.given.keywords import several
-from rnntrace.verbs.given.modules import module_for
+from rnntrace.verbs.given.keywords import pass_on, several
+from rnntrace.verbs.given.modules import module_for, spec_of_kind
 from rnntrace.verbs.given.sources import Sources, read_sources
 from rnntrace.verbs.judged import judged
 from rnntrace.verbs.save import save as save_result
@@ -86,46 +86,12 @@ def run(
     `scratch`. `ready` is called with the module's specification, T and B before anything is computed, `tell` with what is done
     and how far it is, and `warn` with a sentence if the run takes much of the memory. Raises RnnTraceError.
     """
+    keywords = locals()
     if save is not None:
         check_writable(Path(save))
-    sources = read_sources(
-        input=input,
-        text=text,
-        alphabet=alphabet,
-        h0=h0,
-        c0=c0,
-        lengths=lengths,
-        steps=steps,
-        batch=batch,
-        unbatched=unbatched,
-        batch_first=batch_first,
-    )
-    spec = ModuleSpec(
-        kind=parse_kind(str(kind)),
-        input_size=(sources.input_size or 3) if input_size is None else input_size,
-        hidden_size=hidden,
-        num_layers=layers,
-        bidirectional=bidirectional,
-        bias=bias,
-        batch_first=batch_first,
-        nonlinearity=nonlinearity,
-        proj_size=proj_size,
-        dropout=dropout,
-        dtype=dtype,
-    )
-    judging = JudgeOptions(
-        capture=capture,
-        tolerance=tolerance,
-        rtol=rtol,
-        atol=atol,
-        lam=lam,
-        replay=replay,
-        replay_dtype=replay_dtype,
-        keep=keep,
-        mistakes=several(mistake),
-        blind=blind,
-        drift=drift,
-    )
+    sources = pass_on(read_sources, keywords)
+    spec = spec_of_kind(kind, sources, keywords)
+    judging = pass_on(JudgeOptions, keywords, mistakes=several(mistake))
     if ready:
         ready(spec, *sizes(spec, sources.request))
     loaded = None if weights is None else module_for(weights, spec)

@@ -17,7 +17,7 @@ from rnntrace.model.signals import Inputs, SignalRequest, State, assemble
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import array_of
-from rnntrace.verbs.given.keywords import several
+from rnntrace.verbs.given.keywords import pass_on, several
 from rnntrace.verbs.given.modules import check_weights
 from rnntrace.verbs.given.sources import whole_numbers
 from rnntrace.verbs.judged import judged
@@ -49,6 +49,7 @@ def trace(
     How the replay is judged is said as in `run`.
     The module is run under no_grad in eval mode and left as it was. Raises RnnTraceError for inputs that do not fit.
     """
+    keywords = locals()
     from rnntrace.frameworks.torch import modules as framework
     from rnntrace.frameworks.torch.run import observe
 
@@ -61,19 +62,7 @@ def trace(
         x=array_of(x), h0=initial[0], c0=initial[1], lengths=None if lengths is None else whole_numbers(array_of(lengths))
     )
     inputs = quantized(spec, assemble(spec, request, framework.drawing(spec, "normal")))
-    judging = JudgeOptions(
-        capture=capture,
-        tolerance=tolerance,
-        rtol=rtol,
-        atol=atol,
-        lam=lam,
-        replay=replay,
-        replay_dtype=replay_dtype,
-        keep="terms" if terms else "gates",
-        mistakes=several(mistake),
-        blind=blind,
-        drift=drift,
-    )
+    judging = pass_on(JudgeOptions, keywords, keep="terms" if terms else "gates", mistakes=several(mistake))
     origin = {"h0": "zeros", "c0": "zeros"} if hx is None else {}
     weights = weights_from_torch(spec, framework.parameters(module, spec))
     observation = observe(module, spec, inputs, judging.capture)

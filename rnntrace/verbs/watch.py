@@ -15,6 +15,7 @@ from rnntrace.model.dtypes import Array
 from rnntrace.model.observation import UNKNOWN_PATH
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.displayed import DisplayedResult
+from rnntrace.verbs.given.keywords import pass_on
 from rnntrace.verbs.judged import judged
 
 if TYPE_CHECKING:
@@ -45,10 +46,10 @@ def watch(
     in training mode, its first layer is traced alone: what the others were given is not known. The options are those of
     `trace`. Raises UsageError if the model holds no module to follow.
     """
+    keywords = locals()
     from rnntrace.frameworks.torch import watch as framework
 
-    keep = "terms" if terms else "gates"
-    judging = JudgeOptions(capture, tolerance, rtol, atol, replay=replay, keep=keep, drift=drift)
+    judging = pass_on(JudgeOptions, keywords, keep="terms" if terms else "gates")
     make_tolerance(tolerance, "float32", rtol, atol)
     modules, others = framework.recurrent_modules(model)
     traces = Traces(judging, tuple(modules), others)

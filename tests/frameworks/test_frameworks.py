@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from commandline import all_in, ask, refused
 
+import rnntrace
 from rnntrace.errors import UsageError
 from rnntrace.frameworks.registry import FRAMEWORKS, framework
 from rnntrace.frameworks.torch import modules
@@ -195,10 +196,9 @@ def test_what_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> Non
     """Other frameworks, devices where there is one alone, and other words for --capture."""
     assert all_in(("jax", "torch, keras, onnxruntime"), refused(capsys, "run", "lstm", "--framework", "jax"))
     assert all_in(("--device",), refused(capsys, "run", "lstm", "--framework", "keras", "--device", "cuda"))
-    spec, weights, inputs = case(kind="RNN")
     for name in FRAMEWORKS:
-        with pytest.raises(UsageError, match="choose auto, on or off"):
-            observed(name, spec, weights, inputs, "sometimes")
+        with pytest.raises(UsageError, match="choose one of auto, on, off"):
+            rnntrace.run("rnn", framework=name, capture="sometimes")
 
 
 def test_capture_says_why_there_is_none(capsys: pytest.CaptureFixture[str]) -> None:

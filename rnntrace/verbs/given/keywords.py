@@ -1,10 +1,12 @@
-"""Which keywords of a verb were given, and which of them do not go together."""
+"""The keywords of a verb: which were given, which do not go together, and which are passed on."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import signature
-from typing import Any
+from typing import Any, TypeVar
 
 from rnntrace.errors import UsageError
+
+T = TypeVar("T")
 
 
 def given(verb: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -14,6 +16,12 @@ def given(verb: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]
         for name, parameter in signature(verb).parameters.items()
         if name in values and not _is_default(values[name], parameter.default)
     }
+
+
+def pass_on(function: Callable[..., T], keywords: Mapping[str, Any], **own: Any) -> T:
+    """What a function makes of those keywords of a verb that it takes by the same name, and of `own` ones in place of them."""
+    taken = {name: keywords[name] for name in signature(function).parameters if name in keywords}
+    return function(**{**taken, **own})
 
 
 def several(words: str | Sequence[str]) -> tuple[str, ...]:

@@ -12,9 +12,11 @@ from rnntrace.model import likely
 from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.module import Contents, Module, Refused
 from rnntrace.model.names import Renaming
-from rnntrace.model.spec import ModuleSpec, command_line
+from rnntrace.model.spec import ModuleSpec, command_line, parse_kind
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import label_of, tensors_of
+from rnntrace.verbs.given.keywords import pass_on
+from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.given.state_dict import recognised_by_names
 
 if TYPE_CHECKING:
@@ -62,6 +64,20 @@ def module_for(source: Any, spec: ModuleSpec) -> Module:
     if fitting:
         raise WeightsError(f"{label_of(source)} holds {len(fitting)} modules that fit, and one was expected: {holds}")
     raise WeightsError(f"{label_of(source)} holds no module that fits {command_line(spec)}; it holds {holds}")
+
+
+def spec_of_kind(kind: Any, sources: Sources, keywords: Mapping[str, Any], **own: Any) -> ModuleSpec:
+    """The module of a kind as a verb's keywords describe it; it has as many inputs as a text has characters, or 3.
+
+    Raises SpecError for a kind that there is not, and a module that cannot exist.
+    """
+    wanted = keywords["input_size"]
+    sizes = {
+        "input_size": (sources.input_size or 3) if wanted is None else wanted,
+        "hidden_size": keywords["hidden"],
+        "num_layers": keywords["layers"],
+    }
+    return pass_on(ModuleSpec, keywords, kind=parse_kind(str(kind)), **sizes, **own)
 
 
 def check_judged(source: Any, contents: Contents) -> None:
