@@ -6,7 +6,8 @@ from functools import reduce
 
 import numpy as np
 
-from rnntrace.engine.replay.evaluate import OPERATORS, Scope, evaluate
+from rnntrace.engine.replay.evaluate import Scope, evaluate
+from rnntrace.engine.replay.operators import OPERATORS
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.cell import Step
 from rnntrace.equations.expression import Expr, Op
@@ -21,9 +22,9 @@ ALL_SHOWN = 8
 ENDS = 2
 """Of a longer sum as many terms are written out at its head, and as many at its tail."""
 
-_AFFINE = (Op.INPUT_TERM, Op.RECURRENT_TERM, Op.DIAGONAL, Op.PROJECTION)
-_ARITHMETIC = (Op.ADD, Op.SUBTRACT, Op.MULTIPLY)
-_FUNCTIONS = (Op.SIGMOID, Op.TANH, Op.RELU, Op.HARD_SIGMOID)
+_AFFINE = (Op.INPUT_TERM, Op.RECURRENT_TERM, Op.DIAGONAL, Op.GAIN, Op.PROJECTION)
+_ARITHMETIC = (Op.ADD, Op.SUBTRACT, Op.MULTIPLY, Op.DIVIDE, Op.NEGATE)
+_FUNCTIONS = tuple(op for op in OPERATORS if op not in (*_ARITHMETIC, Op.LAYER_NORM))
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ class Scene:
 
     def __init__(self, trace: Trace, weights: Weights, position: Position) -> None:
         self.trace, self.position = trace, position
-        self.cell, self._parameters = trace.spec.cell, trace.spec.declared
         layer, direction, row, item = position.layer, position.direction, position.t - 1, position.item
+        self.cell, self._parameters = trace.spec.cell_of(direction), trace.spec.declared
         self.weights = weights[layer, direction].astype(np.dtype(np.float64))
         x = trace.inputs.x if layer == 0 else trace.hidden(layer - 1)
         self.x: Array = x[row, item].astype(np.float64)
@@ -105,7 +106,7 @@ class Scene:
         self.before_t = step_before(trace, position)
         self.before = {state: self._before(state) for state in self.cell.states}
         self._scope = Scope(self.cell, self.weights)
-        self._scope.enter(self._scope.input_terms(self.x), self.now, self.before)
+        self._scope.enter(self.x, self._scope.input_terms(self.x), self.now, self.before)
 
     def _before(self, state: str) -> Array:
         layer, direction = self.position.layer, self.position.direction
@@ -129,7 +130,7 @@ class Scene:
         """
         with np.errstate(all="ignore"):
             expr = step.expression
-            activated = expr.op in _FUNCTIONS
+            activated = expr.op in _FUNCTIONS and all(arg.op is Op.CONSTANT for arg in expr.args[1:])
             terms = tuple(self._terms(expr.args[0] if activated else expr))
             shown = self._written_out(expr, terms, top)
             value = float(self.now[step.symbol][self.position.unit])
@@ -178,7 +179,7 @@ class Scene:
         assert parameter is not None
         assert block is not None
         name = parameter.block(leaf.name)
-        if leaf.op is Op.DIAGONAL:
+        if leaf.op in (Op.DIAGONAL, Op.GAIN):
             value = self._value(leaf.args[0])
             what = spell(leaf.args[0], self._names, self._parameters)
             return [Term(f"{name}[{unit}]·{what if not leaf.args[0].args else f'({what})'}", float(block[unit]), value)]
@@ -215,7 +216,8 @@ class Scene:
         """The expression at this unit with numbers for its leaves; `affine` says what becomes of an affine term."""
         if expr.op in _AFFINE:
             return affine(expr)
-        if not expr.args:
+        if not expr.args or expr.op is Op.LAYER_NORM:
+            # A layer norm is taken over all units, and this is one.
             return _constant(self._value(expr))
         return Expr(expr.op, tuple(self._put_in(arg, affine) for arg in expr.args))
 
@@ -265,6 +267,6 @@ def _worked_out(expr: Expr, operators: Collection[Op]) -> Expr:
     args = tuple(_worked_out(arg, operators) for arg in expr.args)
     if expr.op in operators and all(arg.op is Op.CONSTANT for arg in args):
         function, numbers = OPERATORS[expr.op], [np.asarray(arg.value) for arg in args]
-        result = reduce(function, numbers) if expr.op in _ARITHMETIC else function(*numbers)
+        result = reduce(function, numbers) if len(numbers) > 1 and expr.op in _ARITHMETIC else function(*numbers)
         return _constant(float(result))
     return replace(expr, args=args)

@@ -18,15 +18,21 @@ _BINDING = {
     Op.SUBTRACT: _SUM,
     Op.INPUT_TERM: _SUM,
     Op.RECURRENT_TERM: _SUM,
+    Op.NEGATE: _NEGATIVE,
     Op.MULTIPLY: _PRODUCT,
+    Op.DIVIDE: _PRODUCT,
     Op.DIAGONAL: _PRODUCT,
+    Op.GAIN: _PRODUCT,
     Op.PROJECTION: _PRODUCT,
 }
 _NEEDS = {
     Op.SUBTRACT: (_SUM, _PRODUCT),
     Op.MULTIPLY: (_NEGATIVE, _PRODUCT),
+    Op.NEGATE: (_PRODUCT,),
+    Op.DIVIDE: (_PRODUCT, _ATOM),
     Op.RECURRENT_TERM: (_ATOM,),
     Op.DIAGONAL: (_PRODUCT,),
+    Op.GAIN: (_PRODUCT,),
     Op.PROJECTION: (_ATOM,),
     Op.HARD_SIGMOID: (_PRODUCT, _PRODUCT, _SUM),
 }
@@ -86,20 +92,36 @@ _DIGITS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 LATEX = Notation(
     spellings={
+        Op.INPUT: "x_{now}{unit}",
         Op.NOW: "{name}_{now}{unit}",
         Op.BEFORE: "{name}_{before}{unit}",
         Op.CONSTANT: "{number}",
         Op.INPUT_TERM: "{weights}{unit} x_{now}",
         Op.RECURRENT_TERM: "{weights}{unit} {0}",
         Op.DIAGONAL: "{weights}{unit}{times}{0}",
+        Op.GAIN: "{weights}{unit}{times}{0}",
+        Op.SHIFT: "{weights}{unit}",
         Op.PROJECTION: "{weights}{unit} {0}",
         Op.ADD: "{0} + {1}",
         Op.SUBTRACT: "{0} - {1}",
         Op.MULTIPLY: "{0}{times}{1}",
+        Op.DIVIDE: r"{0} / {1}",
+        Op.NEGATE: "-{0}",
+        Op.ABS: r"\left|{0}\right|",
+        Op.EXP: r"\exp\left({0}\right)",
+        Op.MAXIMUM: r"\max\left({0}, {1}\right)",
+        Op.MINIMUM: r"\min\left({0}, {1}\right)",
+        Op.CLIP: r"\operatorname{{clip}}\left({0}, {1}, {2}\right)",
         Op.SIGMOID: r"\sigma\left({0}\right)",
         Op.TANH: r"\tanh\left({0}\right)",
         Op.RELU: r"\operatorname{{ReLU}}\left({0}\right)",
         Op.HARD_SIGMOID: r"\operatorname{{clip}}\left({1} \cdot {0} + {2}\right)",
+        Op.SOFTPLUS: r"\operatorname{{softplus}}\left({0}\right)",
+        Op.SOFTSIGN: r"\operatorname{{softsign}}\left({0}\right)",
+        Op.ELU: r"\operatorname{{ELU}}\left({0}, {1}\right)",
+        Op.LEAKY_RELU: r"\operatorname{{LeakyReLU}}\left({0}, {1}\right)",
+        Op.THRESHOLDED_RELU: r"\operatorname{{ThresholdedReLU}}\left({0}, {1}\right)",
+        Op.LAYER_NORM: r"\operatorname{{LN}}\left({0}\right)",
     },
     block="{0}_{{{1}}}",
     brackets=r"\left({0}\right)",
@@ -114,20 +136,36 @@ LATEX = Notation(
 
 UNICODE = Notation(
     spellings={
+        Op.INPUT: "x{now}{unit}",
         Op.NOW: "{name}{now}{unit}",
         Op.BEFORE: "{name}{before}{unit}",
         Op.CONSTANT: "{number}",
         Op.INPUT_TERM: "{weights}{unit} x{now}",
         Op.RECURRENT_TERM: "{weights}{unit} {0}",
         Op.DIAGONAL: "{weights}{unit}{times}{0}",
+        Op.GAIN: "{weights}{unit}{times}{0}",
+        Op.SHIFT: "{weights}{unit}",
         Op.PROJECTION: "{weights}{unit} {0}",
         Op.ADD: "{0} + {1}",
         Op.SUBTRACT: "{0} - {1}",
         Op.MULTIPLY: "{0}{times}{1}",
+        Op.DIVIDE: "{0} / {1}",
+        Op.NEGATE: "-{0}",
+        Op.ABS: "|{0}|",
+        Op.EXP: "exp({0})",
+        Op.MAXIMUM: "max({0}, {1})",
+        Op.MINIMUM: "min({0}, {1})",
+        Op.CLIP: "clip({0}, {1}, {2})",
         Op.SIGMOID: "σ({0})",
         Op.TANH: "tanh({0})",
         Op.RELU: "ReLU({0})",
         Op.HARD_SIGMOID: "clip({1}·{0} + {2})",
+        Op.SOFTPLUS: "softplus({0})",
+        Op.SOFTSIGN: "softsign({0})",
+        Op.ELU: "ELU({0}, {1})",
+        Op.LEAKY_RELU: "LeakyReLU({0}, {1})",
+        Op.THRESHOLDED_RELU: "ThresholdedReLU({0}, {1})",
+        Op.LAYER_NORM: "LN({0})",
     },
     block="{0}_{1}",
     brackets="({0})",
@@ -153,6 +191,41 @@ MEANINGS = {
         "clip(a) = min(max(a, 0), 1)",
         r"\operatorname{clip}(a) = \min(\max(a, 0), 1)",
     ),
+    Op.CLIP: (
+        "cut off at two numbers",
+        "clip(a, l, u) = min(max(a, l), u)",
+        r"\operatorname{clip}(a, l, u) = \min(\max(a, l), u)",
+    ),
+    Op.SOFTPLUS: (
+        "ReLU with a smooth bend",
+        "softplus(a) = log(1 + exp(a))",
+        r"\operatorname{softplus}(a) = \log(1 + e^{a})",
+    ),
+    Op.SOFTSIGN: (
+        "softsign, from -1 to 1",
+        "softsign(a) = a / (1 + |a|)",
+        r"\operatorname{softsign}(a) = \frac{a}{1 + \left|a\right|}",
+    ),
+    Op.ELU: (
+        "exponential linear unit",
+        "ELU(a, α) = a where a > 0, else α·(exp(a) - 1)",
+        r"\operatorname{ELU}(a, \alpha) = a \text{ where } a > 0, \text{ else } \alpha \left(e^{a} - 1\right)",
+    ),
+    Op.LEAKY_RELU: (
+        "ReLU that lets some through below 0",
+        "LeakyReLU(a, α) = a where a > 0, else α·a",
+        r"\operatorname{LeakyReLU}(a, \alpha) = a \text{ where } a > 0, \text{ else } \alpha a",
+    ),
+    Op.THRESHOLDED_RELU: (
+        "0 up to a threshold",
+        "ThresholdedReLU(a, α) = a where a > α, else 0",
+        r"\operatorname{ThresholdedReLU}(a, \alpha) = a \text{ where } a > \alpha, \text{ else } 0",
+    ),
+    Op.LAYER_NORM: (
+        "layer norm over all units",
+        "LN(a) = (a - mean(a)) / √(variance(a) + 1e-5)",
+        r"\operatorname{LN}(a) = \frac{a - \operatorname{mean}(a)}{\sqrt{\operatorname{var}(a) + 10^{-5}}}",
+    ),
     Op.MULTIPLY: ("unit by unit", "(a ⊙ b)[k] = a[k]·b[k]", r"(a \odot b)[k] = a[k] \cdot b[k]"),
 }
 """What a reader may not know of an operator: a word, the definition in Unicode, and in LaTeX."""
@@ -174,8 +247,8 @@ def spell(expr: Expr, notation: Notation, parameters: Sequence[Parameter] = ()) 
     A constant with a name is the sum of terms that are left out, and the name says how many.
     """
     needs = _NEEDS.get(expr.op, (_SUM,) * len(expr.args))
-    # A row of weights multiplies all units of its argument.
-    inside = notation.whole if expr.op in (Op.RECURRENT_TERM, Op.PROJECTION) else notation
+    # A row of weights multiplies all units of its argument, and a layer norm is taken over them.
+    inside = notation.whole if expr.op in (Op.RECURRENT_TERM, Op.PROJECTION, Op.LAYER_NORM) else notation
     args = []
     for arg, need in zip(expr.args, needs, strict=True):
         text = spell(arg, inside, parameters)

@@ -15,6 +15,8 @@ class Role(StrEnum):
     INPUT_BIAS = "bias beside x"
     RECURRENT_BIAS = "bias beside a state"
     DIAGONAL = "diagonal"
+    GAIN = "gain"
+    SHIFT = "shift"
     PROJECTION = "projection"
 
 
@@ -24,6 +26,8 @@ SHAPES = {
     Role.INPUT_BIAS: ("G", "H"),
     Role.RECURRENT_BIAS: ("G", "H"),
     Role.DIAGONAL: ("G", "H"),
+    Role.GAIN: ("G", "H"),
+    Role.SHIFT: ("G", "H"),
     Role.PROJECTION: ("R", "H"),
 }
 """In named sizes: G gates, H the hidden size, I that of the input, R that of the hidden state h."""
@@ -32,18 +36,22 @@ TERMS = {
     Op.INPUT_TERM: (Role.INPUT_MATRIX, Role.INPUT_BIAS),
     Op.RECURRENT_TERM: (Role.RECURRENT_MATRIX, Role.RECURRENT_BIAS),
     Op.DIAGONAL: (Role.DIAGONAL, None),
+    Op.GAIN: (Role.GAIN, None),
+    Op.SHIFT: (Role.SHIFT, None),
     Op.PROJECTION: (Role.PROJECTION, None),
 }
-"""By leaf: what multiplies in it, and the bias that may be added."""
+"""By leaf: what multiplies in it, or is added by it, and the bias that may be added."""
 _TORCH = {
     Role.INPUT_MATRIX: ("W_ih", "W_i"),
     Role.RECURRENT_MATRIX: ("W_hh", "W_h"),
     Role.INPUT_BIAS: ("b_ih", "b_i"),
     Role.RECURRENT_BIAS: ("b_hh", "b_h"),
     Role.DIAGONAL: ("p", "p_"),
+    Role.GAIN: ("gain", "γ_"),
+    Role.SHIFT: ("shift", "β_"),
     Role.PROJECTION: ("W_hr", "W_hr"),
 }
-"""Names as in torch's documentation; torch has no diagonals, and Gers & Schmidhuber 2000 no better word."""
+"""Names as in torch's documentation; it has no diagonals, gains and shifts, whose letters are those of the papers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from rnntrace.equations.cell import Cell, Step
-from rnntrace.equations.expression import Expr, Op
+from rnntrace.equations.expression import ARGUMENTS, Expr, Op
 from rnntrace.equations.parameters import Parameter, Role
 from rnntrace.errors import SpecError
-
-_ARGUMENTS = {
-    **dict.fromkeys((Op.NOW, Op.BEFORE, Op.CONSTANT, Op.INPUT_TERM), 0),
-    **dict.fromkeys((Op.ADD, Op.SUBTRACT, Op.MULTIPLY), 2),
-    Op.HARD_SIGMOID: 3,
-}
-"""How many an operator takes; the others take one."""
 
 DEEPEST = 100
 """Operators inside one another."""
@@ -47,7 +40,7 @@ def from_data(data: Mapping[str, Any]) -> Cell:
 
 def _expression(data: Mapping[str, Any], depth: int = 0) -> Expr:
     op, args = Op(data["op"]), tuple(_expression(argument, depth + 1) for argument in data["args"])
-    if len(args) != _ARGUMENTS.get(op, 1) or depth > DEEPEST:
+    if len(args) != ARGUMENTS.get(op, 1) or depth > DEEPEST:
         raise ValueError(op)
     return Expr(op, args, _text(data["name"]), float(data["value"]))
 

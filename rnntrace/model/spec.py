@@ -1,37 +1,21 @@
 """What a recurrent module is: a cell, sizes and options, and which of them contradict one another."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from math import prod
 from typing import Any
 
 from rnntrace.equations import cells
+from rnntrace.equations.activations import parse_activation
 from rnntrace.equations.cell import Cell
-from rnntrace.equations.parameters import Parameter, Role
+from rnntrace.equations.parameters import Parameter
 from rnntrace.equations.plain import as_data, from_data
 from rnntrace.errors import SpecError, show
-from rnntrace.model.dtypes import DTYPES, Dtype, is_whole
-from rnntrace.model.limits import MAX_LAYERS, MAX_PARAMETERS, over
+from rnntrace.model.dtypes import DTYPES, Dtype
+from rnntrace.model.kinds import KINDS, command_name
+from rnntrace.model.spec_checks import ACTIVATIONS_OF, OF_FAMILIES, USUAL, complaints, complaints_of_options
 
-KINDS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
-NONLINEARITIES = ("tanh", "relu")
-GATE_ACTIVATIONS = ("sigmoid", *cells.SLOPES)
 FORWARD, REVERSE = "forward", "reverse"
-
-
-def parse_kind(text: str) -> str:
-    """The kind as torch writes it, from `lstm`, `lstm-cell`, `LSTMCell`, … Raises SpecError for anything else."""
-    known = {kind.lower(): kind for kind in KINDS}
-    try:
-        return known[text.lower().replace("-", "").replace("_", "")]
-    except KeyError:
-        choices = ", ".join(command_name(kind) for kind in KINDS)
-        raise SpecError(f"unknown module kind {text!r}: choose one of {choices}") from None
-
-
-def command_name(kind: str) -> str:
-    """The kind as it is typed on the command line: `lstm-cell` for `LSTMCell`."""
-    return kind.removesuffix("Cell").lower() + ("-cell" if kind.endswith("Cell") else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +25,12 @@ class ModuleSpec:
     The `cell` of a kind follows from its options. One of one's own is given in place of a kind, which is then its name:
     `ModuleSpec(cell=MGU, input_size=3, hidden_size=2)`.
 
-    `nonlinearity` is None unless the kind is RNN or RNNCell. Three fields are of other frameworks, and torch knows only their
-    defaults: `recurrent_activation` is that of the gates, None where there are none; `reset_after` tells where a GRU's reset
-    gate acts, after or before the matrix product; a module with `reverse` has one direction, from the last step to the
-    first. Raises SpecError for a module that cannot exist.
+    `nonlinearity` is None unless the kind is RNN or RNNCell. The other options are those of `equations.cells`, and torch knows
+    only their defaults. Activations are names with numbers, see `parse_activation`: `recurrent_activation` is the gates',
+    `activation` the candidate's and, unless `cell_activation` says otherwise, that of the cell state on its way to h; None
+    where there are none. `reverse_activations` are those of the reverse direction where they are others: of the gates, the
+    candidate and the cell state, as far as there are such, or of an RNN. A module with `reverse` has one direction, from the
+    last step to the first. Raises SpecError for a module that cannot exist.
     """
 
     kind: str = ""
@@ -56,29 +42,40 @@ class ModuleSpec:
     batch_first: bool = False
     nonlinearity: str | None = None
     recurrent_activation: str | None = None
+    activation: str | None = None
+    cell_activation: str | None = None
     proj_size: int = 0
     dropout: float = 0.0
     dtype: str = "float32"
     reset_after: bool = True
     reverse: bool = False
+    peepholes: bool = False
+    coupled: bool = False
+    clip: float | None = None
+    layer_norm: bool = False
+    independent: bool = False
+    reverse_activations: tuple[str, ...] = ()
     cell: Cell = field(default=None, repr=False)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "reverse_activations", tuple(self.reverse_activations))
         options = None if self.cell is None else cells.options_of(self.cell)
         if self.cell is not None and options is None:
             self._keep_own_cell()
         else:
             self._choose_cell(options or {})
-        for complaint in self._complaints():
+        for complaint in complaints(self):
             raise SpecError(complaint)
 
     def __str__(self) -> str:
         """As one would write it: `LSTM(3, 2, num_layers=2)`, without what goes without saying."""
-        usual = {"nonlinearity": (None, "tanh"), "recurrent_activation": (None, "sigmoid")}
+        activations = {name: (None, usual) for name, usual in USUAL.items()} | {"cell_activation": (None, self.activation)}
         options = [one for one in fields(self) if one.name not in ("kind", "input_size", "hidden_size", "cell")]
         named = {one.name: getattr(self, one.name) for one in options}
         said = [
-            f"{one.name}={named[one.name]!r}" for one in options if named[one.name] not in usual.get(one.name, (one.default,))
+            f"{one.name}={named[one.name]!r}"
+            for one in options
+            if named[one.name] not in activations.get(one.name, (one.default,))
         ]
         return f"{self.kind}({', '.join([str(self.input_size), str(self.hidden_size), *said])})"
 
@@ -87,6 +84,10 @@ class ModuleSpec:
         if self.kind not in ("", self.cell.kind):
             raise SpecError(f"the cell {show(self.cell.title)} is no {show(self.kind)}: leave the kind out")
         object.__setattr__(self, "kind", self.cell.kind)
+        options = {one.name: getattr(self, one.name) for one in fields(self)}
+        for name in OF_FAMILIES:
+            if options[name] not in (None, False, ()):
+                raise SpecError(f"`{name}` is an option of torch's kinds, and {show(self.cell.title)} is what it declares")
 
     def _choose_cell(self, options: Mapping[str, Any]) -> None:
         """The cell of a kind with its options; a known cell without a kind tells the kind and the options."""
@@ -100,77 +101,37 @@ class ModuleSpec:
             raise SpecError(f"unknown module kind {self.kind!r}: choose one of {', '.join(KINDS)}")
         if options and options["family"] != self.family:
             raise SpecError(f"the cell {self.cell.title} is no {self.kind}: leave the kind out")
-        if self.family == "RNN" and self.nonlinearity is None:
-            object.__setattr__(self, "nonlinearity", "tanh")
-        if self.family in ("LSTM", "GRU") and self.recurrent_activation is None:
-            object.__setattr__(self, "recurrent_activation", "sigmoid")
-        cell = cells.standard(
-            self.family,
-            nonlinearity=self.nonlinearity,
-            projected=bool(self.proj_size),
-            reset_after=self.reset_after,
-            recurrent_activation=self.recurrent_activation,
-        )
+        for name in ACTIVATIONS_OF[self.family]:
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, self.activation if name == "cell_activation" else USUAL[name])
+            object.__setattr__(self, name, parse_activation(getattr(self, name)))
+        object.__setattr__(self, "reverse_activations", tuple(map(parse_activation, self.reverse_activations)))
+        if self.reverse_activations == tuple(getattr(self, name) for name in ACTIVATIONS_OF[self.family]):
+            object.__setattr__(self, "reverse_activations", ())
+        for complaint in complaints_of_options(self):
+            raise SpecError(complaint)
+        cell = self._declared()
         if told and self.cell != cell:
             raise SpecError(f"{cells.LSTM_PROJECTED.title} needs a proj_size above 0")
         object.__setattr__(self, "cell", cell)
 
-    def _complaints(self) -> Iterator[str]:
-        kind = self.kind
-        for name, size in (
-            ("input size", self.input_size),
-            ("hidden size", self.hidden_size),
-            ("number of layers", self.num_layers),
-        ):
-            if not is_whole(size):
-                yield f"the {name} must be a whole number, not {size!r}"
-            if size < 1:
-                yield f"the {name} must be at least 1, not {size}"
-        if self.dtype not in DTYPES:
-            yield f"unknown dtype {self.dtype!r}: choose one of {', '.join(DTYPES)}"
-        if self.family != "RNN" and self.nonlinearity is not None:
-            yield f"`nonlinearity` belongs to RNN and RNNCell: {kind} has fixed activations, leave it out"
-        if self.nonlinearity not in (None, *NONLINEARITIES):
-            yield f"unknown nonlinearity {self.nonlinearity!r}: choose tanh or relu"
-        if self.family not in ("LSTM", "GRU") and self.recurrent_activation is not None:
-            yield f"the activation of gates belongs to LSTM and GRU: {kind} has no gates"
-        if self.recurrent_activation not in (None, *GATE_ACTIVATIONS):
-            yield f"unknown activation of gates {self.recurrent_activation!r}: choose one of {', '.join(GATE_ACTIVATIONS)}"
-        projects = any(parameter.role is Role.PROJECTION for parameter in self.cell.parameters)
-        if self.proj_size and (self.is_cell or not projects):
-            yield f"`proj_size` belongs to LSTM alone: torch's {kind} has no projection, leave it out"
-        if self.proj_size < 0 or self.proj_size >= max(self.hidden_size, 1):
-            yield f"the projection size must be at least 0 and below the hidden size {self.hidden_size}, not {self.proj_size}"
-        if projects and not self.proj_size:
-            yield f"the {kind} projects its hidden state: give a proj_size above 0"
-        if not {*self.cell.states} <= {"h", "c"}:
-            yield f"states are h and c, and those of {kind} are {', '.join(self.cell.states)}"
-        if not 0 <= self.dropout <= 1:
-            yield f"dropout is a probability between 0 and 1, not {self.dropout:g}"
-        if self.is_cell:
-            layer_options = {
-                "`num_layers`": self.num_layers > 1,
-                "`bidirectional`": self.bidirectional,
-                "`batch_first`": self.batch_first,
-                "`dropout`": self.dropout > 0,
-            }
-            for option, given in layer_options.items():
-                if given:
-                    yield f"{option} does not apply to {kind}: a cell is one step of one layer; use {self.family} instead"
-        if self.reverse and self.bidirectional:
-            yield "a module is bidirectional or runs in reverse alone, not both"
-        if not self.reset_after and self.family != "GRU":
-            yield f"where the reset gate acts belongs to GRU: {kind} has none"
-        if self.num_layers > MAX_LAYERS:
-            yield f"{self.num_layers} layers are {over('MAX_LAYERS', MAX_LAYERS)}: use fewer"
-        if self.parameters > MAX_PARAMETERS:
-            limit = over("MAX_PARAMETERS", MAX_PARAMETERS)
-            yield f"a module of {self.parameters:,} parameters is {limit}: make it smaller"
+    def _declared(self, **activations: str) -> Cell:
+        """The cell of the kind with these options."""
+        projected = {"projected": True} if self.proj_size else {}
+        own = {name: getattr(self, name) for name in cells.OPTIONS[self.family] if name != "projected"}
+        return cells.FAMILIES[self.family](**{**own, **projected, **activations})
+
+    def cell_of(self, direction: str) -> Cell:
+        """The cell of one direction: they differ in activations alone."""
+        if direction != REVERSE or not self.reverse_activations:
+            return self.cell
+        return self._declared(**dict(zip(ACTIVATIONS_OF[self.family], self.reverse_activations, strict=True)))
 
     @property
     def is_custom(self) -> bool:
         """Whether the cell is one of the user's own, and none that torch or Keras has."""
-        return cells.options_of(self.cell) is None
+        # Of torch's kinds every activation is told.
+        return self.kind not in KINDS or getattr(self, ACTIVATIONS_OF[self.family][0]) is None
 
     @property
     def family(self) -> str:
@@ -218,8 +179,22 @@ class ModuleSpec:
         """What of this module torch cannot express, in words; empty if it can."""
         if self.is_custom:
             return f"a {show(self.cell.title)}"
-        if self.recurrent_activation not in (None, "sigmoid"):
-            return f"a module whose gates are {self.recurrent_activation}"
+        beside = {
+            "peepholes": self.peepholes,
+            "coupled gates": self.coupled,
+            "clipped sums": self.clip is not None,
+            "a layer norm": self.layer_norm,
+            "independent units": self.independent,
+            "activations of its own in reverse": self.reverse_activations,
+        }
+        if has := next((words for words, there in beside.items() if there), ""):
+            return f"a module with {has}"
+        whose = {"recurrent_activation": "gates are", "activation": "candidate is", "cell_activation": "cell state is"}
+        for name, words in whose.items():
+            if getattr(self, name) not in (None, USUAL[name]):
+                return f"a module whose {words} {getattr(self, name)}"
+        if self.nonlinearity not in (None, "tanh", "relu"):
+            return f"an RNN with {self.nonlinearity}"
         if not self.reset_after:
             return "a GRU that resets before the matrix product"
         return "a module that runs in reverse alone" if self.reverse else ""

@@ -69,7 +69,7 @@ def equations(spec: ModuleSpec) -> Formulas:
 def _meanings(spec: ModuleSpec) -> Formulas:
     """Definitions of the operators that the cell uses."""
     used = {expr.op for step in spec.cell.steps for expr in step.expression.walk()}
-    used |= {Op.MULTIPLY} if Op.DIAGONAL in used else set()
+    used |= {Op.MULTIPLY} if {Op.DIAGONAL, Op.GAIN} & used else set()
     return Formulas("where", tuple(Formula(*MEANINGS[op]) for op in MEANINGS if op in used))
 
 

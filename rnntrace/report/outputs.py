@@ -109,14 +109,15 @@ def weight_tables(result: Result, view: View) -> Iterator[Table]:
             columns = [Column("unit", np.arange(result.spec.hidden_size), Scale.INDEX)]
             for matrix, bias in _TERMS:
                 columns += _block_columns(cell, weights, matrix, bias, gate)
-            yield Table(f"{where} · weights of {gate} ({cell.roles[gate]})", tuple(columns))
+            role = f" ({cell.roles[gate]})" if gate in cell.roles else ""
+            yield Table(f"{where} · weights of {gate}{role}", tuple(columns))
         projection, array = cell.of(Role.PROJECTION), weights.block(cell, Role.PROJECTION)
         if projection is not None and array is not None:
             rows = Column("unit", np.arange(len(array)), Scale.INDEX)
             yield Table(f"{where} · projection of h", (rows, *_matrix_columns(projection.name, array)))
 
 
-_TERMS = tuple(TERMS[op] for op in (Op.INPUT_TERM, Op.RECURRENT_TERM, Op.DIAGONAL))
+_TERMS = tuple(TERMS[op] for op in (Op.INPUT_TERM, Op.RECURRENT_TERM, Op.DIAGONAL, Op.GAIN, Op.SHIFT))
 
 
 def _block_columns(cell: Cell, weights: LayerWeights, role: Role, bias_role: Role | None, gate: str) -> Iterator[Column]:

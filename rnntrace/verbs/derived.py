@@ -73,7 +73,11 @@ def _derived(
     places = [last]
     while len(places) <= back and (t := step_before(trace, places[0])):
         places.insert(0, replace(places[0], t=t))
-    steps = [step for step in spec.cell.steps if symbol in (None, step.symbol) and last.unit < units_of(spec, step.symbol)]
+    steps = [
+        step
+        for step in spec.cell_of(last.direction).steps
+        if symbol in (None, step.symbol) and last.unit < units_of(spec, step.symbol)
+    ]
     scenes = (Scene(trace, weights, place) for place in places)
     moments = tuple(scene.moment([scene.derive(step, top) for step in steps]) for scene in scenes)
     return ShownExplanation(trace, moments, top, seed, origin, tuple(warnings))

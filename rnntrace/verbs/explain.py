@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rnntrace.errors import SpecError, UsageError, show
 from rnntrace.files import is_json
 from rnntrace.model.conventions import TORCH, Convention
+from rnntrace.model.kinds import parse_kind
 from rnntrace.model.module import Module
-from rnntrace.model.spec import ModuleSpec, parse_kind
+from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.explain import equations_report
 from rnntrace.report.table import Report
 from rnntrace.verbs.given.arrays import label_of

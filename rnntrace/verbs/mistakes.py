@@ -6,7 +6,8 @@ from typing import overload
 
 from rnntrace.engine.diagnose.mistake import Mistake, catalogue
 from rnntrace.errors import UsageError
-from rnntrace.model.spec import ModuleSpec, parse_kind
+from rnntrace.model.kinds import parse_kind
+from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.mistakes import mistakes_report
 from rnntrace.report.table import Report
 from rnntrace.verbs.shown import Shown

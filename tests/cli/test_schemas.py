@@ -200,7 +200,7 @@ def test_the_family_is_wide(answer: Callable[[str], Any]) -> None:
         "FAIL",
         "UNDECIDED",
     }
-    assert {entry["spec"]["kind"] for entry in found if "spec" in entry} == set(rnntrace.model.spec.KINDS)
+    assert {entry["spec"]["kind"] for entry in found if "spec" in entry} == set(rnntrace.model.kinds.KINDS)
     assert all(f'"{word}"' in json.dumps(found) for word in ("nan", "inf", "-inf"))
     assert any(entry.get("not_finite") for entry in found)
 

@@ -22,7 +22,8 @@ from rnntrace.engine.replay.replay import replay
 from rnntrace.errors import FrameworkError
 from rnntrace.model.dtypes import DTYPES, Array
 from rnntrace.model.keys import Key
-from rnntrace.model.spec import KINDS, NONLINEARITIES, ModuleSpec
+from rnntrace.model.kinds import KINDS
+from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.given.sources import Sources, read_sources
 from rnntrace.verbs.run import build_and_trace as run
 
@@ -47,7 +48,7 @@ def modules() -> list[ModuleSpec]:
             "bidirectional": (False,) if is_cell else (False, True),
             "batch_first": (False,) if is_cell else (False, True),
             "bias": (True, False),
-            "nonlinearity": NONLINEARITIES if is_rnn else (None,),
+            "nonlinearity": ("tanh", "relu") if is_rnn else (None,),
             "proj_size": (0, 2) if kind == "LSTM" else (0,),
         }
         for values in product(*options.values()):

@@ -14,6 +14,7 @@ from rnntrace.engine.replay.program import compiled
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations import cells
+from rnntrace.equations.activations import ACTIVATIONS
 from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.cells import affine, c, c_before, f, g, h_before, i, o, r, z
 from rnntrace.equations.expression import Expr, input_term, recurrent_term, sigmoid, tanh
@@ -74,17 +75,29 @@ def assert_interpreted(problem: Problem, cell: Cell, trace: Trace) -> None:
     for state in cell.states:
         before[state] = np.concatenate([trace.initial(state, layer, direction)[None], trace[state][:-1]])
     scope = Scope(cell, problem.weights[layer, direction])
-    scope.enter(scope.input_terms(inputs.x), {symbol: trace[symbol] for symbol in cell.symbols}, before)
+    scope.enter(inputs.x, scope.input_terms(inputs.x), {symbol: trace[symbol] for symbol in cell.symbols}, before)
     for step in cell.steps:
         np.testing.assert_array_equal(trace[step.symbol], evaluate(step.expression, scope), strict=True, err_msg=step.symbol)
 
 
+TWO = ("affine", "scaled_tanh")
 SPECS = {
     **{name: ModuleSpec(kind=odd(name).kind, input_size=1, hidden_size=1) for name in ODD},
     "LSTM": ModuleSpec(kind="LSTM", input_size=1, hidden_size=1),
     "GRU": ModuleSpec(kind="GRU", input_size=1, hidden_size=1),
     "reset before": ModuleSpec(kind="GRU", input_size=1, hidden_size=1, reset_after=False),
     "relu": ModuleSpec(kind="RNN", input_size=1, hidden_size=1, nonlinearity="relu"),
+    "peepholes, coupled, clipped": ModuleSpec(
+        kind="LSTM", input_size=1, hidden_size=1, peepholes=True, coupled=True, clip=0.5, recurrent_activation="hard_sigmoid"
+    ),
+    "layer norm": ModuleSpec(kind="LSTM", input_size=1, hidden_size=1, peepholes=True, layer_norm=True),
+    "independent": ModuleSpec(kind="RNN", input_size=1, hidden_size=1, independent=True),
+    **{
+        name: ModuleSpec(kind="GRU", input_size=1, hidden_size=1, activation=f"{name}:0.7:1.3" if name in TWO else name)
+        for name in ACTIVATIONS
+        if name != "thresholded_relu"
+    },
+    "thresholded_relu": ModuleSpec(kind="GRU", input_size=1, hidden_size=1, clip=3.0, activation="thresholded_relu:0.1"),
 }
 
 

@@ -13,7 +13,8 @@ from strategies import problem
 from rnntrace.cli.flags import in_flags
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.mistake import catalogue
-from rnntrace.model.spec import KINDS, ModuleSpec
+from rnntrace.model.kinds import KINDS
+from rnntrace.model.spec import ModuleSpec
 
 pytestmark = pytest.mark.usefixtures("folder")
 

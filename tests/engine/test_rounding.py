@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from rnntrace.engine.judge.options import JudgeOptions
-from rnntrace.engine.judge.rounding import ACTIVATION_ERROR, EXACT, Bounded, Format, error_bounds
+from rnntrace.engine.judge.rounding import error_bounds
+from rnntrace.engine.judge.rules import ACTIVATION_ERROR, EXACT, Bounded, Format
 from rnntrace.engine.judge.tolerance import LAMBDA
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.engine.replay.replay import replay

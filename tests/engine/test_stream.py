@@ -13,7 +13,7 @@ from strategies import Case, cases, examples
 
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
-from rnntrace.engine.judge.rounding import Format
+from rnntrace.engine.judge.rules import Format
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.engine.replay import replay as engine
 from rnntrace.engine.replay import windows as windowed

@@ -223,7 +223,7 @@ def test_typed_weights_are_carried_within_three_units() -> None:
 
 def test_what_typed_weights_leave_open_bounds_what_they_change() -> None:
     """The carried half units are never less than what a change of the weights by half a unit does to any gate or state."""
-    from rnntrace.engine.judge.rounding import EXACT
+    from rnntrace.engine.judge.rules import EXACT
     from rnntrace.engine.replay.replay import replay
 
     right = traced(nn.LSTM(3, 4, 2, bidirectional=True, dtype=torch.float64), 6)

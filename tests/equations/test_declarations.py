@@ -236,7 +236,7 @@ def test_whatever_is_declared_is_what_is_computed(name: str, bias: bool, known: 
     trace = replay(spec, weights, inputs, known=given or None, keep_terms=True)
     scope = Scope(spec.cell, weights[0, "forward"])
     states_before = {s: np.concatenate([trace.initial(s, 0, "forward")[None], trace[s][:-1]]) for s in states}
-    scope.enter(scope.input_terms(inputs.x), {symbol: trace[symbol] for symbol in spec.cell.symbols}, states_before)
+    scope.enter(inputs.x, scope.input_terms(inputs.x), {symbol: trace[symbol] for symbol in spec.cell.symbols}, states_before)
     for step in spec.cell.steps:
         np.testing.assert_allclose(trace[step.symbol], evaluate(step.expression, scope), atol=1e-14, err_msg=step.symbol)
 

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from rnntrace.engine.replay.evaluate import LEAVES, OPERATORS, schedule
+from rnntrace.engine.replay.evaluate import LEAVES, schedule
+from rnntrace.engine.replay.operators import OPERATORS
 from rnntrace.equations import cells
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.cells import CELLS

@@ -12,7 +12,8 @@ import rnntrace
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.mistake import apply, catalogue
 from rnntrace.engine.judge.options import JudgeOptions
-from rnntrace.engine.judge.rounding import EXACT, Format, Typed
+from rnntrace.engine.judge.rounding import Typed
+from rnntrace.engine.judge.rules import EXACT, Format
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.engine.replay.replay import replay
 from rnntrace.equations.cell import Cell, Step

@@ -13,8 +13,9 @@ from strategies import examples, specs
 
 from rnntrace.errors import WeightsError
 from rnntrace.model.dtypes import Array
+from rnntrace.model.kinds import KINDS
 from rnntrace.model.layouts import group_by_module, parameter_shapes, parameters_of, recognise, weights_from_torch
-from rnntrace.model.spec import KINDS, ModuleSpec
+from rnntrace.model.spec import ModuleSpec
 
 # The order of the gate blocks as the documentation of torch.nn.RNN, LSTM and GRU gives it, from the first row down.
 DOCUMENTED_ORDER = {"RNN": "h", "LSTM": "ifgo", "GRU": "rzn"}

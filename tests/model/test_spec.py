@@ -10,8 +10,9 @@ from strategies import examples
 
 from rnntrace.errors import RnnTraceError, SpecError
 from rnntrace.model.dtypes import DTYPES
+from rnntrace.model.kinds import KINDS, command_name, parse_kind
 from rnntrace.model.limits import MAX_LAYERS, MAX_PARAMETERS
-from rnntrace.model.spec import KINDS, ModuleSpec, command_name, parse_kind
+from rnntrace.model.spec import ModuleSpec
 
 SPELLINGS = {
     "RNN": ("rnn", "RNN", "Rnn"),
@@ -63,8 +64,8 @@ IMPOSSIBLE = [
     ({"dtype": "int64"}, ("'int64'", "float32")),
     ({"nonlinearity": "tanh"}, ("`nonlinearity`", "RNN and RNNCell", "LSTM", "leave it out")),
     ({"kind": "GRUCell", "nonlinearity": "relu"}, ("`nonlinearity`", "RNN and RNNCell", "GRUCell", "leave it out")),
-    ({"kind": "RNN", "nonlinearity": "gelu"}, ("'gelu'", "tanh or relu")),
-    ({"kind": "RNNCell", "nonlinearity": ""}, ("''", "tanh or relu")),
+    ({"kind": "RNN", "nonlinearity": "gelu"}, ("'gelu'", "sigmoid, tanh, relu")),
+    ({"kind": "RNNCell", "nonlinearity": ""}, ("''", "sigmoid, tanh, relu")),
     ({"proj_size": 2}, ("projection size", "below the hidden size 2", "not 2")),
     ({"proj_size": 3}, ("projection size", "below the hidden size 2", "not 3")),
     ({"proj_size": -1}, ("projection size", "at least 0", "not -1")),

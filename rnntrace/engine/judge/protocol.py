@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.pairing import HalfUnits, Quantity, times
-from rnntrace.engine.judge.rounding import EXACT, Format, Typed
+from rnntrace.engine.judge.rounding import Typed
+from rnntrace.engine.judge.rules import EXACT, Format
 from rnntrace.engine.judge.tally import Tallies
 from rnntrace.engine.judge.tolerance import Tolerance
 from rnntrace.engine.judge.verdict import Comparison, Difference, Verdict, concluded

@@ -5,53 +5,23 @@ Beside each value goes a bound on its error, one rule per operator, to first ord
 - a projection of n terms and a bias is off by at most γ·(Σ|w||v| + |b|) with γ = λ·√(n+1)·u (Higham & Mary 2019, "A new
   approach to probabilistic rounding error analysis", theorem 2.4), and by |w| times the error of what it projects;
 - a sum or difference adds its parts' errors, a product each part's error times the other part, and both round once;
-- an activation passes its argument's error on by its slope, and is itself accurate to a few u; a hard sigmoid passes on none
-  where it is cut off;
-- each rounding near zero is off by half the smallest positive number of the format.
+- other operators: see `rules`.
 
 The same rules, with u = 0, carry what the missing digits of typed weights and inputs leave open.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from rnntrace.engine.judge.tolerance import LAMBDA
+from rnntrace.engine.judge.rules import Bounded, Format, rules
 from rnntrace.engine.replay.evaluate import schedule
 from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.expression import Expr, Op
-from rnntrace.equations.parameters import TERMS, Role
-from rnntrace.model.dtypes import Array, Dtype, Flags
+from rnntrace.equations.parameters import TERMS
+from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.weights import LayerWeights, Weights
-
-ACTIVATION_ERROR = 4.0
-"""Accuracy of sigmoid and tanh in units of u: vectorised implementations are within a few units in the last place."""
-
-
-@dataclass(frozen=True)
-class Format:
-    """How two sides round together.
-
-    `u` is the sum of their unit roundoffs, `underflow` that of the errors each makes near zero; `lam` is λ. Beyond `largest`
-    one of them overflows.
-    """
-
-    u: float
-    underflow: float
-    lam: float = LAMBDA
-    largest: float = np.inf
-
-    @classmethod
-    def of(cls, framework: Dtype, replay: np.dtype[np.floating], lam: float = LAMBDA) -> "Format":
-        """From the framework's format and numpy's format of the replay."""
-        mine = np.finfo(replay)
-        u, underflow = (framework.eps + float(mine.eps)) / 2, (framework.smallest + float(mine.smallest_subnormal)) / 2
-        return cls(u, underflow, lam, min(framework.largest, float(mine.max)))
-
-
-EXACT = Format(0.0, 0.0)
-"""No rounding at all."""
 
 
 @dataclass(frozen=True)
@@ -71,60 +41,11 @@ class Typed:
         return {state: values[row] for state, values in (("h", self.h0), ("c", self.c0)) if values is not None}
 
 
-@dataclass(frozen=True)
-class Bounded:
-    """A value and a bound on its error, arrays of one shape."""
-
-    value: Array
-    error: Array
-
-    def __getitem__(self, t: int) -> "Bounded":
-        return Bounded(self.value[t], self.error[t])
-
-
-def _rules(format: Format) -> dict[Op, Callable[..., Bounded]]:
-    """What each operator does to values and errors. The largest second derivatives are 0.097 (sigmoid) and 0.77 (tanh)."""
-    u, underflow = format.u, format.underflow
-
-    def rounded(value: Array, error: Array) -> Bounded:
-        return Bounded(value, error + u * np.abs(value) + underflow)
-
-    def sigmoid(a: Bounded) -> Bounded:
-        value = 1 / (1 + np.exp(-a.value))
-        slope = np.minimum(value * (1 - value) + 0.097 * a.error, 0.25)
-        return Bounded(value, slope * a.error + ACTIVATION_ERROR * u * value + underflow)
-
-    def tanh(a: Bounded) -> Bounded:
-        value = np.tanh(a.value)
-        slope = np.minimum(1 - value * value + 0.77 * a.error, 1.0)
-        return Bounded(value, slope * a.error + ACTIVATION_ERROR * u * np.abs(value) + underflow)
-
-    def hard_sigmoid(a: Bounded, slope: Bounded, offset: Bounded) -> Bounded:
-        scaled = slope.value * a.value
-        line = scaled + offset.value
-        # The slope itself is rounded, or the sum comes first, as in Keras 3's relu6(a + 3) / 6.
-        error = np.abs(slope.value) * a.error + 2 * u * (np.abs(scaled) + np.abs(offset.value)) + underflow
-        flat = (line < -error) | (line > 1 + error)
-        return Bounded(np.clip(line, 0, 1), np.where(flat, 0, error))
-
-    return {
-        Op.ADD: lambda a, b: rounded(a.value + b.value, a.error + b.error),
-        Op.SUBTRACT: lambda a, b: rounded(a.value - b.value, a.error + b.error),
-        Op.MULTIPLY: lambda a, b: rounded(
-            a.value * b.value, np.abs(a.value) * b.error + np.abs(b.value) * a.error + a.error * b.error
-        ),
-        Op.SIGMOID: sigmoid,
-        Op.TANH: tanh,
-        Op.RELU: lambda a: Bounded(np.maximum(a.value, 0), a.error),
-        Op.HARD_SIGMOID: hard_sigmoid,
-    }
-
-
 class _Bounds:
     """The bounds of one layer in one direction; leaves are looked up here, as in `evaluate.Scope`."""
 
     def __init__(self, cell: Cell, weights: LayerWeights, x: Bounded, format: Format, half_units: LayerWeights | None) -> None:
-        self.cell, self.weights, self.format, self.rules = cell, weights, format, _rules(format)
+        self.cell, self.weights, self.format, self.rules = cell, weights, format, rules(format)
         self.x, self.half_units = x, half_units
         self.now: dict[str, Bounded] = {}
         self.before: dict[str, Bounded] = {}
@@ -140,8 +61,12 @@ class _Bounds:
                 return self.before[expr.name]
             case Op.CONSTANT:
                 return Bounded(np.float64(expr.value), np.float64(0))  # type: ignore[arg-type]
-            case Op.DIAGONAL:
-                return self._diagonal(expr.name, args[0])
+            case Op.INPUT:
+                return self.x
+            case Op.SHIFT:
+                return self._vector(expr)
+            case Op.DIAGONAL | Op.GAIN:
+                return self.rules[Op.MULTIPLY](self._vector(expr), args[0])
         return self._affine(expr, self.x if expr.op is Op.INPUT_TERM else args[0])
 
     def _affine(self, leaf: Expr, v: Bounded) -> Bounded:
@@ -159,12 +84,13 @@ class _Bounds:
         # A part of the sum can overflow where the whole does not: anything may come of that.
         return Bounded(v.value @ W.T + bias, np.where(size > self.format.largest, np.inf, error))
 
-    def _diagonal(self, gate: str, v: Bounded) -> Bounded:
-        """A product of which one factor is a weight: exact, or off by half a unit of its last digit."""
-        p = self.weights.block(self.cell, Role.DIAGONAL, gate)
-        p_open = self.half_units.block(self.cell, Role.DIAGONAL, gate) if self.half_units else None
+    def _vector(self, leaf: Expr) -> Bounded:
+        """Weights for each unit: exact, or off by half a unit of their last digit."""
+        role = TERMS[leaf.op][0]
+        p = self.weights.block(self.cell, role, leaf.name)
+        p_open = self.half_units.block(self.cell, role, leaf.name) if self.half_units else None
         assert p is not None
-        return self.rules[Op.MULTIPLY](Bounded(p, np.zeros_like(p) if p_open is None else p_open), v)
+        return Bounded(p, np.zeros_like(p) if p_open is None else p_open)
 
     def at_once(self, steps: tuple[Step, ...]) -> None:
         for step in steps:

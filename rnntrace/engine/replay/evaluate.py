@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy import add, exp, negative, reciprocal
 
+from rnntrace.engine.replay.operators import OPERATORS
 from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.expression import Expr, Op
 from rnntrace.equations.parameters import TERMS, Role
@@ -25,9 +25,9 @@ class Scope:
         self._inputs = _Stack(cell, weights, Op.INPUT_TERM)
         self._recurrent = _Stack(cell, weights, Op.RECURRENT_TERM)
 
-    def enter(self, input_terms: Array, now: dict[str, Array], before: dict[str, Array]) -> None:
-        """Set what is known here: input terms (…, G, H), this step's quantities and the states before, each (…, H)."""
-        self.inputs, self.now, self.before = input_terms, now, before
+    def enter(self, x: Array, input_terms: Array, now: dict[str, Array], before: dict[str, Array]) -> None:
+        """Set what is known here: x (…, I), input terms (…, G, H), quantities of this step and states before, (…, H)."""
+        self.x, self.inputs, self.now, self.before = x, input_terms, now, before
         self._argument: Array | None = None
 
     def input_terms(self, x: Array) -> Array:
@@ -46,11 +46,11 @@ class Scope:
             self._products = self._recurrent.terms(argument)
         return self._products[..., self._recurrent.gates[gate], :]
 
-    def diagonal(self, gate: str, argument: Array) -> Array:
-        """p_g ⊙ argument."""
-        p = self.weights.block(self.cell, Role.DIAGONAL, gate)
-        assert p is not None
-        return p * argument
+    def vector(self, leaf: Expr) -> Array:
+        """The weights for each unit that a leaf multiplies by, or adds."""
+        block = self.weights.block(self.cell, TERMS[leaf.op][0], leaf.name)
+        assert block is not None
+        return block
 
     def projection(self, argument: Array) -> Array:
         """W_hr·argument."""
@@ -87,54 +87,16 @@ def _affine(values: Array, matrix: Array, bias: Array | None) -> Array:
     return product if bias is None else product + bias
 
 
-def sigmoid(values: Array, out: Array | None = None) -> Array:
-    """1 / (1 + exp(-values)), accurate at both ends: exp overflows to infinity and the quotient is 0."""
-    out = np.empty_like(values) if out is None else out
-    negative(values, out)
-    exp(out, out)
-    add(out, _ONE[out.dtype], out)
-    reciprocal(out, out)
-    return out
-
-
-def relu(values: Array, out: Array | None = None) -> Array:
-    """max(0, values); NaN stays NaN."""
-    result: Array = np.maximum(values, _ZERO[values.dtype], out=out)
-    return result
-
-
-def hard_sigmoid(values: Array, slope: Array, offset: Array, out: Array | None = None) -> Array:
-    """min(max(slope · values + offset, 0), 1); NaN stays NaN."""
-    out = np.empty_like(values) if out is None else out
-    np.multiply(values, slope, out=out)
-    np.add(out, offset, out=out)
-    np.maximum(out, _ZERO[out.dtype], out=out)
-    np.minimum(out, _ONE[out.dtype], out=out)
-    return out
-
-
-# numpy takes an array of the same format faster than a number.
-_FORMATS = [np.dtype(np.float32), np.dtype(np.float64)]
-_ONE, _ZERO = ({format: np.full((), number, format) for format in _FORMATS} for number in (1, 0))
-
-OPERATORS: dict[Op, Callable[..., Array]] = {
-    Op.ADD: np.add,
-    Op.SUBTRACT: np.subtract,
-    Op.MULTIPLY: np.multiply,
-    Op.SIGMOID: sigmoid,
-    Op.TANH: np.tanh,
-    Op.RELU: relu,
-    Op.HARD_SIGMOID: hard_sigmoid,
-}
-"""Each operator as numpy's own are called: its arguments, then optionally the array that takes the result."""
-
 LEAVES: dict[Op, Callable[..., Array]] = {
+    Op.INPUT: lambda scope, leaf: scope.x,
     Op.NOW: lambda scope, leaf: scope.now[leaf.name],
     Op.BEFORE: lambda scope, leaf: scope.before[leaf.name],
     Op.CONSTANT: lambda scope, leaf: leaf.value,
     Op.INPUT_TERM: lambda scope, leaf: scope.input_term(leaf.name),
     Op.RECURRENT_TERM: lambda scope, leaf, argument: scope.recurrent_term(leaf.name, argument),
-    Op.DIAGONAL: lambda scope, leaf, argument: scope.diagonal(leaf.name, argument),
+    Op.DIAGONAL: lambda scope, leaf, argument: scope.vector(leaf) * argument,
+    Op.GAIN: lambda scope, leaf, argument: scope.vector(leaf) * argument,
+    Op.SHIFT: lambda scope, leaf: scope.vector(leaf),
     Op.PROJECTION: lambda scope, leaf, argument: scope.projection(argument),
 }
 
@@ -176,7 +138,7 @@ def alike(steps: Sequence[Step]) -> list[tuple[Step, ...]]:
     groups: dict[tuple[Expr, str], list[Step]] = {}
     for step in steps:
         form = _nameless(step.expression, step.symbol)
-        reads_others = any(leaf.name for leaf in _outside_products(form))
+        reads_others = any(leaf.name or leaf.op is Op.LAYER_NORM for leaf in _outside_products(form))
         groups.setdefault((form, step.symbol if reads_others else ""), []).append(step)
     return [tuple(group) for group in groups.values()]
 

@@ -34,8 +34,9 @@ from typing import Any
 
 import numpy as np
 
-from rnntrace.engine.replay.evaluate import OPERATORS, alike, schedule
+from rnntrace.engine.replay.evaluate import alike, schedule
 from rnntrace.engine.replay.naming import names_of, renamed
+from rnntrace.engine.replay.operators import OPERATORS
 from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.expression import Expr, Op
 from rnntrace.equations.parameters import TERMS, Role, find
@@ -49,7 +50,8 @@ class Program:
     `widths` are those of the arrays to be made beforehand. Those in `kept` are the results, the symbols of one form side by
     side; those in `each_step` have rows for one step, all others for the block. `columns` are parts of other arrays. `matrices`
     says which gates' blocks stand side by side in `W_x`, the matrix on x, and in `W_h` (`W_h_2`, …), that on a state; so do
-    biases. `diagonals` names the gate of each. `of` is what each state is called, whose array a step before is `{name}_before`.
+    biases. `vectors` says by role and gate whose weights for each unit they are. `of` is what each state is called, whose array
+    a step before is `{name}_before`.
     """
 
     text: str
@@ -60,7 +62,7 @@ class Program:
     each_step: frozenset[str]
     columns: Mapping[str, tuple[str, slice]]
     matrices: Mapping[str, tuple[str, ...]]
-    diagonals: Mapping[str, str]
+    vectors: Mapping[str, tuple[Role, str]]
     constants: Mapping[str, float]
     of: Mapping[str, str]
 
@@ -85,7 +87,7 @@ def compiled(cell: Cell, known: tuple[str, ...], widths: tuple[int, int], *, the
         program,
         kept={array: told(found) for array, found in program.kept.items()},
         matrices={array: told(found) for array, found in program.matrices.items()},
-        diagonals={array: symbols[gate] for array, gate in program.diagonals.items()},
+        vectors={array: (role, symbols[gate]) for array, (role, gate) in program.vectors.items()},
         of={state: names[state] for state in cell.states},
     )
 
@@ -133,7 +135,7 @@ class _Writer:
         self.matrices: dict[str, tuple[str, ...]] = {}
         self.products: dict[Expr, str] = {}
         self.summed: set[str] = set()
-        self.diagonals: dict[str, str] = {}
+        self.vectors: dict[str, tuple[Role, str]] = {}
         self.constants: dict[str, float] = {}
 
     def _readers(self, role: Role) -> tuple[str, ...]:
@@ -163,7 +165,7 @@ class _Writer:
             each_step=frozenset(self.still & self.widths.keys()),
             columns=self.columns,
             matrices=self.matrices,
-            diagonals=self.diagonals,
+            vectors=self.vectors,
             constants=self.constants,
             of={state: state for state in self.cell.states},
         )
@@ -208,6 +210,10 @@ class _Writer:
             self.part = "scan"
             return value
         match expr.op:
+            case Op.INPUT:
+                return "x"
+            case Op.SHIFT:
+                return self._vector(expr)
             case Op.NOW:
                 return expr.name
             case Op.BEFORE:
@@ -229,11 +235,8 @@ class _Writer:
             self.still.add("W_r")
             self._line("{0}.dot({1}, {2})", self._value(expr.args[0]), "W_r", out)
             return out
-        if expr.op is Op.DIAGONAL:
-            name = f"diagonal_{expr.name}"
-            self.diagonals[name] = expr.name
-            self.still.add(name)
-            self._line("multiply({0}, {1}, {2})", self._value(expr.args[0], out), name, out)
+        if expr.op in (Op.DIAGONAL, Op.GAIN):
+            self._line("multiply({0}, {1}, {2})", self._value(expr.args[0], out), self._vector(expr), out)
             return out
         args: list[str] = []
         for arg in expr.args:
@@ -241,6 +244,13 @@ class _Writer:
             args.append(self._value(arg, out if free else ""))
         self._line(f"{expr.op.value}({', '.join('{}' for _ in args)}, {{}})", *args, out)
         return out
+
+    def _vector(self, leaf: Expr) -> str:
+        """The weights for each unit that a leaf reads."""
+        name = f"{leaf.op.value}_{leaf.name}"
+        self.vectors[name] = TERMS[leaf.op][0], leaf.name
+        self.still.add(name)
+        return name
 
     def _waits(self, expr: Expr) -> bool:
         """Whether anything of it is known only when the step before is."""
@@ -313,6 +323,8 @@ class _Writer:
 
     def _width(self, expr: Expr) -> int:
         match expr.op:
+            case Op.INPUT | Op.SHIFT:
+                return self.hidden
             case Op.NOW | Op.BEFORE:
                 return self.output if self.cell.size(expr.name) == "R" else self.hidden
             case Op.INPUT_TERM | Op.RECURRENT_TERM:

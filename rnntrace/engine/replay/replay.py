@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from rnntrace.engine.judge.rounding import Bounded, Format, Typed, error_bounds
+from rnntrace.engine.judge.rounding import Typed, error_bounds
+from rnntrace.engine.judge.rules import Bounded, Format
 from rnntrace.engine.replay.evaluate import Scope, evaluate
 from rnntrace.engine.replay.program import Program, compiled
 from rnntrace.engine.replay.trace import BOUNDS, TERMS, VALUES, Trace, input_term_symbol, recurrent_term_symbol, side_by_side
@@ -56,7 +57,6 @@ def replay(
     """
     dtype = np.dtype(dtype or spec.precision.replay)
     known = known or {}
-    cell = cell or spec.cell
     columns: dict[Key, Array] = {}
     terms: dict[Key, Array] = {}
     bounds: dict[Key, Array] = {}
@@ -69,8 +69,9 @@ def replay(
                 layer_input = side_by_side(known, layer - 1, spec, inputs.valid)
             else:
                 layer_input = so_far.hidden(layer - 1)
-            column = _Column(spec, cell, weights[layer, direction], layer_input, inputs.valid, direction, dtype, keep)
-            for state in cell.states:
+            own = cell or spec.cell_of(direction)
+            column = _Column(spec, own, weights[layer, direction], layer_input, inputs.valid, direction, dtype, keep)
+            for state in own.states:
                 column.start(state, so_far.initial(state, layer, direction), known.get((layer, direction, state)))
             column.run()
             columns |= {(layer, direction, symbol): array for symbol, array in column.quantities().items()}
@@ -166,8 +167,8 @@ class _Column:
             arrays[f"W_{name}"] = np.ascontiguousarray(W.reshape(-1, W.shape[2]).T)
             if b is not None:
                 arrays[f"b_{name}"] = b.reshape(1, -1)
-        for name, gate in program.diagonals.items():
-            p = weights.block(self.cell, Role.DIAGONAL, gate)
+        for name, (role, gate) in program.vectors.items():
+            p = weights.block(self.cell, role, gate)
             assert p is not None
             arrays[name] = p.reshape(1, -1)
         if (W_hr := weights.block(self.cell, Role.PROJECTION)) is not None:
@@ -204,7 +205,8 @@ class _Column:
         for first, last in self.blocks:
             before = {state: self._before(state, self._sequence(state), first, last) for state in self.cell.states}
             now = {symbol: array[first:last] for symbol, array in self.now.items()}
-            scope.enter(scope.input_terms(self.x[first:last]), now, before)
+            x = self.x[first:last]
+            scope.enter(x, scope.input_terms(x), now, before)
             for leaf, array in found.items():
                 array[first:last] = evaluate(leaf, scope)
         return {names[leaf.op](leaf.name): self._in_input_order(array) for leaf, array in found.items()}

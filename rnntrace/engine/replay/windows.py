@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rnntrace.engine.judge.rounding import Format, Typed
+from rnntrace.engine.judge.rounding import Typed
+from rnntrace.engine.judge.rules import Format
 from rnntrace.engine.replay.replay import BLOCK, replay
 from rnntrace.engine.replay.trace import BOUNDS, TERMS, VALUES, Trace, side_by_side
 from rnntrace.model.dtypes import Array

@@ -9,9 +9,10 @@ from torch import nn
 
 from rnntrace.errors import SpecError, UsageError
 from rnntrace.model.dtypes import Array
+from rnntrace.model.kinds import KINDS
 from rnntrace.model.layouts import parameter_shapes, parameters_of, weights_from_torch
 from rnntrace.model.signals import Draw
-from rnntrace.model.spec import KINDS, ModuleSpec
+from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")

@@ -9,10 +9,11 @@ from rnntrace.errors import WeightsError, show
 from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
 from rnntrace.model import likely
+from rnntrace.model.kinds import parse_kind
 from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.module import Contents, Module, Refused
 from rnntrace.model.names import Renaming
-from rnntrace.model.spec import ModuleSpec, command_line, parse_kind
+from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import label_of, tensors_of
 from rnntrace.verbs.given.keywords import pass_on

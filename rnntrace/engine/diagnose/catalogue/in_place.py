@@ -62,7 +62,7 @@ def _column(case: Case, weights: LayerWeights, states: dict[str, Array], *, back
         rows = slice(None) if valid is None else valid[t]
         for scope.unit in range(case.spec.hidden_size):
             now: dict[str, Array] = {}
-            scope.enter(terms[t], now, states)
+            scope.enter(inputs.x[t], terms[t], now, states)
             for step in cell.steps:
                 now[step.symbol] = evaluate(step.expression, scope)
                 found[step.symbol][t, rows, scope.unit] = now[step.symbol][rows, scope.unit]

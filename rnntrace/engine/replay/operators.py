@@ -1,0 +1,124 @@
+"""What each operator does to arrays, called as numpy's own are: its arguments, then optionally the array that takes the result.
+
+That array may be one of the arguments.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy import add, exp, negative, reciprocal
+
+from rnntrace.equations.expression import Op
+from rnntrace.model.dtypes import Array
+
+EPSILON = 1e-5
+"""What a layer norm adds to the variance."""
+
+# numpy takes an array of the same format faster than a number.
+_FORMATS = [np.dtype(np.float32), np.dtype(np.float64)]
+_ONE, _ZERO = ({format: np.full((), number, format) for format in _FORMATS} for number in (1, 0))
+
+
+def sigmoid(values: Array, out: Array | None = None) -> Array:
+    """1 / (1 + exp(-values)), accurate at both ends: exp overflows to infinity and the quotient is 0."""
+    out = np.empty_like(values) if out is None else out
+    negative(values, out)
+    exp(out, out)
+    add(out, _ONE[out.dtype], out)
+    reciprocal(out, out)
+    return out
+
+
+def relu(values: Array, out: Array | None = None) -> Array:
+    """max(0, values); NaN stays NaN."""
+    result: Array = np.maximum(values, _ZERO[values.dtype], out=out)
+    return result
+
+
+def hard_sigmoid(values: Array, slope: Array, offset: Array, out: Array | None = None) -> Array:
+    """min(max(slope · values + offset, 0), 1); NaN stays NaN."""
+    out = np.empty_like(values) if out is None else out
+    np.multiply(values, slope, out=out)
+    np.add(out, offset, out=out)
+    np.maximum(out, _ZERO[out.dtype], out=out)
+    np.minimum(out, _ONE[out.dtype], out=out)
+    return out
+
+
+def clip(values: Array, low: Array, high: Array, out: Array | None = None) -> Array:
+    """min(max(values, low), high); NaN stays NaN."""
+    out = np.maximum(values, low, out=out)
+    np.minimum(out, high, out=out)
+    return out
+
+
+def softplus(values: Array, out: Array | None = None) -> Array:
+    """log(1 + exp(values)), accurate at both ends."""
+    result: Array = np.logaddexp(values, _ZERO[values.dtype], out=out)
+    return result
+
+
+def softsign(values: Array, out: Array | None = None) -> Array:
+    """values / (1 + |values|)."""
+    size = np.abs(values)
+    np.add(size, _ONE[values.dtype], out=size)
+    result: Array = np.divide(values, size, out=out)
+    return result
+
+
+def elu(values: Array, alpha: Array, out: Array | None = None) -> Array:
+    """values above 0, alpha · (exp(values) - 1) elsewhere."""
+    below = alpha * np.expm1(np.minimum(values, _ZERO[values.dtype]))
+    out = relu(values, out)
+    np.add(out, below, out=out)
+    return out
+
+
+def leaky_relu(values: Array, alpha: Array, out: Array | None = None) -> Array:
+    """values above 0, alpha · values elsewhere."""
+    below = alpha * np.minimum(values, _ZERO[values.dtype])
+    out = relu(values, out)
+    np.add(out, below, out=out)
+    return out
+
+
+def thresholded_relu(values: Array, alpha: Array, out: Array | None = None) -> Array:
+    """values above alpha, 0 elsewhere; NaN stays NaN."""
+    found = np.where(values <= alpha, _ZERO[values.dtype], values)
+    if out is None:
+        return found
+    np.copyto(out, found)
+    return out
+
+
+def layer_norm(values: Array, out: Array | None = None) -> Array:
+    """(values - mean) / √(variance + EPSILON), over the last axis."""
+    off = values - values.mean(axis=-1, keepdims=True)
+    variance = np.multiply(off, off).mean(axis=-1, keepdims=True)
+    result: Array = np.divide(off, np.sqrt(variance + variance.dtype.type(EPSILON)), out=out)
+    return result
+
+
+OPERATORS: dict[Op, Callable[..., Array]] = {
+    Op.ADD: np.add,
+    Op.SUBTRACT: np.subtract,
+    Op.MULTIPLY: np.multiply,
+    Op.DIVIDE: np.divide,
+    Op.NEGATE: np.negative,
+    Op.ABS: np.abs,
+    Op.EXP: np.exp,
+    Op.MAXIMUM: np.maximum,
+    Op.MINIMUM: np.minimum,
+    Op.CLIP: clip,
+    Op.SIGMOID: sigmoid,
+    Op.TANH: np.tanh,
+    Op.RELU: relu,
+    Op.HARD_SIGMOID: hard_sigmoid,
+    Op.SOFTPLUS: softplus,
+    Op.SOFTSIGN: softsign,
+    Op.ELU: elu,
+    Op.LEAKY_RELU: leaky_relu,
+    Op.THRESHOLDED_RELU: thresholded_relu,
+    Op.LAYER_NORM: layer_norm,
+}
+"""By operator: all but the leaves."""
