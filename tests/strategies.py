@@ -6,14 +6,13 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from rnntrace.model.dtypes import DTYPES, Array
+from rnntrace.model.dtypes import DTYPES
 from rnntrace.model.kinds import KINDS
 from rnntrace.model.signals import Inputs, SignalRequest
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 
 MAX_LAYERS, MAX_SIZE, MAX_STEPS, MAX_BATCH = 3, 5, 6, 4
-GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
 
 
 def examples(count: int) -> settings:
@@ -118,23 +117,16 @@ def problems(
 def problem(spec: ModuleSpec, steps: int, batch: int, lengths: tuple[int, ...] | None = None, seed: int = 0) -> Problem:
     """Weights as small as torch draws them, inputs and initial states of a normal distribution."""
     generator = np.random.default_rng(seed)
-    gates, bound = GATES[spec.family], spec.hidden_size**-0.5
-
-    def block(*shape: int) -> Array:
-        return generator.uniform(-bound, bound, shape)
+    bound = spec.hidden_size**-0.5
 
     def column(layer: int) -> LayerWeights:
         return LayerWeights(
-            W_ih=block(gates, spec.hidden_size, spec.layer_input_size(layer)),
-            W_hh=block(gates, spec.hidden_size, spec.output_size),
-            b_ih=block(gates, spec.hidden_size) if spec.bias else None,
-            b_hh=block(gates, spec.hidden_size) if spec.bias else None,
-            W_hr=block(spec.proj_size, spec.hidden_size) if spec.proj_size else None,
+            arrays={name: generator.uniform(-bound, bound, shape) for name, shape in spec.shapes(layer).items()}
         )
 
     weights = Weights({(layer, direction): column(layer) for layer, direction in spec.layer_directions})
     x = generator.standard_normal((steps, batch, spec.input_size))
     rows = len(spec.layer_directions)
     h0 = generator.standard_normal((rows, batch, spec.output_size))
-    c0 = generator.standard_normal((rows, batch, spec.hidden_size)) if spec.family == "LSTM" else None
+    c0 = generator.standard_normal((rows, batch, spec.hidden_size)) if spec.has_cell_state else None
     return Problem(spec, weights, Inputs(x, h0, c0, lengths))
