@@ -564,6 +564,7 @@ def test_004_in_163_and_164_keras_outputs_from_weights_found_in_them() -> None:
     assert np.allclose(U @ U.T, np.eye(2), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_004_in_161_and_162_keras_runs_its_own_layer(capsys: pytest.CaptureFixture[str]) -> None:
     """Live: h_n of shape (3, 2), as the notebook prints, and all thirty outputs from the weights that were found in them."""
     alone, both = (line for line in COMMANDS if "--framework keras" in line)
@@ -618,7 +619,9 @@ def test_the_page_has_commands_and_scripts() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize(
+    "line", [pytest.param(line, marks=pytest.mark.slow) if "--framework keras" in line else line for line in COMMANDS]
+)
 def test_a_command_of_the_page_passes(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every command ends with exit code 0 and a verdict that passes."""
     assert exit_code(shlex.split(line)[1:]) == 0

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from strategies import Problem, examples, problem, problems
 
 from rnntrace.engine.replay.evaluate import Scope, alike, evaluate
-from rnntrace.engine.replay.program import compiled
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace
+from rnntrace.engine.replay.writer import compiled
 from rnntrace.equations import cells
 from rnntrace.equations.activations import ACTIVATIONS
 from rnntrace.equations.cell import Cell, Step

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from strategies import problem
 
-from rnntrace.engine.replay.program import _FUNCTIONS, Program, compiled
+from rnntrace.engine.replay.program import FUNCTIONS, Program
 from rnntrace.engine.replay.replay import BLOCK, replay
 from rnntrace.engine.replay.windows import BLOCKS, replay_windows, windows
+from rnntrace.engine.replay.writer import compiled
 from rnntrace.equations import cells
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.cells import CELLS
@@ -70,7 +71,7 @@ def test_every_result_has_its_place(cell: Cell, known: tuple[str, ...]) -> None:
         calls = [line for line in program.text.splitlines() if line.strip().startswith(f"{name}(")]
         assert all(line.count(",") == count for line in calls)
     assert program.text.count(".dot(") == sum(line.count(",") == 1 for line in program.text.splitlines() if ".dot(" in line)
-    assert set(ARGUMENTS) < set(_FUNCTIONS)
+    assert set(ARGUMENTS) < set(FUNCTIONS)
 
 
 LINES_IN_LOOP = {

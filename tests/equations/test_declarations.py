@@ -8,8 +8,8 @@ import pytest
 from own_cells import MGU, PEEPHOLE, drawn
 
 from rnntrace.engine.replay.evaluate import Scope, evaluate
-from rnntrace.engine.replay.program import compiled
 from rnntrace.engine.replay.replay import replay
+from rnntrace.engine.replay.writer import compiled
 from rnntrace.equations import cells
 from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.cells import CELLS

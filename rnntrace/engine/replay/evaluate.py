@@ -138,19 +138,23 @@ def alike(steps: Sequence[Step]) -> list[tuple[Step, ...]]:
     groups: dict[tuple[Expr, str], list[Step]] = {}
     for step in steps:
         form = _nameless(step.expression, step.symbol)
-        reads_others = any(leaf.name or leaf.op is Op.LAYER_NORM for leaf in _outside_products(form))
+        reads_others = any(leaf.name for leaf in _outside_products(form))
         groups.setdefault((form, step.symbol if reads_others else ""), []).append(step)
     return [tuple(group) for group in groups.values()]
 
 
 def _nameless(expr: Expr, gate: str) -> Expr:
     """The expression without the name of this gate; what a product is taken of stays."""
+    if expr.op in TERMS and expr.name == gate:
+        expr = replace(expr, name="")
     if expr.op in (Op.INPUT_TERM, Op.RECURRENT_TERM):
-        return replace(expr, name="") if expr.name == gate else expr
+        return expr
     return replace(expr, args=tuple(_nameless(arg, gate) for arg in expr.args))
 
 
 def _outside_products(expr: Expr) -> Iterator[Expr]:
     yield expr
-    for arg in () if expr.op is Op.RECURRENT_TERM else expr.args:
-        yield from _outside_products(arg)
+    for arg in expr.args:
+        # A weight for each unit may stand before a single quantity, which is then multiplied by that of every gate.
+        if expr.op is not Op.RECURRENT_TERM and not (expr.op is Op.DIAGONAL and not expr.name and not arg.args):
+            yield from _outside_products(arg)

@@ -91,12 +91,25 @@ def thresholded_relu(values: Array, alpha: Array, out: Array | None = None) -> A
     return out
 
 
-def layer_norm(values: Array, out: Array | None = None) -> Array:
-    """(values - mean) / √(variance + EPSILON), over the last axis."""
-    off = values - values.mean(axis=-1, keepdims=True)
-    variance = np.multiply(off, off).mean(axis=-1, keepdims=True)
-    result: Array = np.divide(off, np.sqrt(variance + variance.dtype.type(EPSILON)), out=out)
-    return result
+def layer_norm(values: Array, out: Array | None = None, units: int | None = None) -> Array:
+    """(values - mean) / √(variance + EPSILON), over the last axis; or over each `units` of it, of gates side by side."""
+    out = np.empty_like(values) if out is None else out
+    shape = (*values.shape[:-1], -1, units or values.shape[-1])
+    off = values.reshape(shape)
+    off = off - _mean(off)
+    spread = _mean(np.multiply(off, off))
+    np.add(spread, spread.dtype.type(EPSILON), out=spread)
+    np.sqrt(spread, out=spread)
+    np.divide(off, spread, out=off)
+    np.copyto(out, off.reshape(values.shape))
+    return out
+
+
+def _mean(values: Array) -> Array:
+    """Over the last axis, which stays: what numpy's own does, without its checks."""
+    mean: Array = np.add.reduce(values, axis=-1, keepdims=True)
+    np.divide(mean, values.dtype.type(values.shape[-1]), out=mean)
+    return mean
 
 
 OPERATORS: dict[Op, Callable[..., Array]] = {

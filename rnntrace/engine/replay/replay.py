@@ -14,8 +14,9 @@ import numpy as np
 from rnntrace.engine.judge.rounding import Typed, error_bounds
 from rnntrace.engine.judge.rules import Bounded, Format
 from rnntrace.engine.replay.evaluate import Scope, evaluate
-from rnntrace.engine.replay.program import Program, compiled
+from rnntrace.engine.replay.program import Program
 from rnntrace.engine.replay.trace import BOUNDS, TERMS, VALUES, Trace, input_term_symbol, recurrent_term_symbol, side_by_side
+from rnntrace.engine.replay.writer import compiled
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.expression import Op
 from rnntrace.equations.parameters import TERMS as TERM_ROLES
@@ -167,8 +168,8 @@ class _Column:
             arrays[f"W_{name}"] = np.ascontiguousarray(W.reshape(-1, W.shape[2]).T)
             if b is not None:
                 arrays[f"b_{name}"] = b.reshape(1, -1)
-        for name, (role, gate) in program.vectors.items():
-            p = weights.block(self.cell, role, gate)
+        for name, (role, gates) in program.vectors.items():
+            p = weights.stack(self.cell, role, gates)
             assert p is not None
             arrays[name] = p.reshape(1, -1)
         if (W_hr := weights.block(self.cell, Role.PROJECTION)) is not None:
