@@ -1,7 +1,7 @@
 """How much a replay costs, as ratios of CPU time against a peer in the same run, one thread, medians of interleaved pairs.
 
     python benchmarks/replay.py            everything, printed and written to benchmarks/results.json
-    python benchmarks/replay.py torch      one part of it: torch, verdict, peers, growth, commands or long
+    python benchmarks/replay.py torch      one part of it: torch, verdict, variants, peers, growth, commands or long
 
 A replay keeps every gate and state; torch's own call, its peer, keeps h alone.
 """
@@ -22,6 +22,7 @@ import long
 import numpy as np
 import peers
 import torch
+import variants
 import verdict
 from threadpoolctl import threadpool_info
 
@@ -133,6 +134,7 @@ def memory() -> str:
 PARTS = {
     "torch": (against_torch, 7),
     "verdict": (verdict.figures, 7),
+    "variants": (variants.figures, 5),
     "peers": (peers.figures, 3),
     "growth": (growth, 5),
     "commands": (commands.figures, 5),
