@@ -45,6 +45,18 @@ def hard_sigmoid(values: Array, slope: Array, offset: Array, out: Array | None =
     return out
 
 
+def maximum(a: Array, b: Array, out: Array | None = None) -> Array:
+    """The larger of two; numpy's own takes the third argument by name alone."""
+    result: Array = np.maximum(a, b, out=out)
+    return result
+
+
+def minimum(a: Array, b: Array, out: Array | None = None) -> Array:
+    """The smaller of two."""
+    result: Array = np.minimum(a, b, out=out)
+    return result
+
+
 def clip(values: Array, low: Array, high: Array, out: Array | None = None) -> Array:
     """min(max(values, low), high); NaN stays NaN."""
     out = np.maximum(values, low, out=out)
@@ -120,8 +132,8 @@ OPERATORS: dict[Op, Callable[..., Array]] = {
     Op.NEGATE: np.negative,
     Op.ABS: np.abs,
     Op.EXP: np.exp,
-    Op.MAXIMUM: np.maximum,
-    Op.MINIMUM: np.minimum,
+    Op.MAXIMUM: maximum,
+    Op.MINIMUM: minimum,
     Op.CLIP: clip,
     Op.SIGMOID: sigmoid,
     Op.TANH: np.tanh,
