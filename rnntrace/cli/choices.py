@@ -3,13 +3,6 @@
 from enum import StrEnum
 
 
-class Nonlinearity(StrEnum):
-    """Activation of an RNN."""
-
-    TANH = "tanh"
-    RELU = "relu"
-
-
 class GateActivation(StrEnum):
     """Activation of the gates of an LSTM or GRU."""
 

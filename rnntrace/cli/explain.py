@@ -7,8 +7,8 @@ import typer
 
 from rnntrace.cli import options
 from rnntrace.cli.given import keywords
-from rnntrace.cli.groups import LimitFlags, ModuleFlags, OutputFlags, SignalFlags, TableFlags, flags_of, grouped
-from rnntrace.cli.options import MODULE, VIEW
+from rnntrace.cli.groups import LimitFlags, ModuleFlags, OutputFlags, SignalFlags, TableFlags, VariantFlags, flags_of, grouped
+from rnntrace.cli.options import VIEW
 from rnntrace.errors import ExitCode
 
 PLACE = "Numbers put in"
@@ -58,11 +58,8 @@ def explain(
         ),
     ] = None,
     built: ModuleFlags,
+    variant: VariantFlags,
     go_backwards: options.GoBackwards = False,
-    reset_before: Annotated[
-        bool,
-        typer.Option("--reset-before", help="A GRU whose reset gate acts before the matrix product.", rich_help_panel=MODULE),
-    ] = False,
     module: options.Module = None,
     names: options.Names = None,
     signals: SignalFlags,
@@ -72,7 +69,7 @@ def explain(
 ) -> int:
     """Show the equations of a module, and which part of which array is whose; with --at, the same with numbers put in."""
     own = {"what": what, "top": top, "back": back, "framework": framework, "module": module, "names": names}
-    values = flags_of(built, signals) | own | {"go_backwards": go_backwards, "reset_before": reset_before}
+    values = flags_of(built, variant, signals) | own | {"go_backwards": go_backwards}
     from rnntrace.cli.output import emit
     from rnntrace.cli.syntax import place_in
     from rnntrace.verbs.explain import Equations

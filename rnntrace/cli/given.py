@@ -39,6 +39,7 @@ def keywords(verb: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, A
 _READ: dict[str, Callable[[Any], Any]] = {
     "lengths": lengths_in,
     "require": names_in,
+    "reverse_activations": names_in,
     "names": lambda given: given or (),
     "ignore": lambda given: given or (),
     "mistake": lambda given: given or (),

@@ -34,6 +34,22 @@ class ModuleFlags:
 
 
 @dataclass(frozen=True)
+class VariantFlags:
+    """What a cell has that torch's do not."""
+
+    peepholes: options.Peepholes = False
+    coupled: options.Coupled = False
+    clip: options.Clip = None
+    reset_before: options.ResetBefore = False
+    activation: options.ActivationName = None
+    recurrent_activation: options.GateActivationName = None
+    cell_activation: options.CellActivationName = None
+    reverse_activations: options.ReverseActivations = None
+    layer_norm: options.LayerNorm = False
+    independent: options.Independent = False
+
+
+@dataclass(frozen=True)
 class FileFlags:
     """A module in a file, and what the file leaves open."""
 

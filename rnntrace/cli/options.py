@@ -11,11 +11,11 @@ from rnntrace.cli.choices import (
     Format,
     GateActivation,
     Keep,
-    Nonlinearity,
     When,
 )
 
 MODULE, SIGNALS, JUDGING, VIEW, OUTPUT, LIMITS = "Module", "Input", "Judging", "View", "Output", "Limits"
+VARIANTS = "Variants (torch lacks them)"
 
 
 GoBackwards = Annotated[
@@ -46,8 +46,14 @@ Bidirectional = Annotated[
 ]
 NoBias = Annotated[bool, typer.Option("--no-bias", help="Leave out both biases.", rich_help_panel=MODULE)]
 NonlinearityOption = Annotated[
-    Nonlinearity | None,
-    typer.Option("--nonlinearity", help="Activation of an RNN.", show_default="tanh", rich_help_panel=MODULE),
+    str | None,
+    typer.Option(
+        "--nonlinearity",
+        metavar="NAME",
+        help="Activation of an RNN: tanh, relu, or another one as for --activation.",
+        show_default="tanh",
+        rich_help_panel=MODULE,
+    ),
 ]
 ProjSize = Annotated[
     int,
@@ -96,6 +102,69 @@ RecurrentActivation = Annotated[
         rich_help_panel=MODULE,
     ),
 ]
+GateActivationName = Annotated[
+    str | None,
+    typer.Option(
+        "--recurrent-activation",
+        metavar="NAME",
+        help="Activation of the gates, as for --activation.",
+        show_default="sigmoid",
+        rich_help_panel=VARIANTS,
+    ),
+]
+ActivationName = Annotated[
+    str | None,
+    typer.Option(
+        "--activation",
+        metavar="NAME",
+        help="Activation of the candidate: a name of Keras or ONNX, with its numbers: relu, hard_sigmoid, elu:0.5.",
+        show_default="tanh",
+        rich_help_panel=VARIANTS,
+    ),
+]
+CellActivationName = Annotated[
+    str | None,
+    typer.Option(
+        "--cell-activation",
+        metavar="NAME",
+        help="Activation of an LSTM's cell state on its way to h.",
+        show_default="that of the candidate",
+        rich_help_panel=VARIANTS,
+    ),
+]
+ReverseActivations = Annotated[
+    str | None,
+    typer.Option(
+        "--reverse-activations",
+        metavar="A,B,C",
+        help="Activations of the reverse direction: of gates, candidate and cell state, as far as there are such.",
+        show_default="as forward",
+        rich_help_panel=VARIANTS,
+    ),
+]
+Peepholes = Annotated[
+    bool, typer.Option("--peepholes", help="Gates of an LSTM see the cell state, unit by unit.", rich_help_panel=VARIANTS)
+]
+Coupled = Annotated[bool, typer.Option("--coupled", help="The forget gate of an LSTM is 1 - i.", rich_help_panel=VARIANTS)]
+Clip = Annotated[
+    float | None,
+    typer.Option(
+        "--clip",
+        help="Cut off the sums inside activations at plus and minus this.",
+        show_default="none",
+        rich_help_panel=VARIANTS,
+    ),
+]
+LayerNorm = Annotated[
+    bool, typer.Option("--layer-norm", help="Layer norm of each gate's sum and of the cell state.", rich_help_panel=VARIANTS)
+]
+Independent = Annotated[
+    bool, typer.Option("--independent", help="A unit of an RNN sees its own state alone (IndRNN).", rich_help_panel=VARIANTS)
+]
+ResetBefore = Annotated[
+    bool,
+    typer.Option("--reset-before", help="A GRU whose reset gate acts before the matrix product.", rich_help_panel=VARIANTS),
+]
 Ignore = Annotated[
     list[str] | None,
     typer.Option(
@@ -107,11 +176,12 @@ Ignore = Annotated[
 ]
 Dtype = Annotated[DtypeName, typer.Option("--dtype", help="Number format of the module.", rich_help_panel=MODULE)]
 Framework = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--framework",
         metavar="NAME",
         help="The framework beside which the replay is judged: torch, keras or onnxruntime.",
+        show_default="torch, or one that has the variant",
         rich_help_panel=JUDGING,
     ),
 ]

@@ -6,7 +6,7 @@ import typer
 
 from rnntrace.cli import options
 from rnntrace.cli.given import keywords
-from rnntrace.cli.groups import JudgeFlags, ModuleFlags, SignalFlags, VerdictFlags, ViewFlags, flags_of, grouped
+from rnntrace.cli.groups import JudgeFlags, ModuleFlags, SignalFlags, VariantFlags, VerdictFlags, ViewFlags, flags_of, grouped
 from rnntrace.errors import ExitCode
 
 
@@ -16,11 +16,12 @@ def run(
         str, typer.Argument(metavar="KIND", help="rnn, lstm, gru, rnn-cell, lstm-cell or gru-cell.", show_default=False)
     ],
     module: ModuleFlags,
+    variant: VariantFlags,
     signals: SignalFlags,
     judging: JudgeFlags,
     shown: ViewFlags,
     written: VerdictFlags,
-    framework: options.Framework = "torch",
+    framework: options.Framework = None,
     save: options.Save = None,
     keep: options.KeepOption = None,
     plot: options.Plot = None,
@@ -61,7 +62,7 @@ def run(
         check_targets(written.output, (save, plot), read=read)
 
     # The trace is written with what else there is to write, all files or none of them.
-    values = flags_of(module, signals, judging) | {"kind": kind, "framework": framework, "keep": kept}
+    values = flags_of(module, variant, signals, judging) | {"kind": kind, "framework": framework, "keep": kept}
     scratch = Path(realpath(save)).parent if save else None
     result = run_module(**keywords(run_module, values), scratch=scratch, ready=ready, tell=tell, warn=warn)
     others = [(save, dump(result, save))] if save else []

@@ -5,7 +5,7 @@ that lie outside the model are refused.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 
 from rnntrace.errors import FileError, SpecError, WeightsError, show
+from rnntrace.files.onnx_attributes import options_of, text
 from rnntrace.files.onnx_constants import Constants
 from rnntrace.files.onnx_graph import STANDARD, Scope, Value, check_counts, distinct, scopes
 from rnntrace.files.onnx_operators import OPERATORS, NotConstant, stored
@@ -27,13 +28,9 @@ from rnntrace.model.module import Contents, Layer, Module, Refused, stacked
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 
-ACTIVATIONS = {"RNN": ("tanh",), "LSTM": ("sigmoid", "tanh", "tanh"), "GRU": ("sigmoid", "tanh")}
-"""The default activations of each operator in one direction; an RNN may also have relu."""
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
-UNDERSTOOD = {"hidden_size", "direction", "activations", "linear_before_reset", "layout", "input_forget", "output_sequence"}
-"""Attributes that are read; output_sequence, of the first version, says only whether Y is returned."""
 
 
 def read(path: Path, kind: str) -> Tensors:
@@ -94,15 +91,17 @@ def _module(node: Any, scope: Scope, constants: Constants, origins: Origins) -> 
     """One node. Raises WeightsError for what is missing, of the wrong shape or not supported."""
     attributes = scope.values_of(node)
     inputs = {name: scope.find(source) for name, source in zip(INPUTS, node.input, strict=False) if source}
-    _refuse(node.op_type, attributes, inputs, origins)
-    tensors = {name: _array(name, inputs[name], constants) for name in INPUTS[1:4] if name in inputs}
-    direction = _text(attributes.get("direction", b"forward"))
+    direction = text(attributes.get("direction", b"forward"))
     count = DIRECTIONS.get(direction)
     if count is None:
         raise WeightsError(f"direction should be one of {', '.join(DIRECTIONS)}, and is {show(direction)}")
+    options = options_of(node.op_type, attributes, count)
+    peeping = "P" in inputs and origins.of(inputs["P"]) is not Origin.ZERO
+    read = [*INPUTS[1:4], *(["P"] if peeping else [])]
+    tensors = {name: _array(name, inputs[name], constants) for name in read if name in inputs}
     if "W" not in tensors or "R" not in tensors:
         raise WeightsError("it has no W or no R: expected both as initializers or constants")
-    W, R, B = (tensors.get(name, (None, ""))[0] for name in "WRB")
+    W, R, B, P = (tensors.get(name, (None, ""))[0] for name in "WRBP")
     assert W is not None
     assert R is not None
     gates = {"RNN": 1, "LSTM": 4, "GRU": 3}[node.op_type]
@@ -111,6 +110,7 @@ def _module(node: Any, scope: Scope, constants: Constants, origins: Origins) -> 
         "W": (count, gates * hidden, W.shape[-1]),
         "R": (count, gates * hidden, hidden),
         "B": (count, 2 * gates * hidden),
+        "P": (count, 3 * hidden),
     }
     for name, (array, _) in tensors.items():
         if array.shape != expected[name]:
@@ -126,40 +126,17 @@ def _module(node: Any, scope: Scope, constants: Constants, origins: Origins) -> 
         reverse=direction == "reverse",
         bias=B is not None,
         batch_first=bool(attributes.get("layout", 0)),
-        nonlinearity=_activations(node.op_type, attributes)[0] if node.op_type == "RNN" else None,
-        reset_after=node.op_type != "GRU" or bool(attributes.get("linear_before_reset", 0)),
+        peepholes=P is not None,
         dtype=formats.pop() if len(formats) == 1 else "float32",
+        **options,
     )
     biases = [(None, None)] * count if B is None else [np.split(B[d], 2) for d in range(count)]
-    columns = zip(spec.directions, W, R, biases, strict=True)
-    weights = {(0, name): from_convention(BY_NAME[ONNX], spec.cell, W_ih, W_hh, *both) for name, W_ih, W_hh, both in columns}
+    peepholes = [None] * count if P is None else [*P]
+    weights = {
+        (0, name): from_convention(BY_NAME[ONNX], spec.cell, W_ih, W_hh, *both, p=p)
+        for name, W_ih, W_hh, both, p in zip(spec.directions, W, R, biases, peepholes, strict=True)
+    }
     return Module(spec, Weights(weights), ONNX, **states_of(spec, inputs, constants, origins))
-
-
-def _refuse(operator: str, attributes: Mapping[str, Any], inputs: Mapping[str, Value], origins: Origins) -> None:
-    """Raises WeightsError, by name, for what would change the result and is not supported."""
-    for name, value in attributes.items():
-        if name not in UNDERSTOOD or (name == "input_forget" and value):
-            raise WeightsError(f"the attribute {show(name)} is not supported: expected a node without it")
-    supported = {ACTIVATIONS[operator], ("relu",)} if operator == "RNN" else {ACTIVATIONS[operator]}
-    if _activations(operator, attributes) not in supported:
-        given = ", ".join(_text(word) for word in attributes["activations"])
-        raise WeightsError(
-            f"the activations {show(given)} are not supported: expected {', '.join(ACTIVATIONS[operator])} in every direction"
-        )
-    if "P" in inputs and origins.of(inputs["P"]) is not Origin.ZERO:
-        raise WeightsError("its peephole weights P are not supported: expected none, or zeros")
-
-
-def _activations(operator: str, attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    """The activations of one direction, small letters; those of two directions if they differ."""
-    given = tuple(_text(word).lower() for word in attributes.get("activations", ())) or ACTIVATIONS[operator]
-    count = len(ACTIVATIONS[operator])
-    return given[:count] if given[:count] == given[count:] else given
-
-
-def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _array(name: str, value: Value, constants: Constants) -> tuple[Array, str]:

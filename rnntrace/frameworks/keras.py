@@ -61,6 +61,12 @@ def lacks(spec: ModuleSpec) -> str:
         return f"{spec.kind} outside of a layer"
     if spec.proj_size:
         return "LSTM with a projection"
+    if spec.peepholes or spec.coupled or spec.clip is not None or spec.layer_norm or spec.independent:
+        return f"{spec.kind} as {spec.cell.title}"
+    if spec.activation not in (None, "tanh") or spec.cell_activation not in (None, "tanh") or spec.reverse_activations:
+        return f"{spec.kind} with these activations"
+    if spec.nonlinearity not in (None, "tanh", "relu"):
+        return f"RNN with {spec.nonlinearity}"
     if spec.recurrent_activation not in _ACTIVATIONS:
         return f"{spec.kind} whose gates are the {spec.recurrent_activation} of Keras before version 3"
     return ""
@@ -104,9 +110,11 @@ def load(module: list[Any], spec: ModuleSpec, weights: Weights) -> None:
 
 def _own_weights(spec: ModuleSpec, weights: LayerWeights) -> list[Array]:
     """Kernel, recurrent kernel and bias as Keras arranges them; a GRU that resets after the product has both biases."""
-    kernel, recurrent, b_ih, b_hh = to_convention(BY_NAME[KERAS], spec.cell, weights)
-    if b_ih is None or b_hh is None:
+    found = to_convention(BY_NAME[KERAS], spec.cell, weights)
+    kernel, recurrent = found["W_ih"], found["W_hh"]
+    if "b_ih" not in found:
         return [kernel, recurrent]
+    b_ih, b_hh = found["b_ih"], found["b_hh"]
     both = spec.family == "GRU" and spec.reset_after
     bias = np.stack([b_ih, b_hh]) if both else (b_ih.astype(np.float64) + b_hh).astype(b_ih.dtype)
     return [kernel, recurrent, bias]

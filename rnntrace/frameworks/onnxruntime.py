@@ -10,20 +10,39 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from rnntrace.equations.activations import ACTIVATIONS
 from rnntrace.errors import FrameworkError
+from rnntrace.frameworks.protocol import EMPTY
 from rnntrace.model.conventions import BY_NAME, ONNX
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import to_convention
 from rnntrace.model.observation import Observation
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.spec_checks import ACTIVATIONS_OF
 from rnntrace.model.weights import Weights
 
 NAME = "onnxruntime"
-OFFERS: frozenset[str] = frozenset()
+OFFERS = frozenset({EMPTY})
 
 OPSET, IR = 17, 8
-_ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu"}
+_ACTIVATIONS = {
+    "affine": "Affine",
+    "elu": "Elu",
+    "hard_sigmoid": "HardSigmoid",
+    "leaky_relu": "LeakyRelu",
+    "linear": "Affine",
+    "relu": "Relu",
+    "scaled_tanh": "ScaledTanh",
+    "sigmoid": "Sigmoid",
+    "softplus": "Softplus",
+    "softsign": "Softsign",
+    "tanh": "Tanh",
+    "thresholded_relu": "ThresholdedRelu",
+}
+"""ONNX' name for each activation that it has."""
+_LINEAR = (1.0, 0.0)
+"""The numbers with which Affine does nothing."""
 _NUMBERS = {"float32": TensorProto.FLOAT}
 """Formats in which its operators compute on the processor."""
 NO_GATES = "ONNX Runtime shows no gates"
@@ -35,8 +54,11 @@ def lacks(spec: ModuleSpec) -> str:
         return f"{spec.kind}, a cell of your own"
     if spec.proj_size:
         return "LSTM with a projection"
-    if spec.recurrent_activation not in (None, "sigmoid", "hard_sigmoid"):
-        return f"{spec.kind} whose gates are {spec.recurrent_activation}"
+    if spec.layer_norm or spec.independent:
+        return f"{spec.kind} with {'a layer norm' if spec.layer_norm else 'independent units'}"
+    for activation in _activations(spec):
+        if activation.partition(":")[0] not in _ACTIVATIONS:
+            return f"{spec.kind} with {activation}"
     if spec.dtype not in _NUMBERS:
         return f"{spec.kind} in {spec.dtype}"
     return ""
@@ -100,7 +122,7 @@ def _model(spec: ModuleSpec, weights: Weights) -> Any:
 
     x = "x"
     for layer in range(spec.num_layers):
-        W, R, B = _arrays(spec, weights, layer)
+        W, R, B, P = _arrays(spec, weights, layer)
         rows = slice(layer * directions, (layer + 1) * directions)
         bounds = [constant(f"{end}_{layer}", np.array([getattr(rows, end)])) for end in ("start", "stop")]
         initial = []
@@ -109,7 +131,8 @@ def _model(spec: ModuleSpec, weights: Weights) -> Any:
             initial.append(f"{state}0_{layer}")
         given = [x, constant(f"W_{layer}", W), constant(f"R_{layer}", R), "" if B is None else constant(f"B_{layer}", B)]
         made = [f"y_{layer}", *(f"{state}_n_{layer}" for state in states)]
-        nodes.append(helper.make_node(spec.family, [*given, "lengths", *initial], made, **_attributes(spec)))
+        last = [] if P is None else [constant(f"P_{layer}", P)]
+        nodes.append(helper.make_node(spec.family, [*given, "lengths", *initial, *last], made, **_attributes(spec)))
         by_layer.append(made[0])
         finals += made[1:]
         # (T, D, B, H) as the layer above reads it, (T, B, D·H).
@@ -134,27 +157,48 @@ def _model(spec: ModuleSpec, weights: Weights) -> Any:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
 
 
-def _arrays(spec: ModuleSpec, weights: Weights, layer: int) -> tuple[Array, Array, Array | None]:
-    """W (D, G·H, I), R (D, G·H, H) and B (D, 2·G·H) of a layer, as ONNX arranges them."""
-    found: list[Any] = [to_convention(BY_NAME[ONNX], spec.cell, weights[layer, direction]) for direction in spec.directions]
-    W, R = (np.stack([arrays[place] for arrays in found]) for place in (0, 1))
-    biases = [np.concatenate([b_ih, b_hh]) for *_, b_ih, b_hh in found if b_ih is not None and b_hh is not None]
-    return W, R, np.stack(biases) if biases else None
+def _arrays(spec: ModuleSpec, weights: Weights, layer: int) -> tuple[Array, Array, Array | None, Array | None]:
+    """W (D, G·H, I), R (D, G·H, H), B (D, 2·G·H) and P (D, 3·H) of a layer, as ONNX arranges them."""
+    found = [to_convention(BY_NAME[ONNX], spec.cell, weights[layer, direction]) for direction in spec.directions]
+    W, R = (np.stack([arrays[name] for arrays in found]) for name in ("W_ih", "W_hh"))
+    biases = [np.concatenate([arrays["b_ih"], arrays["b_hh"]]) for arrays in found if "b_ih" in arrays]
+    peepholes = [arrays["p"] for arrays in found if "p" in arrays]
+    return W, R, np.stack(biases) if biases else None, np.stack(peepholes) if peepholes else None
+
+
+def _activations(spec: ModuleSpec) -> tuple[str, ...]:
+    """Those of every direction, in ONNX' order."""
+    own = tuple(getattr(spec, name) for name in ACTIVATIONS_OF[spec.family])
+    return own if len(spec.directions) == 1 else own + (spec.reverse_activations or own)
 
 
 def _attributes(spec: ModuleSpec) -> dict[str, Any]:
     """Sizes, direction and functions of the operator."""
     direction = "bidirectional" if spec.bidirectional else "reverse" if spec.reverse else "forward"
-    attributes: dict[str, Any] = {"hidden_size": spec.hidden_size, "direction": direction}
-    directions = len(spec.directions)
-    if spec.family == "RNN":
-        attributes["activations"] = [_ACTIVATIONS[spec.nonlinearity or "tanh"]] * directions
-    elif spec.recurrent_activation == "hard_sigmoid":
-        candidates = ["Tanh", "Tanh"] if spec.family == "LSTM" else ["Tanh"]
-        attributes["activations"] = ["HardSigmoid", *candidates] * directions
+    words, numbers = zip(*(_with_numbers(activation) for activation in _activations(spec)), strict=True)
+    attributes: dict[str, Any] = {
+        "hidden_size": spec.hidden_size,
+        "direction": direction,
+        "activations": [_ACTIVATIONS[word] for word in words],
+        "activation_alpha": [given[0] for given in numbers if given],
+        "activation_beta": [given[1] for given in numbers if len(given) > 1],
+    }
     if spec.family == "GRU":
         attributes["linear_before_reset"] = int(spec.reset_after)
-    return attributes
+    if spec.coupled:
+        attributes["input_forget"] = 1
+    if spec.clip is not None:
+        attributes["clip"] = spec.clip
+    return {name: value for name, value in attributes.items() if value != []}
+
+
+def _with_numbers(activation: str) -> tuple[str, tuple[float, ...]]:
+    """Its name and all its numbers, those that go without saying too."""
+    word, *given = activation.split(":")
+    if word == "linear":
+        return word, _LINEAR
+    defaults = ACTIVATIONS[word].defaults[len(given) :]
+    return word, (*map(float, given), *(number for number in defaults if number is not None))
 
 
 __all__ = ["NAME", "OFFERS", "build", "lacks", "load", "observe"]

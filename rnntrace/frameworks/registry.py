@@ -1,8 +1,11 @@
 """Which frameworks there are: a name, and the module that is the framework; see `protocol`."""
 
-from rnntrace.errors import UsageError
+from collections.abc import Iterator
+
+from rnntrace.errors import MissingExtraError, UsageError
 from rnntrace.frameworks.protocol import Framework
 from rnntrace.model.extras import optional
+from rnntrace.model.spec import ModuleSpec
 
 FRAMEWORKS = {
     "torch": "rnntrace.frameworks.torch",
@@ -10,6 +13,8 @@ FRAMEWORKS = {
     "onnxruntime": "rnntrace.frameworks.onnxruntime",
 }
 """By the name that a user gives: the module that is the framework. It is loaded only when it is asked for."""
+IN_TURN = ("torch", "onnxruntime", "keras")
+"""Which is asked first where nobody chose one."""
 
 
 def framework(name: str) -> Framework:
@@ -18,3 +23,28 @@ def framework(name: str) -> Framework:
         raise UsageError(f"unknown framework {name!r}: choose one of {', '.join(FRAMEWORKS)}")
     found: Framework = optional(FRAMEWORKS[name])
     return found
+
+
+def framework_for(spec: ModuleSpec, name: str | None = None) -> Framework | None:
+    """The framework of this name; without one torch, or where torch lacks the module another that is installed and has it.
+
+    None if no framework has it. Raises UsageError if the one that was asked for lacks it.
+    """
+    if name is None:
+        return next(_having(spec), None)
+    found = framework(name)
+    if lack := found.lacks(spec):
+        others = [other.NAME for other in _having(spec)]
+        instead = f"choose {' or '.join(others)} as `framework`" if others else "choose another `framework`"
+        raise UsageError(f"{name} has no {lack}: {instead}, or give outputs of its own to `compare` as `expected`")
+    return found
+
+
+def _having(spec: ModuleSpec) -> Iterator[Framework]:
+    for name in IN_TURN:
+        try:
+            found = framework(name)
+        except MissingExtraError:
+            continue
+        if not found.lacks(spec):
+            yield found

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from rnntrace.equations import cells
 from rnntrace.equations.cell import Cell
+from rnntrace.equations.parameters import Role
 
 LSTM, GRU, RNN = ("".join(cell.gates) for cell in (cells.LSTM, cells.GRU, cells.RNN_TANH))
 """torch's own orders, ifgo, rzn and h."""
@@ -23,7 +24,8 @@ class Convention:
 
     `lstm` and `gru` are gate orders, empty where it has none; biases are 1 or 2 vectors a layer. `reset` is where a GRU's
     reset gate acts: after or before the matrix product. `keeps` is what multiplies the state before: z, as in torch, or 1 - z.
-    `transposed` matrices are (input, gates · hidden). None, or an empty text, says that the source does not tell.
+    `transposed` matrices are (input, gates · hidden). `peepholes` is their order, empty where there are none.
+    None, or an empty text, says that the source does not tell.
     Remarks say what no other field can, of the LSTM, of the GRU or of both.
     """
 
@@ -35,6 +37,7 @@ class Convention:
     reset: str = "after"
     keeps: str = "z"
     transposed: bool | None = False
+    peepholes: str = ""
     lstm_remarks: tuple[str, ...] = ()
     gru_remarks: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -42,7 +45,8 @@ class Convention:
 
     def order(self, cell: Cell) -> str:
         """Its order of these gates, as one text; empty if it has no cell with such gates. That of an RNN is "h"."""
-        return next((order for order in (self.lstm, self.gru, RNN) if sorted(order) == sorted(cell.gates)), "")
+        gates = {gate for parameter in cell.parameters if parameter.role is Role.INPUT_MATRIX for gate in parameter.gates}
+        return next((order for order in (self.lstm, self.gru, RNN) if gates and gates <= {*order}), "")
 
     def _of(self, cell: Cell, lstm: _T, gru: _T, none: _T) -> _T:
         """What it says of its LSTM for a cell with these gates, or of its GRU."""
@@ -73,6 +77,7 @@ CONVENTIONS = (
     Convention(
         framework=ONNX,
         lstm="iofg",
+        peepholes="iof",
         gru="zrn",
         reset="before",
         gru_remarks=("with linear_before_reset=1 the GRU resets after the product",),

@@ -7,6 +7,7 @@ import numpy as np
 
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.cells import TORCH_CELLS
+from rnntrace.equations.parameters import Parameter, Role
 from rnntrace.errors import SpecError, WeightsError
 from rnntrace.model.conventions import Convention
 from rnntrace.model.dtypes import Array
@@ -141,37 +142,54 @@ def parameters_of(spec: ModuleSpec, weights: Weights) -> dict[str, Array]:
 
 
 def from_convention(
-    convention: Convention, cell: Cell, W_ih: Array, W_hh: Array, b_ih: Array | None = None, b_hh: Array | None = None
+    convention: Convention,
+    cell: Cell,
+    W_ih: Array,
+    W_hh: Array,
+    b_ih: Array | None = None,
+    b_hh: Array | None = None,
+    *,
+    p: Array | None = None,
 ) -> LayerWeights:
     """The weights of one layer and direction from the stacked arrays of another framework.
 
     Matrices are (G·H, I) and (G·H, H), or the other way round where the convention transposes; biases are (G·H,), and a
-    framework with one bias gives it as b_ih: b_hh is then zero.
+    framework with one bias gives it as b_ih: b_hh is then zero. Peepholes `p` are (3·H,). Blocks of gates that the cell has
+    none for, as those of the forget gate where it is coupled, are left out.
     """
-    order = convention.order(cell)
-    places = [order.index(gate) for gate in cell.gates]
+    found = {"W_ih": W_ih.T if convention.transposed else W_ih, "W_hh": W_hh.T if convention.transposed else W_hh}
+    if b_ih is not None:
+        found |= {"b_ih": b_ih, "b_hh": np.zeros_like(b_ih) if b_hh is None else b_hh}
+    if p is not None:
+        found["p"] = p
 
-    def blocks(stacked: Array) -> Array:
-        return stacked.reshape(len(places), -1, *stacked.shape[1:])[places]
+    def blocks(parameter: Parameter, stacked: Array) -> Array:
+        order = _order(convention, cell, parameter)
+        return stacked.reshape(len(order), -1, *stacked.shape[1:])[[order.index(gate) for gate in parameter.gates]]
 
-    matrices = (W_ih.T, W_hh.T) if convention.transposed else (W_ih, W_hh)
-    if b_ih is None:
-        return LayerWeights(*map(blocks, matrices))
-    return LayerWeights(*map(blocks, (*matrices, b_ih, np.zeros_like(b_ih) if b_hh is None else b_hh)))
+    own = {parameter.name: parameter for parameter in cell.parameters}
+    return LayerWeights(arrays={name: blocks(own[name], array) for name, array in found.items()})
 
 
-def to_convention(convention: Convention, cell: Cell, weights: LayerWeights) -> tuple[Array, Array, Array | None, Array | None]:
-    """The way back from `from_convention`: W_ih, W_hh, b_ih and b_hh as the framework stacks them; both biases, or none."""
-    places = [cell.gates.index(gate) for gate in convention.order(cell)]
+def to_convention(convention: Convention, cell: Cell, weights: LayerWeights) -> dict[str, Array]:
+    """The way back from `from_convention`: W_ih, W_hh and what there is of b_ih, b_hh and p, as the framework stacks them.
 
-    def stacked(blocks: Array) -> Array:
-        return blocks[places].reshape(-1, *blocks.shape[2:])
+    Blocks that the cell does not have are zero.
+    """
+    found = {}
+    for parameter in cell.parameters:
+        if (array := weights.arrays.get(parameter.name)) is not None and parameter.gates:
+            order = _order(convention, cell, parameter)
+            empty = np.zeros_like(array[0])
+            blocks = [array[parameter.gates.index(gate)] if gate in parameter.gates else empty for gate in order]
+            stacked = np.concatenate(blocks)
+            found[parameter.name] = np.ascontiguousarray(stacked.T) if convention.transposed and stacked.ndim == 2 else stacked
+    return found
 
-    W_ih, W_hh = (stacked(weights.arrays[name]) for name in ("W_ih", "W_hh"))
-    if convention.transposed:
-        W_ih, W_hh = np.ascontiguousarray(W_ih.T), np.ascontiguousarray(W_hh.T)
-    b_ih, b_hh = (stacked(weights.arrays[name]) if name in weights.arrays else None for name in ("b_ih", "b_hh"))
-    return W_ih, W_hh, b_ih, b_hh
+
+def _order(convention: Convention, cell: Cell, parameter: Parameter) -> str:
+    """The framework's order of the blocks of a parameter."""
+    return convention.peepholes if parameter.role is Role.DIAGONAL else convention.order(cell)
 
 
 def _describe(spec: ModuleSpec) -> str:

@@ -31,6 +31,11 @@ class Observation:
     not_captured: str = ""
     half_units: Mapping[str | tuple[int, str, str], Array] = field(default_factory=dict)
 
+    @classmethod
+    def of_nothing(cls) -> "Observation":
+        """Where no framework has the module, and nobody gave outputs."""
+        return cls("none", "", "", 0, "", {}, {})
+
     @property
     def values(self) -> Mapping[tuple[int, str, str], Array]:
         """The framework's own gates and states: those that were captured, and else the h of every layer."""

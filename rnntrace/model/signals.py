@@ -203,6 +203,12 @@ def trace_size(spec: ModuleSpec, steps: int, batch: int, quantities: int) -> int
     return steps * batch * spec.hidden_size * quantities * len(spec.layer_directions)
 
 
+def check_not_empty(lengths: Sequence[int] | None) -> None:
+    """Raises SignalError for a sequence without steps, of which ONNX says what comes of it, and others do not."""
+    if lengths is not None and 0 in lengths:
+        raise SignalError("a length should be at least 1, not 0: only ONNX says what comes of a sequence without steps")
+
+
 def _lengths(
     lengths: Sequence[int] | None, steps: int, batch: int, spec: ModuleSpec, unbatched: bool
 ) -> tuple[int, ...] | None:
@@ -219,6 +225,6 @@ def _lengths(
             f"give as many, or set `batch={found}`"
         )
     for length in lengths:
-        if not 1 <= length <= steps:
+        if not 0 <= length <= steps:
             raise SignalError(f"a length should be between 1 and the number of steps {steps}, not {length}")
     return tuple(lengths)

@@ -14,9 +14,10 @@ from rnntrace.engine.judge.tolerance import MOST_DIGITS
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.errors import UsageError, show
 from rnntrace.files.ignored import Ignored
-from rnntrace.frameworks.registry import framework as framework_named
+from rnntrace.frameworks.registry import framework_for
+from rnntrace.model.conventions import ONNX
 from rnntrace.model.dtypes import Array
-from rnntrace.model.signals import Inputs, assemble
+from rnntrace.model.signals import Inputs, assemble, check_not_empty
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.vocabulary import Name, canonical_names
 from rnntrace.verbs.given.expected import Expected, read_expected
@@ -41,7 +42,7 @@ def compare_with_framework(
     sources: Sources,
     judging: JudgeOptions,
     *,
-    framework: str = "torch",
+    framework: str | None = None,
     distribution: str = "normal",
     seed: int | None = None,
     device: str = "cpu",
@@ -50,13 +51,14 @@ def compare_with_framework(
 
     Raises UsageError for a module that the framework lacks.
     """
-    beside = framework_named(framework)
     for prefix, module in modules.items():
-        if lack := beside.lacks(module.spec):
+        try:
+            found = framework_for(module.spec, framework)
+        except UsageError as error:
+            raise UsageError(f"{show(prefix)}: {error}" if prefix else str(error)) from None
+        if found is None:
             where = f"{show(prefix)}: " if prefix else ""
-            raise UsageError(
-                f"{where}{framework} has no {lack}: choose another `framework`, or give outputs of its own as `expected`"
-            )
+            raise UsageError(f"{where}no framework that is installed has {module.spec}: give outputs of its own as `expected`")
     results: dict[str, Result] = {}
     for prefix, module in modules.items():
         result = build_and_trace(
@@ -96,6 +98,8 @@ def compare_with_expected(
     spec, sources = module.spec, as_held(module, sources)
     behind = masked(module, quantized(spec, assemble(spec, sources.request, _no_draw)))
     inputs, doubt = behind.inputs, module.open or behind.doubt
+    if module.layout != ONNX:
+        check_not_empty(inputs.lengths)
     given = read_expected(module, inputs, expected, ignored, require)
     if "output" in given.values:
         output = without_repeats(spec, module.mask, inputs, given.values["output"])

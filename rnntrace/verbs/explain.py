@@ -16,7 +16,7 @@ from rnntrace.report.table import Report
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
-from rnntrace.verbs.given.modules import is_result, module_for, spec_of_kind
+from rnntrace.verbs.given.modules import VARIANTS, is_result, module_for, spec_of_kind
 from rnntrace.verbs.given.overrides import FileOverrides, read_weights
 from rnntrace.verbs.given.sources import SIGNALS, read_sources
 from rnntrace.verbs.layouts import convention_named
@@ -25,7 +25,7 @@ from rnntrace.verbs.shown import Shown
 if TYPE_CHECKING:
     from rnntrace.verbs.derived import ShownExplanation
 
-OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_size", "reset_before", "weights", "dtype")
+OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_size", *VARIANTS, "weights", "dtype")
 """What weights say by themselves."""
 OF_WEIGHTS = ("module", "names", "go_backwards")
 """What nothing but weights needs."""
@@ -65,9 +65,18 @@ def explain(
     nonlinearity: str | None = None,
     go_backwards: bool = False,
     proj_size: int = 0,
-    reset_before: bool = False,
     dropout: float = 0.0,
     batch_first: bool = False,
+    peepholes: bool = False,
+    coupled: bool = False,
+    clip: float | None = None,
+    reset_before: bool = False,
+    activation: str | None = None,
+    recurrent_activation: str | None = None,
+    cell_activation: str | None = None,
+    reverse_activations: str | Sequence[str] = (),
+    layer_norm: bool = False,
+    independent: bool = False,
     module: str | None = None,
     names: str | Sequence[str] = (),
     weights: Any = None,
@@ -120,7 +129,7 @@ def explain(
     elif isinstance(what, ModuleSpec):
         spec = what
     else:
-        spec = spec_of_kind(what, sources, keywords, reset_after=not reset_before)
+        spec = spec_of_kind(what, sources, keywords)
     if not place:
         return Equations(spec, convention_named(framework or (found.layout if found else TORCH)))
     own = found or (module_for(weights, spec) if weights is not None else None)

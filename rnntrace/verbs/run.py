@@ -14,7 +14,8 @@ from rnntrace.errors import UsageError
 from rnntrace.files import check_writable
 from rnntrace.model.dtypes import is_whole, rounded
 from rnntrace.model.limits import MAX_VALUES, STREAM_FROM
-from rnntrace.model.signals import assemble, sizes, trace_size
+from rnntrace.model.observation import Observation
+from rnntrace.model.signals import assemble, check_not_empty, sizes, trace_size
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.verbs import memory
@@ -42,9 +43,19 @@ def run(
     proj_size: int = 0,
     dropout: float = 0.0,
     batch_first: bool = False,
+    peepholes: bool = False,
+    coupled: bool = False,
+    clip: float | None = None,
+    reset_before: bool = False,
+    activation: str | None = None,
+    recurrent_activation: str | None = None,
+    cell_activation: str | None = None,
+    reverse_activations: str | Sequence[str] = (),
+    layer_norm: bool = False,
+    independent: bool = False,
     weights: Any = None,
     dtype: str = "float32",
-    framework: str = "torch",
+    framework: str | None = None,
     device: str = "cpu",
     steps: int | None = None,
     batch: int | None = None,
@@ -75,6 +86,9 @@ def run(
     warn: Callable[[str], None] | None = None,
 ) -> Result:
     """Build a module of a kind ("lstm", "gru-cell"), feed it, replay it by hand, and judge the replay beside the framework's.
+
+    The variants of a cell, from `peepholes` to `independent`, are those of `ModuleSpec`. Beside the replay stands `framework`,
+    by default torch or, if that lacks the variant, another one that is installed; if none has it the verdict is undecided.
 
     `input` is x, an array, tensor or nested lists in the module's own layout, a file, or a dictionary of x, h0, c0 and
     lengths; `text` gives one-hot vectors instead. h0 and c0 are arrays, files, "zeros" or "random". `weights` are a file, a
@@ -123,7 +137,7 @@ def build_and_trace(
     judging: JudgeOptions | None = None,
     weights: Weights | None = None,
     *,
-    framework: str = "torch",
+    framework: str | None = None,
     remarks: Sequence[str] = (),
     distribution: str = "normal",
     seed: int | None = None,
@@ -136,21 +150,20 @@ def build_and_trace(
 
     With a `scratch` folder, what is long or takes much of the memory is worked out in parts and kept there.
     """
-    from rnntrace.frameworks.protocol import DEVICES, WINDOWS
-    from rnntrace.frameworks.registry import framework as framework_named
+    from rnntrace.frameworks.protocol import DEVICES, EMPTY, WINDOWS
+    from rnntrace.frameworks.registry import framework_for
     from rnntrace.frameworks.torch import modules as torch
 
-    beside = framework_named(framework)
-    if lack := beside.lacks(spec):
-        raise UsageError(f"{framework} has no {lack}: choose another `framework`")
-    if device != "cpu" and DEVICES not in beside.OFFERS:
-        raise UsageError(f"{framework} runs on the processor here: leave `device` out")
+    beside = framework_for(spec, framework)
+    offers = beside.OFFERS if beside else frozenset()
+    if device != "cpu" and DEVICES not in offers:
+        raise UsageError(f"{beside.NAME if beside else 'the replay'} runs on the processor here: leave `device` out")
     sources, judging = sources or Sources(), judging or JudgeOptions()
     steps, batch = sizes(spec, sources.request)
     needed, free = _needed(spec, steps, batch, judging), memory.free()
     in_parts = (
         scratch is not None
-        and WINDOWS in beside.OFFERS
+        and WINDOWS in offers
         and not judging.needs_all
         and (_is_long(spec, steps, batch, judging) or memory.is_short(needed, free))
     )
@@ -162,9 +175,13 @@ def build_and_trace(
     if weights is not None:
         own = weights.rounded(spec.precision)
         seed = seed if sources.request.draws else None
+    if beside is None or EMPTY not in offers:
+        check_not_empty(inputs.lengths)
+    origin, warnings = sources.described(distribution), [*sources.warnings, *remarks, *_loses(spec, weights)]
+    if beside is None:
+        return judged(spec, own, inputs, Observation.of_nothing(), judging, seed=seed, origin=origin, warnings=warnings)
     module = beside.build(spec, device)
     beside.load(module, spec, own)
-    origin, warnings = sources.described(distribution), [*sources.warnings, *remarks, *_loses(spec, weights)]
     if scratch is not None and in_parts:
         from rnntrace.verbs.stream import streamed
 

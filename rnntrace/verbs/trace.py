@@ -13,7 +13,7 @@ from rnntrace.errors import SignalError, UsageError
 from rnntrace.model.dtypes import Array, rounded
 from rnntrace.model.keys import Key
 from rnntrace.model.layouts import weights_from_torch
-from rnntrace.model.signals import Inputs, SignalRequest, State, assemble
+from rnntrace.model.signals import Inputs, SignalRequest, State, assemble, check_not_empty
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import array_of
@@ -62,6 +62,7 @@ def trace(
         x=array_of(x), h0=initial[0], c0=initial[1], lengths=None if lengths is None else whole_numbers(array_of(lengths))
     )
     inputs = quantized(spec, assemble(spec, request, framework.drawing(spec, "normal")))
+    check_not_empty(inputs.lengths)
     judging = pass_on(JudgeOptions, keywords, keep="terms" if terms else "gates", mistakes=several(mistake))
     origin = {"h0": "zeros", "c0": "zeros"} if hx is None else {}
     weights = weights_from_torch(spec, framework.parameters(module, spec))

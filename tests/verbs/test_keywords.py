@@ -19,7 +19,7 @@ from rnntrace.verbs.given.sources import read_sources
 
 TAKE: dict[str, set[str]] = {
     **{function.__name__: {*signature(function).parameters} for function in (JudgeOptions, FileOverrides, read_sources)},
-    spec_of_kind.__name__: {*signature(ModuleSpec).parameters, "hidden", "layers"},
+    spec_of_kind.__name__: {*signature(ModuleSpec).parameters, "hidden", "layers", "reset_before"},
 }
 """The keywords that are taken by what verbs pass theirs on to."""
 

@@ -115,13 +115,19 @@ class Trace:
         return self.hidden(self.spec.num_layers - 1)
 
     def final(self, state: str) -> Array:
-        """h_n or c_n by the symbol of the state: (L·D, B, ·), rows in the order of `spec.layer_directions`."""
+        """h_n or c_n by the symbol of the state: (L·D, B, ·), rows in the order of `spec.layer_directions`.
+
+        Of a sequence without steps it is zero, as in ONNX, whatever the initial state.
+        """
         items = np.arange(self.inputs.batch)
         rows = [
             self.columns[layer, direction, state][self.final_step(direction) - 1, items]
             for layer, direction in self.spec.layer_directions
         ]
-        return np.stack(rows)
+        finals = np.stack(rows)
+        if self.inputs.lengths is not None and 0 in self.inputs.lengths:
+            finals[:, np.equal(self.inputs.lengths, 0)] = 0
+        return finals
 
     def final_step(self, direction: str) -> np.ndarray[tuple[int], np.dtype[np.int_]]:
         """(B,): the t at which each item's state is final: its length going forward, 1 in reverse."""

@@ -1,6 +1,5 @@
 """torch.nn: which module it is, how to build one, its weights, and numbers from torch's generator."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from rnntrace.model.kinds import KINDS
 from rnntrace.model.layouts import parameter_shapes, parameters_of, weights_from_torch
 from rnntrace.model.signals import Draw
 from rnntrace.model.spec import ModuleSpec
-from rnntrace.model.weights import Weights
+from rnntrace.model.weights import LayerWeights, Weights
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 """Devices on which torch computes; it knows others, such as meta, on which it does not."""
@@ -104,10 +103,33 @@ def load_weights(module: Any, spec: ModuleSpec, weights: Weights) -> None:
 
 
 def drawn_weights(spec: ModuleSpec) -> Weights:
-    """Weights as torch draws them when it builds the module; what torch lacks has the parameters of what it has."""
-    twin = replace(spec, reset_after=True, reverse=False, recurrent_activation=None)
-    found = weights_from_torch(twin, parameters(build(twin), twin))
-    return found.reversed() if spec.reverse else found
+    """Weights as torch draws them when it builds the module.
+
+    What torch lacks has the parameters of the module that torch has, if these are the same; others are drawn one after the
+    other, as they are declared, from the same distribution: uniform in ±1/√H.
+    """
+    twin = _plain(spec)
+    if twin is not None and twin.shapes(0) == spec.shapes(0):
+        found = weights_from_torch(twin, parameters(build(twin), twin))
+        return found.reversed() if spec.reverse else found
+    bound = spec.hidden_size**-0.5
+
+    def drawn(shape: tuple[int, ...]) -> Array:
+        return to_numpy(torch.empty(shape, dtype=_torch_dtype(spec)).uniform_(-bound, bound))
+
+    return Weights(
+        {
+            column: LayerWeights(arrays={name: drawn(shape) for name, shape in spec.shapes(column[0]).items()})
+            for column in spec.layer_directions
+        }
+    )
+
+
+def _plain(spec: ModuleSpec) -> ModuleSpec | None:
+    """The module of torch of this kind and these sizes; None for a cell of one's own."""
+    same = ("input_size", "hidden_size", "num_layers", "bidirectional", "bias", "batch_first", "proj_size", "dropout", "dtype")
+    options = {name: getattr(spec, name) for name in same}
+    return None if spec.is_custom else ModuleSpec(kind=spec.kind, **options)
 
 
 def drawing(spec: ModuleSpec, distribution: str) -> Draw:

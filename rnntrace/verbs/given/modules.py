@@ -16,7 +16,7 @@ from rnntrace.model.names import Renaming
 from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import label_of, tensors_of
-from rnntrace.verbs.given.keywords import pass_on
+from rnntrace.verbs.given.keywords import pass_on, several
 from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.given.state_dict import recognised_by_names
 
@@ -67,7 +67,22 @@ def module_for(source: Any, spec: ModuleSpec) -> Module:
     raise WeightsError(f"{label_of(source)} holds no module that fits {command_line(spec)}; it holds {holds}")
 
 
-def spec_of_kind(kind: Any, sources: Sources, keywords: Mapping[str, Any], **own: Any) -> ModuleSpec:
+VARIANTS = (
+    "peepholes",
+    "coupled",
+    "clip",
+    "reset_before",
+    "activation",
+    "recurrent_activation",
+    "cell_activation",
+    "reverse_activations",
+    "layer_norm",
+    "independent",
+)
+"""Keywords of what a kind may have that torch's has not."""
+
+
+def spec_of_kind(kind: Any, sources: Sources, keywords: Mapping[str, Any]) -> ModuleSpec:
     """The module of a kind as a verb's keywords describe it; it has as many inputs as a text has characters, or 3.
 
     Raises SpecError for a kind that there is not, and a module that cannot exist.
@@ -78,7 +93,11 @@ def spec_of_kind(kind: Any, sources: Sources, keywords: Mapping[str, Any], **own
         "hidden_size": keywords["hidden"],
         "num_layers": keywords["layers"],
     }
-    return pass_on(ModuleSpec, keywords, kind=parse_kind(str(kind)), **sizes, **own)
+    variant = {
+        "reset_after": not keywords["reset_before"],
+        "reverse_activations": several(keywords["reverse_activations"]),
+    }
+    return pass_on(ModuleSpec, keywords, kind=parse_kind(str(kind)), **sizes, **variant)
 
 
 def check_judged(source: Any, contents: Contents) -> None:
