@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from rnntrace.model.spec import ModuleSpec as ModuleSpec
     from rnntrace.model.weights import LayerWeights as LayerWeights
     from rnntrace.model.weights import Weights as Weights
+    from rnntrace.verbs.cells import cells as cells
     from rnntrace.verbs.compare import compare as compare
     from rnntrace.verbs.diagnose import diagnose as diagnose
     from rnntrace.verbs.explain import explain as explain
+    from rnntrace.verbs.given.cells import cell as cell
     from rnntrace.verbs.inspect import inspect as inspect
     from rnntrace.verbs.layouts import layouts as layouts
     from rnntrace.verbs.load import load as load
@@ -49,6 +51,8 @@ _HOMES = {
     "diagnose": "rnntrace.verbs.diagnose",
     "mistakes": "rnntrace.verbs.mistakes",
     "layouts": "rnntrace.verbs.layouts",
+    "cell": "rnntrace.verbs.given.cells",
+    "cells": "rnntrace.verbs.cells",
     "plot": "rnntrace.verbs.plot",
     "save": "rnntrace.verbs.save",
     "open_trace": "rnntrace.verbs.open_trace",

@@ -6,7 +6,7 @@ import typer
 
 from rnntrace.cli import judging_options, options
 from rnntrace.cli.diagnose import diagnose
-from rnntrace.cli.given import keywords, typed
+from rnntrace.cli.given import keywords, source_of, typed
 from rnntrace.cli.groups import FileFlags, JudgeFlags, LimitFlags, SignalFlags, VerdictFlags, ViewFlags, flags_of, grouped
 from rnntrace.cli.options import JUDGING
 from rnntrace.errors import ExitCode, UsageError
@@ -15,11 +15,11 @@ from rnntrace.errors import ExitCode, UsageError
 @grouped
 def compare(
     file: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="FILE", help="Weights (a state_dict, .onnx, .keras, .h5), or a saved trace.", show_default=False
         ),
-    ],
+    ] = None,
     other: Annotated[
         str | None, typer.Argument(metavar="[FILE]", help="A second file of the same kind.", show_default=False)
     ] = None,
@@ -94,17 +94,18 @@ def compare(
         "no_rounded": no_rounded,
         "keep": "terms" if "terms" in parse_parts(shown.show) else "gates",
     }
-    compared = compare_weights(file, **keywords(compare_weights, values))
+    source = source_of(file, module.weights)
+    compared = compare_weights(**keywords(compare_weights, {**values, "weights": source}))
     results = {compared.name: compared} if isinstance(compared, Result) else compared
     first = next(iter(results.values()))
     view = parse_view(shown, first.spec, first.inputs.steps, first.inputs.batch)
     if plot and len(results) > 1:
         raise UsageError(f"--plot draws one module, and there are {len(results)}: choose with --module")
     others = [(plot, drawn(first, plot, view=view))] if plot else []
-    report = compare_report(label(file), results, view)
+    report = compare_report(label(source), results, view)
     failed = any(result.verdict is Verdict.FAIL for result in results.values())
     if expected is not None and failed and not judging.mistake:
         report = replace(report, hint=f"to look for the mistake: {typed(diagnose, values)}")
-    read = (file, other, expected, signals.input, signals.h0, signals.c0)
+    read = (source, other, expected, signals.input, signals.h0, signals.c0)
     emit(report, written, shown, others, read=read)
     return ExitCode.AGREES if report.passed else ExitCode.DISAGREES

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rnntrace.cli.given import keywords
+from rnntrace.cli.given import keywords, source_of
 from rnntrace.cli.groups import FileFlags, GivenSignals, LimitFlags, ToleranceFlags, VerdictFlags, flags_of, grouped
 from rnntrace.cli.options import JUDGING
 from rnntrace.errors import ExitCode
@@ -13,11 +13,11 @@ from rnntrace.errors import ExitCode
 @grouped
 def diagnose(
     file: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="FILE", help="Weights (a state_dict, .onnx, .keras, .h5), or a saved trace of a FAIL.", show_default=False
         ),
-    ],
+    ] = None,
     *,
     expected: Annotated[
         str | None,
@@ -52,6 +52,7 @@ def diagnose(
     from rnntrace.cli.output import emit
     from rnntrace.verbs.diagnose import diagnose as diagnose_weights
 
-    diagnosis = diagnose_weights(file, **keywords(diagnose_weights, values), seconds=time_limit)
+    source = source_of(file, module.weights)
+    diagnosis = diagnose_weights(**keywords(diagnose_weights, {**values, "weights": source}), seconds=time_limit)
     emit(diagnosis.report(), written)
     return ExitCode.AGREES if diagnosis.explained else ExitCode.DISAGREES

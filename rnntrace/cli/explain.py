@@ -17,14 +17,15 @@ PLACE = "Numbers put in"
 @grouped
 def explain(
     what: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="KIND|FILE",
-            help="rnn, lstm, gru, rnn-cell, lstm-cell or gru-cell; or a file of weights.",
+            help="rnn, lstm, gru, rnn-cell, lstm-cell or gru-cell; or a file of weights; none with --cell.",
             show_default=False,
         ),
-    ],
+    ] = None,
     *,
+    cell: options.CellFile = None,
     at: Annotated[
         str | None,
         typer.Option(
@@ -68,7 +69,7 @@ def explain(
     limits: LimitFlags,
 ) -> int:
     """Show the equations of a module, and which part of which array is whose; with --at, the same with numbers put in."""
-    own = {"what": what, "top": top, "back": back, "framework": framework, "module": module, "names": names}
+    own = {"what": what, "cell": cell, "top": top, "back": back, "framework": framework, "module": module, "names": names}
     values = flags_of(built, variant, signals) | own | {"go_backwards": go_backwards}
     from rnntrace.cli.output import emit
     from rnntrace.cli.syntax import place_in

@@ -9,6 +9,7 @@ from typer.models import ArgumentInfo
 
 from rnntrace.cli.options import OUTPUT
 from rnntrace.cli.syntax import lengths_in, names_in, split_texts
+from rnntrace.errors import UsageError
 
 Command = Callable[..., int]
 
@@ -45,6 +46,15 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "mistake": lambda given: given or (),
 }
 """How the text of a flag becomes what a verb takes."""
+
+
+def source_of(file: str | None, weights: str | None) -> str:
+    """The weights that a command is about: its argument, or what --weights names. Raises UsageError."""
+    if file is not None and weights is not None:
+        raise UsageError(f"two sources of weights are given, {file} and {weights}: leave --weights out")
+    if file is None and weights is None:
+        raise UsageError("expected a file of weights, as the argument or with --weights, or a saved trace")
+    return file or weights or ""
 
 
 def typed(command: Command, values: Mapping[str, Any]) -> str:

@@ -53,6 +53,8 @@ class VariantFlags:
 class FileFlags:
     """A module in a file, and what the file leaves open."""
 
+    weights: options.WeightsSource = None
+    cell: options.CellFile = None
     module: options.Module = None
     names: options.Names = None
     ignore: options.Ignore = None

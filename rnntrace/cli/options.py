@@ -102,6 +102,16 @@ RecurrentActivation = Annotated[
         rich_help_panel=MODULE,
     ),
 ]
+CellFile = Annotated[
+    str | None,
+    typer.Option(
+        "--cell",
+        metavar="FILE",
+        help="A cell of your own, as equations in a text file; `rnntrace cells` gives texts to begin with.",
+        show_default=False,
+        rich_help_panel=MODULE,
+    ),
+]
 GateActivationName = Annotated[
     str | None,
     typer.Option(

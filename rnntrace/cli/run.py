@@ -13,8 +13,13 @@ from rnntrace.errors import ExitCode
 @grouped
 def run(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="rnn, lstm, gru, rnn-cell, lstm-cell or gru-cell.", show_default=False)
-    ],
+        str | None,
+        typer.Argument(
+            metavar="KIND", help="rnn, lstm, gru, rnn-cell, lstm-cell or gru-cell; none with --cell.", show_default=False
+        ),
+    ] = None,
+    *,
+    cell: options.CellFile = None,
     module: ModuleFlags,
     variant: VariantFlags,
     signals: SignalFlags,
@@ -51,7 +56,7 @@ def run(
     if plot:
         check_drawable(plot)
     kept = keep or ("terms" if "terms" in parse_parts(shown.show) else "gates")
-    read = (module.weights, signals.input, signals.h0, signals.c0)
+    read = (cell, module.weights, signals.input, signals.h0, signals.c0)
     view = View()
 
     def ready(spec: ModuleSpec, steps: int, batch: int) -> None:
@@ -62,7 +67,7 @@ def run(
         check_targets(written.output, (save, plot), read=read)
 
     # The trace is written with what else there is to write, all files or none of them.
-    values = flags_of(module, variant, signals, judging) | {"kind": kind, "framework": framework, "keep": kept}
+    values = flags_of(module, variant, signals, judging) | {"kind": kind, "cell": cell, "framework": framework, "keep": kept}
     scratch = Path(realpath(save)).parent if save else None
     result = run_module(**keywords(run_module, values), scratch=scratch, ready=ready, tell=tell, warn=warn)
     others = [(save, dump(result, save))] if save else []

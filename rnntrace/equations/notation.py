@@ -47,7 +47,7 @@ class Notation:
     `{now}` and `{before}` are the subscripts of time, `{unit}` the unit in brackets or nothing, and `{times}` multiplies: it is
     `vectors` element by element, and `scalars` for a single unit. `{weights}` is the block of a parameter that a term reads,
     written as `block`; its bias follows. `left_out` is the sum of terms that are not written out.
-    `digits` are those of numbers.
+    `digits` are those of numbers, which `in_full` are written so that they can be read again.
     """
 
     spellings: Mapping[Op, str]
@@ -62,6 +62,7 @@ class Notation:
     before: str
     unit: int | None = None
     digits: int = 4
+    in_full: bool = False
 
     def at(self, t: int, before: int, unit: int, digits: int = 4) -> "Notation":
         """The same for one unit at step t, to which the states come from step `before`."""
@@ -76,6 +77,8 @@ class Notation:
         """A number; a whole one without a point, a large one or one that its digits do not show in scientific notation."""
         if value != value or abs(value) == float("inf"):
             return str(value)
+        if self.in_full:
+            return str(int(value)) if value == int(value) and abs(value) < LARGEST_FIXED else repr(value)
         if abs(value) < LARGEST_FIXED:
             if value == int(value):
                 return str(int(value))
@@ -177,6 +180,26 @@ UNICODE = Notation(
     now="ₜ",
     before="ₜ₋₁",
 )
+
+TEXT = replace(
+    UNICODE,
+    spellings={
+        **UNICODE.spellings,
+        Op.INPUT: "x",
+        Op.NOW: "{name}",
+        Op.BEFORE: "{name}[t-1]",
+        Op.INPUT_TERM: "{weights} x",
+        Op.RELU: "relu({0})",
+        Op.HARD_SIGMOID: "hard_sigmoid({0}, {1}, {2})",
+        Op.ELU: "elu({0}, {1})",
+        Op.LEAKY_RELU: "leaky_relu({0}, {1})",
+        Op.THRESHOLDED_RELU: "thresholded_relu({0}, {1})",
+        Op.LAYER_NORM: "layer_norm({0})",
+    },
+    now="",
+    in_full=True,
+)
+"""As `equations.text` reads it."""
 
 MEANINGS = {
     Op.SIGMOID: ("sigmoid, from 0 to 1", "σ(a) = 1 / (1 + exp(-a))", r"\sigma(a) = \frac{1}{1 + e^{-a}}"),

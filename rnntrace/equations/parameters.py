@@ -58,7 +58,8 @@ _TORCH = {
 class Parameter:
     """One array of a cell: a block for each of its `gates`, or a projection, which has none.
 
-    In formulas the block of gate f is called `stem` and f: `W_if`; without a stem, a parameter W has blocks W_f.
+    In formulas the block of gate f is called `stem` and f: `W_if`; without a stem, a parameter W has blocks W_f, and where it
+    has a single one, that goes by its own name.
     """
 
     name: str
@@ -78,7 +79,9 @@ class Parameter:
 
     def block(self, gate: str = "") -> str:
         """The name of a gate's block in formulas; of a projection, its own."""
-        return (self.stem or f"{self.name}_") + gate if self.gates else self.name
+        if not self.gates or (len(self.gates) == 1 and not self.stem):
+            return self.name
+        return (self.stem or f"{self.name}_") + gate
 
 
 def find(parameters: Sequence[Parameter], role: Role | None, gate: str) -> Parameter | None:

@@ -31,7 +31,8 @@ def framework_for(spec: ModuleSpec, name: str | None = None) -> Framework | None
     None if no framework has it. Raises UsageError if the one that was asked for lacks it.
     """
     if name is None:
-        return next(_having(spec), None)
+        # To learn that they have no cell of somebody's own, frameworks need not be loaded.
+        return None if spec.is_custom else next(_having(spec), None)
     found = framework(name)
     if lack := found.lacks(spec):
         others = [other.NAME for other in _having(spec)]

@@ -7,6 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from rnntrace.equations.cells import OPTIONS
+from rnntrace.equations.expression import Op
 from rnntrace.equations.parameters import Role
 from rnntrace.model.dtypes import DTYPES, is_whole
 from rnntrace.model.limits import MAX_LAYERS, MAX_PARAMETERS, over
@@ -70,6 +71,11 @@ def complaints(spec: ModuleSpec) -> Iterator[str]:
             yield f"the {name} must be at least 1, not {size}"
     if spec.dtype not in DTYPES:
         yield f"unknown dtype {spec.dtype!r}: choose one of {', '.join(DTYPES)}"
+    if any(part.op is Op.INPUT for step in spec.cell.steps for part in step.expression.walk()):
+        for layer in range(min(spec.num_layers, 2)):
+            if (size := spec.layer_input_size(layer)) != spec.hidden_size:
+                where = "the input size" if layer == 0 else "the size of what layer 1 reads"
+                yield f"{kind} takes its input unit by unit: {where} should be the hidden size {spec.hidden_size}, not {size}"
     projects = any(parameter.role is Role.PROJECTION for parameter in spec.cell.parameters)
     if spec.proj_size and not projects:
         yield f"`proj_size` belongs to LSTM alone: torch's {kind} has no projection, leave it out"

@@ -1,6 +1,6 @@
 """The report of a run: what was built and fed, the tables, the verdict, and the whole as one document."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -67,10 +67,7 @@ def describe(spec: ModuleSpec, seed: int | None = None) -> list[str]:
         module.append(f"{spec.num_layers} layer" + ("s" if spec.num_layers > 1 else ""))
     if spec.bidirectional:
         module.append("bidirectional")
-    if spec.nonlinearity == "relu":
-        module.append("relu")
-    if spec.recurrent_activation not in (None, "sigmoid"):
-        module.append(f"gates {spec.recurrent_activation}")
+    module += _variant(spec)
     if not spec.bias:
         module.append("no bias")
     if spec.batch_first:
@@ -79,6 +76,28 @@ def describe(spec: ModuleSpec, seed: int | None = None) -> list[str]:
     if seed is not None:
         module.append(f"seed {seed}")
     return module
+
+
+def _variant(spec: ModuleSpec) -> Iterator[str]:
+    """What the cell has that torch's plain ones do not."""
+    if spec.nonlinearity not in (None, "tanh"):
+        yield spec.nonlinearity
+    beside = {
+        "peepholes": spec.peepholes,
+        "coupled gates": spec.coupled,
+        "layer norm": spec.layer_norm,
+        "independent units": spec.independent,
+        f"clip {spec.clip}": spec.clip is not None,
+    }
+    yield from (words for words, there in beside.items() if there)
+    if spec.recurrent_activation not in (None, "sigmoid"):
+        yield f"gates {spec.recurrent_activation}"
+    if spec.activation not in (None, "tanh"):
+        yield f"candidate {spec.activation}"
+    if spec.cell_activation not in (None, spec.activation):
+        yield f"cell state {spec.cell_activation}"
+    if spec.reverse_activations:
+        yield f"in reverse {', '.join(spec.reverse_activations)}"
 
 
 def describe_signals(spec: ModuleSpec, inputs: Inputs, origin: Mapping[str, str]) -> list[str]:
@@ -95,6 +114,8 @@ def describe_signals(spec: ModuleSpec, inputs: Inputs, origin: Mapping[str, str]
 
 def _other_side(seen: Observation) -> tuple[str, ...]:
     """The framework with what decides its bits, or where else the other side's values come from."""
+    if seen == Observation.of_nothing():
+        return ("the replay alone",)
     if not seen.version:
         return (seen.framework, seen.path)
     threads = f"{seen.threads} thread" + ("s" if seen.threads != 1 else "")

@@ -8,6 +8,7 @@ from typing import Any
 
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
+from rnntrace.equations.cell import Cell
 from rnntrace.errors import UsageError
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import FRAMEWORKS
@@ -29,6 +30,7 @@ def compare(
     expected: Any = None,
     require: str | Sequence[str] = (),
     framework: str | None = None,
+    cell: Cell | str | Path | None = None,
     module: str | None = None,
     names: str | Sequence[str] = (),
     ignore: str | Sequence[str] = (),
@@ -67,7 +69,8 @@ def compare(
     signals are taken where none are given; `other` is the same. Two saved traces, or two results, are compared as they are.
     `input`, h0, c0 and `lengths` are as in `run`. `expected` is an array (the output), what torch returns, a dictionary of
     output, h_n, c_n, gates and states ("f", "0.forward.f"), or a file; `require` names what it has to hold. No framework is run
-    beside it unless `framework` names one: then both must agree. What weights leave open is said by `nonlinearity`,
+    beside it unless `framework` names one: then both must agree. Of a `cell` of your own, its text or a file of it, weights are
+    arrays under the names of the text. What weights leave open is said by `nonlinearity`,
     `batch_first`, `go_backwards`, `recurrent_activation` and `dropout`; `names` and `ignore` are as in `load`, and `module`
     chooses one module.
 
@@ -99,7 +102,7 @@ def compare(
         if framework is not None:
             sides[framework] = beside(framework=framework)
     else:
-        sides[""] = beside(framework=framework or "torch", distribution=dist, seed=seed)
+        sides[""] = beside(framework=framework, distribution=dist, seed=seed)
     ignored.check()
     results = _named(weights, expected, modules, sides)
     return next(iter(results.values())) if len(results) == 1 else Results(results)

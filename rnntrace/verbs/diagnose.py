@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rnntrace.engine.diagnose.case import Case
@@ -12,6 +13,7 @@ from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import make_tolerance
 from rnntrace.engine.judge.verdict import Verdict
+from rnntrace.equations.cell import Cell
 from rnntrace.errors import UsageError
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.dtypes import Array
@@ -29,7 +31,7 @@ from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.shown import Shown
 
 OF_WEIGHTS = (
-    *("module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "recurrent_activation", "unbatched"),
+    *("cell", "module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "recurrent_activation", "unbatched"),
     *("input", "text", "alphabet", "h0", "c0", "lengths", "tolerance"),
 )
 """What a trace says by itself."""
@@ -60,6 +62,7 @@ def diagnose(
     expected: Any = None,
     *,
     seconds: float = SECONDS,
+    cell: Cell | str | Path | None = None,
     module: str | None = None,
     names: str | Sequence[str] = (),
     ignore: str | Sequence[str] = (),

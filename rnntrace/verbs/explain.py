@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnntrace.equations.cell import Cell
 from rnntrace.errors import SpecError, UsageError, show
 from rnntrace.files import is_json
 from rnntrace.model.conventions import TORCH, Convention
@@ -46,8 +47,9 @@ class Equations(Shown):
 
 
 def explain(
-    what: Any,
+    what: Any = None,
     *,
+    cell: Cell | str | Path | None = None,
     layer: int | None = None,
     direction: str | None = None,
     t: int | None = None,
@@ -95,6 +97,8 @@ def explain(
 ) -> "Equations | ShownExplanation":
     """Explain a kind ("lstm"), a specification, weights or a result: its equations, or with a place what was computed there.
 
+    A `cell` of your own, its text or a file of it, stands in place of a kind, or says what weights are.
+
     A place has a step `t` from 1, and a layer, direction, item and unit from 0, by default the first ones; with a `gate`, that
     quantity alone is derived, and `back` steps before it too. `top` singles out as many terms, and 0 writes out all. Without a
     place the arrays are laid out as in the `framework` that is named. Of a result its own signals are taken; for the rest, what
@@ -104,7 +108,10 @@ def explain(
     options = given(explain, keywords)
     asked = {"layer": layer, "direction": direction, "t": t, "item": item, "unit": unit, "gate": gate}
     place = {name: value for name, value in asked.items() if value is not None}
-    kind_alone = isinstance(what, ModuleSpec) or (isinstance(what, str | Path) and is_kind(str(what)))
+    if what is None and cell is not None and weights is not None:
+        what, weights = weights, None
+        options = {name: value for name, value in options.items() if name != "weights"}
+    kind_alone = what is None or isinstance(what, ModuleSpec) or (isinstance(what, str | Path) and is_kind(str(what)))
     if not kind_alone or isinstance(what, ModuleSpec):
         refuse(options, OF_A_KIND, "describes a kind, and weights say it by themselves: leave it out")
     if kind_alone:

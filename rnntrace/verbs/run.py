@@ -10,6 +10,7 @@ import numpy as np
 
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
+from rnntrace.equations.cell import Cell
 from rnntrace.errors import UsageError
 from rnntrace.files import check_writable
 from rnntrace.model.dtypes import is_whole, rounded
@@ -19,21 +20,26 @@ from rnntrace.model.signals import assemble, check_not_empty, sizes, trace_size
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.verbs import memory
+from rnntrace.verbs.given.cells import cell as own_cell
+from rnntrace.verbs.given.cells import module_with
 from rnntrace.verbs.given.initial import as_held
-from rnntrace.verbs.given.keywords import pass_on, several
-from rnntrace.verbs.given.modules import module_for, spec_of_kind
+from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
+from rnntrace.verbs.given.modules import VARIANTS, module_for, spec_of_kind
 from rnntrace.verbs.given.sources import Sources, read_sources
 from rnntrace.verbs.judged import judged
 from rnntrace.verbs.save import save as save_result
 from rnntrace.verbs.trace import quantized
 
+OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "dtype", *VARIANTS)
+"""What the weights of a cell of one's own say by themselves."""
 SEEDS = 2**32
 """A seed that was not given is drawn below this."""
 
 
 def run(
-    kind: str,
+    kind: str | None = None,
     *,
+    cell: Cell | str | Path | None = None,
     input_size: int | None = None,
     hidden: int = 2,
     layers: int = 1,
@@ -87,8 +93,10 @@ def run(
 ) -> Result:
     """Build a module of a kind ("lstm", "gru-cell"), feed it, replay it by hand, and judge the replay beside the framework's.
 
-    The variants of a cell, from `peepholes` to `independent`, are those of `ModuleSpec`. Beside the replay stands `framework`,
-    by default torch or, if that lacks the variant, another one that is installed; if none has it the verdict is undecided.
+    A `cell` of your own, its text or a file of it, stands in place of a kind; its weights have the names of the text, and say
+    its sizes. The variants of a kind, from `peepholes` to `independent`, are those of `ModuleSpec`. Beside the replay stands
+    `framework`, by default torch or, if that lacks the variant, another one that is installed; if none has it the verdict is
+    undecided.
 
     `input` is x, an array, tensor or nested lists in the module's own layout, a file, or a dictionary of x, h0, c0 and
     lengths; `text` gives one-hot vectors instead. h0 and c0 are arrays, files, "zeros" or "random". `weights` are a file, a
@@ -104,11 +112,16 @@ def run(
     if save is not None:
         check_writable(Path(save))
     sources = pass_on(read_sources, keywords)
-    spec = spec_of_kind(kind, sources, keywords)
+    loaded = None
+    if cell is not None and weights is not None:
+        refuse(given(run, keywords), ("kind", *OF_A_KIND), "describes a module, and its weights say it: leave it out")
+        loaded = module_with(own_cell(cell), weights, batch_first=batch_first)
+    spec = loaded.spec if loaded else spec_of_kind(kind, sources, keywords)
     judging = pass_on(JudgeOptions, keywords, mistakes=several(mistake))
     if ready:
         ready(spec, *sizes(spec, sources.request))
-    loaded = None if weights is None else module_for(weights, spec)
+    if weights is not None and loaded is None:
+        loaded = module_for(weights, spec)
     if loaded:
         sources = as_held(replace(loaded, spec=spec), sources)
     folder = Path(scratch) if scratch is not None else Path(save).resolve().parent if save is not None else None

@@ -88,6 +88,8 @@ OTHERS = {
     "weights that are NaN": "inspect broken.pt --weights",
     "typed weights": 'inspect \'{"weight_ih": [[1]], "weight_hh": [[2]]}\'',
     "every framework": "layouts",
+    "every cell": "cells",
+    "one cell": "cells gru",
     **{f"layouts {convention.framework}": f"layouts '{convention.framework}'" for convention in CONVENTIONS},
     "this machine": "doctor",
     "equations": "explain lstm --bidirectional --layers 2",

@@ -34,6 +34,7 @@ COMMANDS = {
     "inspect": ["two.json", "--weights"],
     "show": ["trace.npz"],
     "layouts": ["keras"],
+    "cells": ["lstm"],
     "doctor": [],
     "explain": ["gru"],
     "diagnose": ["mistaken.npz"],

@@ -26,6 +26,7 @@ VERBS = {
         "diagnose",
         "mistakes",
         "layouts",
+        "cells",
         "inspect",
         "load",
         "open_trace",
@@ -50,6 +51,7 @@ LINES = {
     "inspect": (["inspect", "w.pt", "--weights"], ["inspect"]),
     "mistakes": (["mistakes", "lstm", "--family", "gate-order"], ["mistakes"]),
     "layouts": (["layouts", "onnx"], ["layouts"]),
+    "cells": (["cells", "lstm"], ["cells"]),
     "show": (["show", "t.npz", "--time", "1:2"], ["open_trace"]),
     "plot": (["plot", "t.npz", "-o", "p.svg", "--layer", "0"], ["open_trace", "plot"]),
 }
@@ -109,12 +111,13 @@ VIEW = {"show", "layer", "time", "unit", "item", "digits", "max-rows", "format",
 LIMITS = {"timeout", "max-memory", "help"}
 OTHERWISE: dict[str, tuple[set[str], set[str]]] = {
     "run": (set(), {"scratch", "ready", "tell", "warn"}),
-    "compare": ({"file"}, {"weights", "keep"}),
-    "diagnose": ({"file", "time-limit"}, {"weights", "seconds"}),
+    "compare": ({"file"}, {"keep"}),
+    "diagnose": ({"file", "time-limit"}, {"seconds"}),
     "explain": ({"at"}, {"layer", "direction", "t", "item", "unit", "gate"}),
     "inspect": (set(), set()),
     "mistakes": (set(), set()),
     "layouts": (set(), set()),
+    "cells": (set(), set()),
 }
 """What a command alone has, and what a verb alone has: the flag that is named otherwise, and what only a program can give."""
 

@@ -60,6 +60,10 @@ class Difference:
     decimals: int | None = None
 
 
+ALONE = "no framework that is installed has this cell: give outputs to judge it by, `compare` with `expected`"
+"""Why nothing can be said of a replay that stands alone."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """The verdict and what it rests on.
@@ -123,6 +127,8 @@ def concluded(
     doubt = ""
     if first:
         verdict = Verdict.FAIL
+    elif not tallies:
+        verdict, doubt = Verdict.UNDECIDED, ALONE
     elif not_finite or not evident or not sound:
         verdict = Verdict.UNDECIDED
     elif all(tally.identical for tally in tallies):

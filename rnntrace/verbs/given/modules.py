@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from rnntrace.errors import WeightsError, show
+from rnntrace.equations.expression import Op
+from rnntrace.errors import UsageError, WeightsError, show
 from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
 from rnntrace.model import likely
@@ -16,6 +17,7 @@ from rnntrace.model.names import Renaming
 from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import label_of, tensors_of
+from rnntrace.verbs.given.cells import cell
 from rnntrace.verbs.given.keywords import pass_on, several
 from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.given.state_dict import recognised_by_names
@@ -83,21 +85,31 @@ VARIANTS = (
 
 
 def spec_of_kind(kind: Any, sources: Sources, keywords: Mapping[str, Any]) -> ModuleSpec:
-    """The module of a kind as a verb's keywords describe it; it has as many inputs as a text has characters, or 3.
+    """The module of a kind, or of a cell of one's own in its place, as a verb's keywords describe it.
 
-    Raises SpecError for a kind that there is not, and a module that cannot exist.
+    It has as many inputs as a text has characters, or 3; a cell that takes its input unit by unit as many as units. Raises
+    SpecError for a kind that there is not, and a module that cannot exist.
     """
-    wanted = keywords["input_size"]
+    own = None if keywords["cell"] is None else cell(keywords["cell"])
+    if (kind is None) == (own is None):
+        raise UsageError("expected a kind, such as lstm, or `cell` in its place" + (", and not both" if own else ""))
+    wanted, usual = keywords["input_size"], sources.input_size or 3
+    if own and any(part.op is Op.INPUT for step in own.steps for part in step.expression.walk()):
+        usual = sources.input_size or keywords["hidden"]
     sizes = {
-        "input_size": (sources.input_size or 3) if wanted is None else wanted,
+        "input_size": usual if wanted is None else wanted,
         "hidden_size": keywords["hidden"],
         "num_layers": keywords["layers"],
     }
+    if own:
+        return pass_on(
+            ModuleSpec, keywords, kind="", cell=own, **sizes, reverse_activations=several(keywords["reverse_activations"])
+        )
     variant = {
         "reset_after": not keywords["reset_before"],
         "reverse_activations": several(keywords["reverse_activations"]),
     }
-    return pass_on(ModuleSpec, keywords, kind=parse_kind(str(kind)), **sizes, **variant)
+    return pass_on(ModuleSpec, keywords, kind="" if own else parse_kind(str(kind)), cell=own, **sizes, **variant)
 
 
 def check_judged(source: Any, contents: Contents) -> None:

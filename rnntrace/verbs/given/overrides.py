@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from rnntrace.equations.cell import Cell
 from rnntrace.errors import UsageError, show
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.conventions import TORCH
 from rnntrace.model.module import Contents, Module
 from rnntrace.verbs.given.arrays import label_of
+from rnntrace.verbs.given.cells import cell, module_with
 from rnntrace.verbs.given.modules import check_judged, modules_of
 
 Modules = Mapping[str, Module]
@@ -25,6 +28,7 @@ class FileOverrides:
     names: tuple[str, ...] = ()
     go_backwards: bool = False
     recurrent_activation: str | None = None
+    cell: Cell | str | Path | None = None
     ignored: Ignored = field(default_factory=Ignored)
 
 
@@ -40,6 +44,8 @@ def read_files(sources: Sequence[Any], overrides: FileOverrides) -> list[Modules
     A file of one module beside the one that holds `overrides.module` means that, whatever its prefix. Raises UsageError if
     there is no module of that prefix, or something is given that the files tell by themselves.
     """
+    if overrides.cell is not None:
+        return _of_own_cell(overrides.cell, sources, overrides)
     contents = [modules_of(source, overrides.names, overrides.ignored) for source in sources]
     if overrides.module is not None:
         found = any(overrides.module in of_file.prefixes for of_file in contents)
@@ -52,6 +58,14 @@ def read_files(sources: Sequence[Any], overrides: FileOverrides) -> list[Modules
     files = [of_file.modules for of_file in contents]
     _refuse_contradicted([*map(label_of, sources)], files, overrides)
     return [{prefix: _overridden(module, overrides) for prefix, module in modules.items()} for modules in files]
+
+
+def _of_own_cell(own: Cell | str | Path, sources: Sequence[Any], overrides: FileOverrides) -> list[Modules]:
+    for name in ("module", "names", "nonlinearity", "go_backwards", "recurrent_activation"):
+        if getattr(overrides, name):
+            raise UsageError(f"`{name}` says what a file leaves open, and a `cell` of your own says what it is: leave it out")
+    declared = cell(own)
+    return [{"": module_with(declared, source, overrides.ignored, batch_first=overrides.batch_first)} for source in sources]
 
 
 def _chosen(source: Any, contents: Contents, prefix: str) -> Contents:

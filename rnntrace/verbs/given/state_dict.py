@@ -14,6 +14,8 @@ from rnntrace.model.dtypes import DTYPES
 from rnntrace.model.layouts import group_by_module, recognise, weights_from_torch
 from rnntrace.model.module import Contents, Module, Refused, unrecorded
 from rnntrace.model.names import Renaming
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.weights import Weights
 
 
 def recognised_by_names(source: str, tensors: Tensors, renaming: Renaming) -> Contents:
@@ -101,7 +103,12 @@ def _module(tensors: Tensors, own: Mapping[str, str]) -> Module:
     parameters = {name: tensors.arrays[theirs] for name, theirs in own.items()}
     dtypes = {tensors.dtypes[theirs] for theirs in own.values()}
     spec = recognise(parameters, dtypes.pop() if len(dtypes) == 1 else "float32")
-    typed = {name: half for name, own_name in own.items() if (half := tensors.half_units(own_name, digits.SIGNALS)) is not None}
-    exact = {name: np.zeros_like(array) for name, array in parameters.items() if name not in typed}
-    half_units = weights_from_torch(spec, {**typed, **exact}) if typed else None
+    half_units = half_units_of(spec, tensors, own)
     return Module(spec, weights_from_torch(spec, parameters), assumed=unrecorded(spec), half_units=half_units)
+
+
+def half_units_of(spec: ModuleSpec, tensors: Tensors, own: Mapping[str, str]) -> Weights | None:
+    """Half a unit of the last digit of parameters that were typed, 0 of others; None if none were. `own` as in `_module`."""
+    typed = {name: half for name, theirs in own.items() if (half := tensors.half_units(theirs, digits.SIGNALS)) is not None}
+    exact = {name: np.zeros_like(tensors.arrays[theirs]) for name, theirs in own.items() if name not in typed}
+    return weights_from_torch(spec, {**typed, **exact}) if typed else None
