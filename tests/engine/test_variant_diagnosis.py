@@ -29,6 +29,7 @@ from rnntrace.engine.diagnose.search import diagnose
 from rnntrace.engine.judge.tolerance import TORCH_TOLERANCES
 from rnntrace.engine.replay.replay import replay
 from rnntrace.equations.cell import Cell
+from rnntrace.equations.cells import lstm as lstm_
 from rnntrace.model.weights import Weights
 
 PEEPHOLES: dict[str, object] = {"kind": "LSTM", "peepholes": True}
@@ -193,6 +194,25 @@ def test_an_order_is_named_where_each_block_is_a_parameter(mistake: str) -> None
     apart, *_ = drawn(split(cell), hidden_size=4)
     case = Case.of(apart, Weights({(0, "forward"): split_weights(cell, w)}), inputs)
     assert named(case, expected) == [mistake]
+
+
+def test_peepholes_have_their_mistakes_beside_a_layer_norm() -> None:
+    """Its scale is weights for each unit too, and none of them."""
+    plain, normed = ({m.id for m in catalogue(lstm_(peepholes=True, layer_norm=there))} for there in (False, True))
+    assert {id for id in normed if ".diagonal." in id} == {id for id in plain if ".diagonal." in id}
+    assert "lstm.diagonal.order-iof" in plain
+
+
+def test_a_transpose_of_all_blocks_has_one_name() -> None:
+    """Those on a state, which are several parameters, all transposed."""
+    spec, weights, inputs = drawn(MGU, hidden_size=4)
+    w = weights[0, "forward"]
+    turned = w.replaced(U=w.arrays["U"].swapaxes(1, 2))
+    expected = replay(spec, Weights({(0, "forward"): turned}), inputs).outputs
+    apart, *_ = drawn(split(MGU), hidden_size=4)
+    assert named(Case.of(apart, Weights({(0, "forward"): split_weights(MGU, w)}), inputs), expected) == [
+        "mgu.transpose.recurrent"
+    ]
 
 
 @pytest.mark.parametrize("name", ["p_i", "p_f", "p_o"])

@@ -97,7 +97,7 @@ def _exchanged(cell: Cell, kind: str) -> Iterator[Entry]:
         if has_one and right is not Op.CLIP:
             yield Entry(
                 id=f"{kind}.activation.{step.symbol}-none",
-                says=f"{called} was forgotten in the {step.role} {step.symbol}",
+                says=f"{'the activation' if called == OTHER else called} was forgotten in the {step.role} {step.symbol}",
                 fix=fix,
                 change=rewritten(_of((step.symbol,), lambda a: a)),
             )

@@ -9,7 +9,7 @@ import numpy as np
 from rnntrace.engine.diagnose.case import Case, Change, Entry, by_layer
 from rnntrace.engine.diagnose.catalogue.rewriting import Rewrite, everywhere, rewritten, substituted
 from rnntrace.engine.diagnose.catalogue.rows import blocks_of
-from rnntrace.engine.diagnose.catalogue.variants import SCALES, scaled, with_blocks
+from rnntrace.engine.diagnose.catalogue.variants import SCALES, scales, with_blocks
 from rnntrace.engine.replay.evaluate import LEAVES, Scope
 from rnntrace.engine.replay.operators import EPSILON, OPERATORS
 from rnntrace.engine.replay.trace import VALUES, Trace
@@ -52,11 +52,9 @@ def layer_norm_mistakes(cell: Cell, kind: str) -> Iterator[Entry]:
         ("not-centred", partial(normed, centred=False), "a layer norm divided by the root mean square: no mean was subtracted"),
     ):
         yield Entry(f"{kind}.layer-norm.{name}", says, _FIX, _normed_by(form), needs="a hidden size above 1")
-    blocks = blocks_of(cell)
-    scales = [block for role in SCALES.values() for block in blocks.get(role, []) if block[0] in scaled(cell)]
     for name, found, value, words in (
-        ("scale", scales, 1.0, "the scale γ"),
-        ("shift", blocks.get(Role.SHIFT, []), 0.0, "the shift β"),
+        ("scale", [block for role in SCALES.values() for block in scales(cell, role)], 1.0, "the scale γ"),
+        ("shift", blocks_of(cell).get(Role.SHIFT, []), 0.0, "the shift β"),
     ):
         if found:
             says = f"{words} was left out of every layer norm"

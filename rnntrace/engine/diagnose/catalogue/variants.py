@@ -10,7 +10,7 @@ from rnntrace.engine.diagnose.catalogue.rows import Block, blocks_of, rearranged
 from rnntrace.engine.diagnose.catalogue.weights import MOST_PERMUTED, reordered
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.expression import Expr, Op, before, now
-from rnntrace.equations.notation import UNICODE, formula, spell
+from rnntrace.equations.notation import UNICODE, spell
 from rnntrace.equations.parameters import Role
 from rnntrace.model.weights import LayerWeights
 
@@ -18,15 +18,17 @@ SCALES = {Op.GAIN: Role.GAIN, Op.DIAGONAL: Role.DIAGONAL}
 """What a layer norm may be multiplied by."""
 
 
-def scaled(cell: Cell) -> set[str]:
-    """The gates whose weights for each unit are the scale of a layer norm."""
-    parts = (part for step in cell.steps for part in step.expression.walk() if part.op in SCALES)
-    return {part.name for part in parts if part.args[0].op is Op.LAYER_NORM}
+def scales(cell: Cell, role: Role) -> list[Block]:
+    """The blocks that play this role and are the scale of a layer norm."""
+    parts = [part for step in cell.steps for part in step.expression.walk() if part.op in SCALES]
+    gates = {part.name for part in parts if SCALES[part.op] is role and part.args[0].op is Op.LAYER_NORM}
+    return [block for block in blocks_of(cell).get(role, []) if block[0] in gates]
 
 
 def diagonal_mistakes(cell: Cell, kind: str) -> Iterator[Entry]:
     """All of a cell."""
-    blocks = [block for block in blocks_of(cell).get(Role.DIAGONAL, []) if block[0] not in scaled(cell)]
+    not_here = scales(cell, Role.DIAGONAL)
+    blocks = [block for block in blocks_of(cell).get(Role.DIAGONAL, []) if block not in not_here]
     gates, names = tuple(gate for gate, *_ in blocks), list(dict.fromkeys(name for _, name, _ in blocks))
     fix = "add {} ⊙ the state to what each of its gates sees"
     if len(names) > 1:
@@ -102,21 +104,19 @@ def clip_mistakes(cell: Cell, kind: str) -> Iterator[Entry]:
     clips = {
         step.symbol: own for step in cell.steps if (own := [part for part in step.expression.walk() if part.op is Op.CLIP])
     }
-    fix = "clip where the module does: " + ", ".join(
-        formula(step, UNICODE, cell.parameters) for step in cell.steps if step.symbol in clips
-    )
+    limits = {part.args[1:] for own in clips.values() for part in own}
+    ranges = ["from {} to {}".format(*(f"{limit.value:g}" for limit in pair)) for pair in limits]
+    fix = f"clip inside {', '.join(clips)}" + (f", to the range {ranges[0]}" if len(ranges) == 1 else "")
     if clips:
         yield Entry(f"{kind}.clip.left-out", "nothing was clipped", fix, rewritten(everywhere(_unclipped)))
     for symbol in clips if len(clips) > 1 else ():
         says = f"{symbol} was computed without its clip"
         yield Entry(f"{kind}.clip.{symbol}-left-out", says, fix, rewritten(_only(symbol, everywhere(_unclipped))))
-    limits = {part.args[1:] for own in clips.values() for part in own}
     if len(limits) == 1 and "c" in cell.states and "c" not in clips:
-        (range_,) = limits
-        words = "the cell state was clipped to the range from {} to {}".format(*(f"{limit.value:g}" for limit in range_))
-        of_c = partial(_clipped, range_)
+        words = f"the cell state was clipped to the range {ranges[0]}"
+        of_c = partial(_clipped, next(iter(limits)))
         for name, rewrite, how in (
-            ("of-cell-state", lambda cell: {**everywhere(_unclipped)(cell), **of_c(cell)}, ", and not what it is here"),
+            ("of-cell-state", lambda cell: {**everywhere(_unclipped)(cell), **of_c(cell)}, " in place of what is clipped here"),
             ("of-cell-state-too", of_c, " as well"),
         ):
             yield Entry(f"{kind}.clip.{name}", words + how, fix, rewritten(rewrite), frameworks=("TF1 LSTMCell cell_clip",))
