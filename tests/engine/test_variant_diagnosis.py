@@ -91,6 +91,7 @@ def named(case: Case, outputs: Arrays, dtype: str = "float64") -> list[str]:
     return [answer.id for answer in found.answers]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", IN_A_LOOP)
 def test_a_loops_mistake_is_named(mistake: str) -> None:
     """The right loop agrees with the replay, and of the wrong one the mistake is the only answer."""
@@ -161,6 +162,7 @@ IN_RUNTIME: dict[str, tuple[dict[str, object], dict[str, object], dict[str, obje
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", IN_RUNTIME)
 def test_what_onnx_runtime_was_told_wrongly_is_named(mistake: str) -> None:
     """Told rightly it agrees with the replay; told wrongly, the mistake is the only answer."""
@@ -183,6 +185,7 @@ SPLIT: dict[str, tuple[Cell, dict[str, list[int]]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", SPLIT)
 def test_an_order_is_named_where_each_block_is_a_parameter(mistake: str) -> None:
     """Blocks exchanged in a declaration that stacks them, beside the one that has a parameter for each."""
@@ -203,6 +206,7 @@ def test_peepholes_have_their_mistakes_beside_a_layer_norm() -> None:
     assert "lstm.diagonal.order-iof" in plain
 
 
+@pytest.mark.slow
 def test_a_transpose_of_all_blocks_has_one_name() -> None:
     """Those on a state, which are several parameters, all transposed."""
     spec, weights, inputs = drawn(MGU, hidden_size=4)
@@ -222,6 +226,7 @@ def test_each_diagonal_has_one_name(name: str) -> None:
     assert all(f"peepholelstm.diagonal.{name}-dropped" in found for found in ids)
 
 
+@pytest.mark.slow
 def test_independent_units() -> None:
     """Weights left out, those of the neighbour, another activation, a clip left out: each is named from a loop."""
     case = case_of({"kind": "RNN", "independent": True, "clip": 0.5, "nonlinearity": "softsign"})

@@ -101,7 +101,8 @@ def case_of(options: dict[str, object], **more: object) -> Case:
 # --- every mistake in every variant -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [pytest.param(name, marks=[pytest.mark.slow] * ("two" in name)) for name in SHAPES])
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_mistake_can_be_made_or_refuses(variant: str, shape: str) -> None:
     """Right without mistakes; ids of their own; each changes the values or refuses with a reason."""
