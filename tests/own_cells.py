@@ -1,5 +1,7 @@
 """Cells that torch does not have, declared as a user would declare one, and modules of them with random weights."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from rnntrace.equations.cell import Cell, Step
@@ -46,6 +48,28 @@ PEEPHOLE = Cell(
     ),
 )
 """Gers & Schmidhuber 2000, with torch's names; what is left out of the parameters is read from the steps: p (i, f, o)."""
+
+
+def split(cell: Cell) -> Cell:
+    """The cell with a parameter for each block, as a text declares it, and those of the last gate first."""
+    parameters = [
+        Parameter(f"{parameter.name}_{gate}", parameter.role, (gate,), f"{parameter.name}_")
+        for parameter in cell.parameters
+        for gate in reversed(parameter.gates)
+    ]
+    return replace(cell, parameters=tuple(parameters))
+
+
+def split_weights(cell: Cell, weights: LayerWeights) -> LayerWeights:
+    """The weights of the cell for the one that is split."""
+    return LayerWeights(
+        arrays={
+            f"{parameter.name}_{gate}": weights.arrays[parameter.name][place : place + 1]
+            for parameter in cell.parameters
+            for place, gate in enumerate(parameter.gates)
+        }
+    )
+
 
 STEPS, BATCH = 7, 2
 

@@ -18,18 +18,23 @@ Outputs = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Case:
-    """What a replay starts from, the declaration that it follows, and how it is run."""
+    """What a replay starts from, the declaration that it follows in each direction, and how it is run."""
 
     spec: ModuleSpec
     weights: Weights
     inputs: Inputs
-    cell: Cell
+    cells: Mapping[str, Cell]
     run: Callable[["Case"], Trace]
 
     @classmethod
     def of(cls, spec: ModuleSpec, weights: Weights, inputs: Inputs) -> "Case":
         """The case without any mistake."""
-        return cls(spec, weights, inputs, spec.cell, replayed)
+        return cls(spec, weights, inputs, {direction: spec.cell_of(direction) for direction in spec.directions}, replayed)
+
+    @property
+    def cell(self) -> Cell:
+        """That of the first direction; the others have its gates, states and parameters."""
+        return next(iter(self.cells.values()))
 
     def with_inputs(self, **signals: object) -> "Case":
         """The same with other signals."""
@@ -43,7 +48,7 @@ class Case:
 
 def replayed(case: Case) -> Trace:
     """The replay of a case."""
-    return replay(case.spec, case.weights, case.inputs, cell=case.cell)
+    return replay(case.spec, case.weights, case.inputs, cell=case.cells)
 
 
 Change = Callable[[Case], Case | None]

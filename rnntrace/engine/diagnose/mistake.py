@@ -10,11 +10,13 @@ import numpy as np
 from rnntrace.engine.diagnose.case import Case, Description, Entry, Outputs
 from rnntrace.engine.diagnose.catalogue.directions import direction_mistakes
 from rnntrace.engine.diagnose.catalogue.equations import equation_mistakes
+from rnntrace.engine.diagnose.catalogue.layer_norms import layer_norm_mistakes
 from rnntrace.engine.diagnose.catalogue.layers import layer_mistakes
 from rnntrace.engine.diagnose.catalogue.outputs import merge_mistakes, output_mistakes
 from rnntrace.engine.diagnose.catalogue.precision import precision_mistakes
 from rnntrace.engine.diagnose.catalogue.sequences import sequence_mistakes
 from rnntrace.engine.diagnose.catalogue.states import state_mistakes
+from rnntrace.engine.diagnose.catalogue.variants import clip_mistakes, diagonal_mistakes
 from rnntrace.engine.diagnose.catalogue.weights import weight_mistakes
 from rnntrace.engine.replay.trace import VALUES, Trace
 from rnntrace.equations.cell import Cell
@@ -63,10 +65,13 @@ def _entries(cell: Cell) -> Mapping[str, Entry]:
     kind = cell.slug
     entries = (
         *weight_mistakes(cell, kind),
+        *diagonal_mistakes(cell, kind),
         *equation_mistakes(cell, kind),
+        *clip_mistakes(cell, kind),
+        *layer_norm_mistakes(cell, kind),
         *state_mistakes(kind, cell.states),
         *sequence_mistakes(kind),
-        *direction_mistakes(kind),
+        *direction_mistakes(cell, kind),
         *layer_mistakes(kind),
         *output_mistakes(kind, cell.states),
         *merge_mistakes(kind),

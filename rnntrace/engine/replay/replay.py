@@ -45,7 +45,7 @@ def replay(
     errors: Mapping[str, Array] | None = None,
     typed: Typed | None = None,
     keep: Collection[str] | None = None,
-    cell: Cell | None = None,
+    cell: Cell | Mapping[str, Cell] | None = None,
 ) -> Trace:
     """Every gate and state of a module on these inputs.
 
@@ -54,7 +54,7 @@ def replay(
     the trace also holds bounds on what rounding in these formats can do: in a single step where h is known, and otherwise
     since the first step, but at most TRAJECTORY times that; `errors` says what the initial states of all layers may be off by
     already. Without such a limit go the half units of what was `typed`. Of the gates only those in `keep` are kept, by default
-    all. `cell` replaces the declaration that `spec` names, by one of the same gates and states.
+    all. `cell` replaces the declaration that `spec` names, by one of the same gates and states, or by one for each direction.
     """
     dtype = np.dtype(dtype or spec.precision.replay)
     known = known or {}
@@ -70,7 +70,7 @@ def replay(
                 layer_input = side_by_side(known, layer - 1, spec, inputs.valid)
             else:
                 layer_input = so_far.hidden(layer - 1)
-            own = cell or spec.cell_of(direction)
+            own = cell[direction] if isinstance(cell, Mapping) else cell or spec.cell_of(direction)
             column = _Column(spec, own, weights[layer, direction], layer_input, inputs.valid, direction, dtype, keep)
             for state in own.states:
                 column.start(state, so_far.initial(state, layer, direction), known.get((layer, direction, state)))

@@ -1,17 +1,32 @@
 """Mistakes with activations: another one, none, or one that only comes near."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
-from rnntrace.engine.diagnose.case import Case, Change, Entry
-from rnntrace.equations.cell import Cell, Step
+from rnntrace.engine.diagnose.case import Entry
+from rnntrace.engine.diagnose.catalogue.rewriting import FUNCTIONS, Rewrite, activated, everywhere, rewritten
+from rnntrace.equations.cell import Cell
 from rnntrace.equations.expression import Expr, Op, constant, hard_sigmoid, relu, sigmoid
-from rnntrace.errors import SpecError
+from rnntrace.equations.notation import UNICODE, formula
+from rnntrace.equations.parameters import Role
 
 NAMES = {Op.SIGMOID: "sigmoid", Op.TANH: "tanh", Op.RELU: "relu"}
+MATRICES = (Role.INPUT_MATRIX, Role.RECURRENT_MATRIX)
+NUMBERS: dict[str, tuple[Op, dict[int, float], str, tuple[str, ...]]] = {
+    "elu-1": (Op.ELU, {1: 1.0}, "alpha 1", ("PyTorch", "Keras 3", "ONNX")),
+    "leaky-relu-100th": (Op.LEAKY_RELU, {1: 0.01}, "alpha 0.01", ("PyTorch", "ONNX")),
+    "leaky-relu-5th": (Op.LEAKY_RELU, {1: 0.2}, "alpha 0.2", ("Keras 3", "TF1")),
+    "leaky-relu-third": (Op.LEAKY_RELU, {1: 0.3}, "alpha 0.3", ("Keras LeakyReLU",)),
+    "thresholded-relu-1": (Op.THRESHOLDED_RELU, {1: 1.0}, "alpha 1", ("ONNX ThresholdedRelu",)),
+    "hard-sigmoid-slope": (Op.HARD_SIGMOID, {1: 0.2}, "the slope 0.2", ("ONNX HardSigmoid",)),
+    "hard-sigmoid-offset": (Op.HARD_SIGMOID, {2: 0.5}, "the offset 0.5", ("ONNX HardSigmoid",)),
+}
+"""Numbers that frameworks give an activation by themselves: the operator, its arguments, what they are, and whose."""
+OTHER = "another activation"
+"""What is said of one without a name."""
 PLAN = ((0.0, 0.5), (1.0, 0.75), (7 / 3, 11 / 12), (5.0, 1.0))
 """Corners of the piecewise linear sigmoid of Amin, Curtis and Hayes-Gill 1997, for positive arguments."""
 TABLE = np.arange(-8, 9)
@@ -33,42 +48,96 @@ def activation_mistakes(cell: Cell, kind: str) -> Iterator[Entry]:
             id=f"{kind}.activation.{name}",
             says=f"the gates were computed with the hard sigmoid, {line} cut off at 0 and 1",
             fix="use the sigmoid 1 / (1 + exp(-a)); in Keras, recurrent_activation='sigmoid'",
-            change=with_steps(
-                cell,
-                **{step.symbol: hard_sigmoid(step.expression.args[0], slope) for step in cell.steps if step.symbol in gates},
-            ),
+            change=rewritten(_of(gates, partial(hard_sigmoid, slope=slope))),
             frameworks=frameworks,
+            needs="gates with another activation" if any(part.op is Op.HARD_SIGMOID for part in _parts(cell)) else "",
         )
     if gates:
         yield Entry(
             id=f"{kind}.activation.smooth-sigmoid",
             says="the gates were computed with the sigmoid, where this module has a hard one",
             fix="cut a line off at 0 and 1, as the module does; or set recurrent_activation='sigmoid' in Keras",
-            change=with_steps(
-                cell, **{step.symbol: sigmoid(step.expression.args[0]) for step in cell.steps if step.symbol in gates}
-            ),
+            change=rewritten(_of(gates, sigmoid)),
             frameworks=("PyTorch", "Keras 3"),
             needs="gates with a hard sigmoid: weights of Keras or ONNX that have one, or `recurrent_activation`",
         )
+    yield from _exchanged(cell, kind)
+    yield from _with_other_numbers(cell, kind)
+    yield from _approximated(cell, kind)
+
+
+def _of(symbols: Sequence[str], build: Approximation) -> Rewrite:
+    """Steps with another activation, or of a step that has none with one."""
+
+    def rewrite(cell: Cell) -> dict[str, Expr]:
+        steps = {step.symbol: step.expression for step in cell.steps if step.symbol in symbols}
+        inside = {symbol: activated(expression) for symbol, expression in steps.items()}
+        return {symbol: build(inside[symbol] or expression) for symbol, expression in steps.items()}
+
+    return rewrite
+
+
+def _exchanged(cell: Cell, kind: str) -> Iterator[Entry]:
     for step in cell.steps:
-        right = step.expression.op
-        if right not in NAMES:
+        right, has_one = step.expression.op, activated(step.expression) is not None
+        if right not in FUNCTIONS and not any(cell.of(role, step.symbol) for role in MATRICES):
             continue
-        argument = step.expression.args[0]
+        called = (NAMES.get(right) or _words(right)) if has_one else "no activation"
+        fix = f"use {called} in the {step.role}"
+        if called == OTHER:
+            fix = f"compute {formula(step, UNICODE, cell.parameters)}"
         for wrong in (op for op in NAMES if op is not right):
             yield Entry(
                 id=f"{kind}.activation.{step.symbol}-{NAMES[wrong]}",
-                says=f"{NAMES[wrong]} was used where the {step.role} {step.symbol} has {NAMES[right]}",
-                fix=f"use {NAMES[right]} in the {step.role}",
-                change=with_steps(cell, **{step.symbol: Expr(wrong, (argument,))}),
+                says=f"{NAMES[wrong]} was used where the {step.role} {step.symbol} has {called}",
+                fix=fix,
+                change=rewritten(_of((step.symbol,), _function(wrong))),
             )
-        yield Entry(
-            id=f"{kind}.activation.{step.symbol}-none",
-            says=f"{NAMES[right]} was forgotten in the {step.role} {step.symbol}",
-            fix=f"use {NAMES[right]} in the {step.role}",
-            change=with_steps(cell, **{step.symbol: argument}),
-        )
-    yield from _approximated(cell, kind)
+        # A clip that is left out is an entry of its own.
+        if has_one and right is not Op.CLIP:
+            yield Entry(
+                id=f"{kind}.activation.{step.symbol}-none",
+                says=f"{'the activation' if called == OTHER else called} was forgotten in the {step.role} {step.symbol}",
+                fix=fix,
+                change=rewritten(_of((step.symbol,), lambda a: a)),
+            )
+
+
+def _words(op: Op) -> str:
+    return str(op).replace("_", " ") if op in (*FUNCTIONS, Op.CLIP) else OTHER
+
+
+def _function(op: Op) -> Approximation:
+    return lambda a: Expr(op, (a,))
+
+
+def _with_other_numbers(cell: Cell, kind: str) -> Iterator[Entry]:
+    """Activations whose numbers were left out, so that a framework took its own."""
+
+    def replaced(op: Op, numbers: Mapping[int, float], part: Expr) -> Expr:
+        if part.op is not op:
+            return part
+        return Expr(op, tuple(constant(numbers[place]) if place in numbers else arg for place, arg in enumerate(part.args)))
+
+    for name, (op, numbers, words, frameworks) in NUMBERS.items():
+        own = sorted({tuple(arg.value for arg in part.args[1:]) for part in _parts(cell) if part.op is op})
+        new = [tuple(numbers.get(place, number) for place, number in enumerate(values, 1)) for values in own]
+        # Gates with both of its numbers are an entry already.
+        if own != new and not (op is Op.HARD_SIGMOID and cell.sigmoids and set(new) == {(0.2, 0.5)}):
+            called = _words(op)
+            right = " and ".join(", ".join(f"{number:g}" for number in values) for values in own)
+            yield Entry(
+                id=f"{kind}.activation.{name}",
+                says=f"{called} was computed with {words}, which is the default of some frameworks",
+                fix=f"give {called} the numbers of this module: {right}",
+                change=rewritten(everywhere(partial(replaced, op, numbers))),
+                frameworks=frameworks,
+            )
+
+
+def _parts(cell: Cell) -> Iterator[Expr]:
+    for step in cell.steps:
+        yield from step.expression.walk()
 
 
 def _approximated(cell: Cell, kind: str) -> Iterator[Entry]:
@@ -82,21 +151,20 @@ def _approximated(cell: Cell, kind: str) -> Iterator[Entry]:
             "from a table of 17 entries from -8 to 8, in a straight line between two of them",
         ),
     }
-    used = {part.op for step in cell.steps for part in step.expression.walk()}
+
+    def approximated(by_op: Mapping[Op, Approximation], part: Expr) -> Expr:
+        return by_op[part.op](*part.args) if part.op in by_op else part
+
+    used = {part.op for part in _parts(cell)}
     for name, (by_op, how) in forms.items():
         for ops in ((Op.TANH,), (Op.SIGMOID,), (Op.SIGMOID, Op.TANH)):
-            steps = {
-                step.symbol: _replaced(step.expression, {op: by_op[op] for op in ops if op in by_op}) for step in cell.steps
-            }
-            changed = {step.symbol: steps[step.symbol] for step in cell.steps if steps[step.symbol] != step.expression}
-            used = {part.op for step in cell.steps for part in step.expression.walk()}
             if set(ops) <= used and set(ops) <= by_op.keys():
                 called = " and ".join(NAMES[op] for op in ops)
                 yield Entry(
                     id=f"{kind}.activation.{name}-{'both' if len(ops) > 1 else NAMES[ops[0]]}",
                     says=f"{called} {'were' if len(ops) > 1 else 'was'} computed {how}",
                     fix=f"use the exact {called}, or allow for the difference with `rtol` and `atol`",
-                    change=with_steps(cell, **changed),
+                    change=rewritten(everywhere(partial(approximated, {op: by_op[op] for op in ops}))),
                     rare=True,
                 )
 
@@ -120,33 +188,3 @@ def piecewise(argument: Expr, points: Sequence[Point]) -> Expr:
         if behind != before:
             found = found + constant(behind - before) * relu(argument - constant(a))
     return found
-
-
-def _replaced(expr: Expr, others: dict[Op, Approximation]) -> Expr:
-    """The expression with other functions for some operators."""
-    args = tuple(_replaced(arg, others) for arg in expr.args)
-    return others[expr.op](*args) if expr.op in others else replace(expr, args=args)
-
-
-def with_steps(cell: Cell, **steps: Expr) -> Change:
-    """The case's own cell with these steps replaced; None where they are what the cell does already."""
-
-    def change(case: Case) -> Case | None:
-        if any(step.symbol not in case.cell.symbols for step in cell.steps):
-            return None
-        new = {symbol: _projected(case.cell, symbol, expression) for symbol, expression in steps.items()}
-        written = tuple(Step(step.symbol, step.role, new.get(step.symbol, step.expression)) for step in case.cell.steps)
-        try:
-            return None if written == case.cell.steps else replace(case, cell=replace(case.cell, steps=written))
-        except SpecError:
-            # The cell computes in another order, or has not what these steps read.
-            return None
-
-    return change
-
-
-def _projected(cell: Cell, symbol: str, expression: Expr) -> Expr:
-    """The expression, projected where the cell projects this step."""
-    own = next(step.expression for step in cell.steps if step.symbol == symbol)
-    bare = own.op is Op.PROJECTION and expression.op is not Op.PROJECTION
-    return Expr(Op.PROJECTION, (expression,)) if bare else expression

@@ -6,6 +6,8 @@ from dataclasses import replace
 from rnntrace.engine.diagnose.case import Case, Change, Entry, by_layer
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import VALUES, Trace
+from rnntrace.equations.cell import Cell
+from rnntrace.equations.cells import options_of
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key
 from rnntrace.model.spec import FORWARD, REVERSE
@@ -14,8 +16,8 @@ from rnntrace.model.weights import Weights
 _BOTH_WAYS = "two directions (`bidirectional=True`)"
 
 
-def direction_mistakes(kind: str) -> Iterator[Entry]:
-    """All of a kind."""
+def direction_mistakes(cell: Cell, kind: str) -> Iterator[Entry]:
+    """All of a cell."""
     own = "give each direction its own weights: in torch those of the reverse one end in _reverse"
     back = "run the reverse direction from the last step to the first, and flip its output back"
     rows = "start each direction from its own row of the initial states"
@@ -37,6 +39,15 @@ def direction_mistakes(kind: str) -> Iterator[Entry]:
         ),
     ):
         yield Entry(f"{kind}.direction.{name}", says, fix, change, needs=_BOTH_WAYS, causal=False)
+    # Of a cell of one's own, both directions are what it declares.
+    orders = {
+        "same-activations": ("the reverse direction used the activations of the forward one", (FORWARD, FORWARD)),
+        "activations-swapped": ("the activations of the two directions were exchanged", (REVERSE, FORWARD)),
+    }
+    for name, (says, order) in orders.items() if options_of(cell) else ():
+        fix = "give each direction its own activations: ONNX lists those of the forward one first"
+        needs = "two directions with activations of their own (`reverse_activations`)"
+        yield Entry(f"{kind}.direction.{name}", says, fix, _activated(*order), frameworks=("ONNX",), needs=needs)
 
 
 def _swapped(case: Case) -> Case | None:
@@ -53,6 +64,16 @@ def _same_weights(case: Case) -> Case | None:
         return None
     columns = {column: case.weights[column[0], FORWARD] for column in case.spec.layer_directions}
     return replace(case, weights=Weights(columns))
+
+
+def _activated(forward: str, reverse: str) -> Change:
+    """Each direction with the declaration of this one."""
+
+    def change(case: Case) -> Case | None:
+        cells = {FORWARD: case.cells[forward], REVERSE: case.cells[reverse]} if case.spec.reverse_activations else case.cells
+        return replace(case, cells=cells) if cells != case.cells else None
+
+    return change
 
 
 def _as_played(play: Callable[[Case], Trace]) -> Change:
@@ -81,12 +102,13 @@ def _with_reverse(case: Case, flip: Callable[[Array], Array]) -> Trace:
 
     def play(one: Case) -> Trace:
         columns: dict[Key, Array] = {}
+        one_way = replace(one.spec, bidirectional=False, reverse_activations=())
         for row, direction in enumerate(one.spec.directions):
             turned = flip if direction == REVERSE else lambda array: array
             initial = {f"{state}0": one.inputs.initial(state)[row : row + 1] for state in one.cell.states}
             inputs = one.with_inputs(x=turned(one.inputs.x), **initial).inputs
             weights = Weights({(0, FORWARD): one.weights[0, direction]})
-            trace = replay(replace(one.spec, bidirectional=False), weights, inputs, cell=one.cell)
+            trace = replay(one_way, weights, inputs, cell=one.cells[direction])
             columns |= {(0, direction, symbol): turned(array) for (*_, symbol), array in trace.columns.items()}
         return Trace(one.spec, one.inputs, {VALUES: columns})
 
@@ -96,10 +118,10 @@ def _with_reverse(case: Case, flip: Callable[[Array], Array]) -> Trace:
 
 def _reverse_from_forward(case: Case) -> Trace:
     def play(one: Case) -> Trace:
-        trace = replay(one.spec, one.weights, one.inputs, cell=one.cell)
+        trace = replay(one.spec, one.weights, one.inputs, cell=one.cells)
         initial = {f"{state}0": one.inputs.initial(state).copy() for state in one.cell.states}
         for state in one.cell.states:
             initial[f"{state}0"][1] = trace.final(state)[0]
-        return replay(one.spec, one.weights, one.with_inputs(**initial).inputs, cell=one.cell)
+        return replay(one.spec, one.weights, one.with_inputs(**initial).inputs, cell=one.cells)
 
     return by_layer(case, play)

@@ -13,14 +13,15 @@ from rnntrace.equations.parameters import Role
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key
 from rnntrace.model.spec import REVERSE
-from rnntrace.model.weights import LayerWeights
 
 
 def in_place(case: Case) -> Case | None:
     """The case run so."""
     parts = [part for step in case.cell.steps for part in step.expression.walk()]
-    of_h_alone = all(part.args[0].op is Op.BEFORE for part in parts if part.op is Op.RECURRENT_TERM)
-    if case.spec.hidden_size == 1 or case.spec.proj_size or not of_h_alone:
+    read = {part.args[0].op for part in parts if part.op is Op.RECURRENT_TERM}
+    # A layer norm needs all units at once.
+    whole = any(part.op is Op.LAYER_NORM for part in parts)
+    if case.spec.hidden_size == 1 or case.spec.proj_size or read != {Op.BEFORE} or whole:
         return None
     return replace(case, run=lambda case: by_layer(case, _played))
 
@@ -29,7 +30,7 @@ def _played(case: Case) -> Trace:
     columns: dict[Key, Array] = {}
     for row, column in enumerate(case.spec.layer_directions):
         initial = {state: case.inputs.initial(state)[row].copy() for state in case.cell.states}
-        found = _column(case, case.weights[column], initial, backwards=column[1] == REVERSE)
+        found = _column(case, column, initial)
         columns |= {(*column, symbol): values for symbol, values in found.items()}
     return Trace(case.spec, case.inputs, {VALUES: columns})
 
@@ -50,15 +51,15 @@ class _Unit(Scope):
         return found
 
 
-def _column(case: Case, weights: LayerWeights, states: dict[str, Array], *, backwards: bool) -> dict[str, Array]:
+def _column(case: Case, column: tuple[int, str], states: dict[str, Array]) -> dict[str, Array]:
     """Every gate and state of a layer and direction, (T, B, H)."""
-    inputs, cell = case.inputs, case.cell
-    scope = _Unit(cell, weights)
+    inputs, cell = case.inputs, case.cells[column[1]]
+    scope = _Unit(cell, case.weights[column])
     terms = scope.input_terms(inputs.x)
     shape = inputs.steps, *states["h"].shape
     found: dict[str, Any] = {symbol: np.full(shape, np.nan, terms.dtype) for symbol in cell.symbols}
     valid = inputs.valid
-    for t in range(inputs.steps)[:: -1 if backwards else 1]:
+    for t in range(inputs.steps)[:: -1 if column[1] == REVERSE else 1]:
         rows = slice(None) if valid is None else valid[t]
         for scope.unit in range(case.spec.hidden_size):
             now: dict[str, Array] = {}

@@ -1,14 +1,18 @@
 """Rows of the gates' blocks that were taken for those of other gates or units."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 
 import numpy as np
 
 from rnntrace.engine.diagnose.case import Case, Change, Entry
 from rnntrace.equations.cell import Cell
+from rnntrace.equations.parameters import Role
 from rnntrace.model.dtypes import Array
+from rnntrace.model.weights import LayerWeights
 
+Block = tuple[str, str, int]
+"""The block of a gate: whose it is, the name of the parameter that holds it, and its number there."""
 _UNITS = "a hidden size above 1"
 
 
@@ -88,19 +92,34 @@ def _if_units(change: Change, step: int) -> Change:
     return lambda case: change(case) if case.spec.hidden_size > (1 if step < 0 else 2) else None
 
 
-def rearranged(change: Callable[[Array, Sequence[str]], Array]) -> Change:
-    """The gate blocks (G, H, …) of every parameter, all in the same way; `change` is told which gates these are."""
+def rearranged(change: Callable[[Array, Sequence[str]], Array], roles: Collection[Role] = tuple(Role)) -> Change:
+    """The gate blocks (G, H, …) of all that plays one of these roles, in however many parameters it lies, in the same way.
+
+    `change` is told which gates these are.
+    """
 
     def changed(case: Case) -> Case:
-        gates = {parameter.name: parameter.gates for parameter in case.cell.parameters if parameter.gates}
-        return case.with_weights(
-            lambda weights: weights.replaced(
-                **{
-                    name: np.ascontiguousarray(change(array, gates[name]))
-                    for name, array in weights.arrays.items()
-                    if name in gates
-                }
-            )
-        )
+        groups = [places for role, places in blocks_of(case.cell).items() if role in roles]
+
+        def of(weights: LayerWeights) -> LayerWeights:
+            arrays = {name: array.copy() for name, array in weights.arrays.items()}
+            for places in groups:
+                there = [place for place in places if place[1] in arrays]
+                if there:
+                    stacked = np.stack([weights.arrays[name][block] for _, name, block in there])
+                    for (_, name, block), values in zip(there, change(stacked, [gate for gate, *_ in there]), strict=True):
+                        arrays[name][block] = values
+            return LayerWeights(arrays=arrays)
+
+        return case.with_weights(of)
 
     return changed
+
+
+def blocks_of(cell: Cell) -> dict[Role, list[Block]]:
+    """By role, in the order of the gates."""
+    found: dict[Role, list[Block]] = {}
+    for parameter in cell.parameters:
+        for block, gate in enumerate(parameter.gates):
+            found.setdefault(parameter.role, []).append((gate, parameter.name, block))
+    return {role: sorted(places, key=lambda place: cell.gates.index(place[0])) for role, places in found.items()}

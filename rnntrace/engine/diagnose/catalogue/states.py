@@ -173,7 +173,7 @@ def _with_frozen(case: Case, states: tuple[str, ...]) -> Trace:
         for row, column in enumerate(case.spec.layer_directions)
         for state in states
     }
-    return replay(case.spec, case.weights, case.inputs, known=known, cell=case.cell)
+    return replay(case.spec, case.weights, case.inputs, known=known, cell=case.cells)
 
 
 def _layer_to_layer(case: Case) -> Case | None:
@@ -182,7 +182,7 @@ def _layer_to_layer(case: Case) -> Case | None:
     directions = len(case.spec.directions)
 
     def run(case: Case) -> Trace:
-        trace = replay(case.spec, case.weights, case.inputs, cell=case.cell)
+        trace = replay(case.spec, case.weights, case.inputs, cell=case.cells)
         for layer in range(1, case.spec.num_layers):
             rows, below = (
                 slice(layer * directions, (layer + 1) * directions),
@@ -192,7 +192,7 @@ def _layer_to_layer(case: Case) -> Case | None:
             for state in case.cell.states:
                 initial[f"{state}0"][rows] = trace.final(state)[below]
             case = case.with_inputs(**initial)
-            trace = replay(case.spec, case.weights, case.inputs, cell=case.cell)
+            trace = replay(case.spec, case.weights, case.inputs, cell=case.cells)
         return trace
 
     return replace(case, run=run)

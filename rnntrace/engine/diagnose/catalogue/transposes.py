@@ -20,12 +20,13 @@ Turn = Callable[[Array], Array]
 def transpose_mistakes(cell: Cell, kind: str) -> Iterator[Entry]:
     """All of a cell."""
     yield from _transposed(cell, kind)
-    yield from _reshaped(kind, matrices_of(cell), one_block=len(cell.gates) == 1)
+    apart = all(len(parameter.gates) == 1 for parameter in cell.parameters if parameter.name in matrices_of(cell))
+    yield from _reshaped(kind, matrices_of(cell), one_block=apart)
 
 
-def matrices_of(cell: Cell) -> tuple[str, ...]:
-    """The names of those on x and on a state, in this order."""
-    roles = Role.INPUT_MATRIX, Role.RECURRENT_MATRIX
+def matrices_of(cell: Cell, *roles: Role) -> tuple[str, ...]:
+    """The names of those on x and on a state, in this order; or of one of these."""
+    roles = roles or (Role.INPUT_MATRIX, Role.RECURRENT_MATRIX)
     return tuple(parameter.name for role in roles for parameter in cell.parameters if parameter.role is role)
 
 
@@ -43,22 +44,33 @@ def _transposed(cell: Cell, kind: str) -> Iterator[Entry]:
 
     matrices = matrices_of(cell)
     read = {parameter.name: "x" if parameter.role is Role.INPUT_MATRIX else "h" for parameter in cell.parameters}
+    alone = {parameter.name: len(parameter.gates) == 1 < len(cell.gates) for parameter in cell.parameters}
     for name in reversed(matrices):
-        v = read[name]
+        v, whose = read[name], "" if alone[name] else " of every gate"
         yield Entry(
             id=f"{kind}.transpose.{name}",
-            says=f"{name} of every gate was transposed: {v} @ {name} instead of {name} @ {v}",
+            says=f"{name}{whose} was transposed: {v} @ {name} instead of {name} @ {v}",
             fix=f"compute {name} @ {v}, which for rows of a batch is {v} @ {name}.T",
             change=transposed(name),
             frameworks=_TRANSPOSED,
             needs=_SQUARE if v == "x" else "a hidden size above 1 and no projection",
         )
+    for called, role in (("recurrent", Role.RECURRENT_MATRIX), ("input", Role.INPUT_MATRIX)):
+        if 1 < len(own := matrices_of(cell, role)) < len(matrices):
+            yield Entry(
+                id=f"{kind}.transpose.{called}",
+                says=f"{' and '.join(own)} were transposed, each by itself",
+                fix=f"compute {' and '.join(f'{name} @ {read[name]}' for name in own)}",
+                change=transposed(*own),
+                frameworks=_TRANSPOSED,
+                needs=_SQUARE if called == "input" else "a hidden size above 1 and no projection",
+            )
     if len(matrices) > 1:
         products = " and ".join(f"{name} @ {read[name]}" for name in matrices)
         of_rows = " and ".join(f"{read[name]} @ {name}.T" for name in matrices)
         yield Entry(
             id=f"{kind}.transpose.both",
-            says=f"{' and '.join(matrices)} of every gate were both transposed",
+            says=f"{' and '.join(matrices)}{whose} were {'both' if len(matrices) == 2 else 'all'} transposed",
             fix=f"compute {products}, which for rows of a batch are {of_rows}",
             change=transposed(*matrices),
             frameworks=("Keras 3",),
@@ -69,7 +81,7 @@ def _transposed(cell: Cell, kind: str) -> Iterator[Entry]:
 def _reshaped(kind: str, matrices: tuple[str, ...], *, one_block: bool) -> Iterator[Entry]:
     """A shape that fits is no transpose: values keep their order in memory, so rows do not become columns.
 
-    Of `one_block` the whole is that, and of the matrix on h, which is square then, there is nothing but the transpose.
+    Where each has `one_block`, that is the whole, and of a square one, as on h, there is nothing but the transpose.
     """
     yield _reshape(
         f"{kind}.transpose.reshaped",

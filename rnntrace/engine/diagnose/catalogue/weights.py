@@ -7,6 +7,7 @@ from itertools import combinations, permutations
 import numpy as np
 
 from rnntrace.engine.diagnose.case import Case, Change, Entry
+from rnntrace.engine.diagnose.catalogue.activations import MATRICES
 from rnntrace.engine.diagnose.catalogue.rows import rearranged, row_mistakes
 from rnntrace.engine.diagnose.catalogue.transposes import transpose_mistakes
 from rnntrace.equations import cells
@@ -29,23 +30,24 @@ def weight_mistakes(cell: Cell, kind: str) -> Iterator[Entry]:
     yield from row_mistakes(cell, kind)
     yield from transpose_mistakes(cell, kind)
     yield from _biases(cell, kind)
-    yield from _diagonals(cell, kind)
 
 
 def _gate_orders(cell: Cell, kind: str) -> Iterator[Entry]:
     """Every order of the blocks but the right one, those of frameworks first; of many gates those with two exchanged."""
-    orders: list[tuple[str, ...]] = [order for order in _orders(cell.gates) if order != cell.gates]
+    # A layer norm of the cell state has a scale for it, and no block of a matrix.
+    gates = tuple(gate for gate in cell.gates if any(cell.of(role, gate) for role in MATRICES)) or cell.gates
+    orders: list[tuple[str, ...]] = [order for order in _orders(gates) if order != gates]
     known = {order: _frameworks(cell, order) for order in orders}
-    right = " ".join(cell.gates)
+    right = " ".join(gates)
     for order in sorted(orders, key=lambda order: not known[order]):
         # The candidate of an LSTM is called c nearly everywhere but in torch.
         names = ["c" if gate == "g" else gate for gate in order]
-        spaced, blocks = " ".join(order), [order.index(gate) for gate in cell.gates]
+        spaced, blocks = " ".join(order), [order.index(gate) for gate in gates]
         yield Entry(
             id=f"{kind}.gate-order.{('' if all(len(name) == 1 for name in names) else '-').join(names)}",
             says=f"the blocks of gates were read in the order {spaced} instead of {right}",
             fix=f"read them as {right}; or, if the weights do lie as {spaced}, make {right} of it by taking blocks {blocks}",
-            change=rearranged(partial(_reordered, order)),
+            change=rearranged(partial(reordered, order)),
             frameworks=known[order],
         )
 
@@ -58,9 +60,10 @@ def _orders(gates: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield tuple({first: second, second: first}.get(gate, gate) for gate in gates)
 
 
-def _reordered(order: Sequence[str], array: Array, gates: Sequence[str]) -> Array:
-    """Blocks that lie in this order, as far as a parameter has them, taken for those of its gates."""
+def reordered(order: Sequence[str], array: Array, gates: Sequence[str]) -> Array:
+    """Blocks that lie in this order, as far as there are such, taken for those of these gates."""
     own = [gate for gate in order if gate in gates]
+    own += [gate for gate in gates if gate not in order]
     return array[[own.index(gate) for gate in gates]]
 
 
@@ -71,6 +74,7 @@ def _frameworks(cell: Cell, order: Sequence[str]) -> tuple[str, ...]:
 def _biases(cell: Cell, kind: str) -> Iterator[Entry]:
     found = [parameter for parameter in cell.parameters if parameter.is_bias]
     biases = [parameter.name for parameter in reversed(found)]
+    whole = [(Role.INPUT_BIAS, cell.gates), (Role.RECURRENT_BIAS, cell.gates)]
     fix = f"add {' and '.join(reversed(biases))}, {'each ' if len(biases) > 1 else ''}once"
 
     def mistake(name: str, change: Callable[[LayerWeights], dict[str, Array]], says: str) -> Entry:
@@ -92,24 +96,10 @@ def _biases(cell: Cell, kind: str) -> Iterator[Entry]:
         yield mistake(f"{both}-dropped", dropped(*biases), f"{both} biases were left out")
     for bias in biases:
         yield mistake(f"{bias.removeprefix('b_')}-twice", twice(bias), f"{bias} was added twice")
-    if set(cell.symbols) == set(cells.GRU.symbols) and len(biases) == 2:
+    if set(cell.symbols) == set(cells.GRU.symbols) and [(bias.role, bias.gates) for bias in found] == whole:
         yield from _beside_a_reset(cell, kind)
-    if set(cell.symbols) == set(cells.LSTM.symbols) and biases:
+    if set(cell.symbols) == set(cells.LSTM.symbols) and any("f" in bias.gates for bias in found):
         yield from _of_forget_gate(cell, kind)
-
-
-def _diagonals(cell: Cell, kind: str) -> Iterator[Entry]:
-    for name in (parameter.name for parameter in cell.parameters if parameter.role is Role.DIAGONAL):
-        yield Entry(
-            id=f"{kind}.diagonal.{name}-dropped",
-            says=f"{name} was left out",
-            fix=f"add {name} ⊙ the state to what each of its gates sees",
-            change=partial(_dropped, name),
-        )
-
-
-def _dropped(name: str, case: Case) -> Case:
-    return case.with_weights(lambda weights: weights.replaced(**{name: np.zeros_like(weights.arrays[name])}))
 
 
 def _if_biases(change: Callable[[LayerWeights], LayerWeights]) -> Change:
