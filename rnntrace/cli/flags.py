@@ -12,11 +12,14 @@ _OF_MODULE = (
 )
 _OF_SIGNALS = "steps batch unbatched input text alphabet h0 c0 lengths dist seed"
 _OF_FILES = "module names ignore go_backwards expected require framework cell"
-_OF_VARIANTS = "peepholes coupled clip reset_before activation recurrent_activation cell_activation reverse_activations layer_norm independent"
+_OF_VARIANTS = "peepholes coupled clip reset_before layer_norm independent"
+_OF_ACTIVATIONS = "activation recurrent_activation cell_activation reverse_activations"
 _OF_JUDGING = "capture tolerance rtol atol lam drift rounded mistake blind replay replay_dtype seconds"
 _OF_VIEW = "show layer time unit item digits max_rows format output save keep plot kind at top back family quiet color"
 _OF_LIMITS = "timeout max_memory"
-KEYWORDS = frozenset(" ".join((_OF_MODULE, _OF_SIGNALS, _OF_FILES, _OF_VARIANTS, _OF_JUDGING, _OF_VIEW, _OF_LIMITS)).split())
+KEYWORDS = frozenset(
+    " ".join((_OF_MODULE, _OF_SIGNALS, _OF_FILES, _OF_VARIANTS, _OF_ACTIVATIONS, _OF_JUDGING, _OF_VIEW, _OF_LIMITS)).split()
+)
 """Those that are flags."""
 OTHER_NAMES = {"lam": "lambda", "seconds": "time-limit", "num_layers": "layers", "hidden_size": "hidden", "t": "at t"}
 """Where a flag has another name than the keyword, or a field of a specification than both."""

@@ -88,6 +88,8 @@ class ModuleSpec:
         for name in OF_FAMILIES:
             if options[name] not in (None, False, ()):
                 raise SpecError(f"`{name}` is an option of torch's kinds, and {show(self.cell.title)} is what it declares")
+        if not self.reset_after:
+            raise SpecError(f"where the reset gate acts belongs to GRU, and {show(self.cell.title)} is what it declares")
 
     def _choose_cell(self, options: Mapping[str, Any]) -> None:
         """The cell of a kind with its options; a known cell without a kind tells the kind and the options."""

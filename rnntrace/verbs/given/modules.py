@@ -101,10 +101,6 @@ def spec_of_kind(kind: Any, sources: Sources, keywords: Mapping[str, Any]) -> Mo
         "hidden_size": keywords["hidden"],
         "num_layers": keywords["layers"],
     }
-    if own:
-        return pass_on(
-            ModuleSpec, keywords, kind="", cell=own, **sizes, reverse_activations=several(keywords["reverse_activations"])
-        )
     variant = {
         "reset_after": not keywords["reset_before"],
         "reverse_activations": several(keywords["reverse_activations"]),
