@@ -10,14 +10,21 @@ from typing import Any
 _OF_MODULE = (
     "hidden input_size layers bidirectional bias nonlinearity proj_size dropout batch_first weights dtype device module"
 )
-_OF_SIGNALS = "steps batch unbatched input text alphabet h0 c0 lengths dist seed"
+_OF_SIGNALS = "steps batch unbatched input text alphabet h0 c0 states lengths dist seed"
 _OF_FILES = "module names ignore go_backwards recurrent_activation reset_before expected require framework"
 _OF_JUDGING = "capture tolerance rtol atol lam drift rounded mistake blind replay replay_dtype seconds"
 _OF_VIEW = "show layer time unit item digits max_rows format output save keep plot kind at top back family quiet color"
 _OF_LIMITS = "timeout max_memory"
 KEYWORDS = frozenset(" ".join((_OF_MODULE, _OF_SIGNALS, _OF_FILES, _OF_JUDGING, _OF_VIEW, _OF_LIMITS)).split())
 """Those that are flags."""
-OTHER_NAMES = {"lam": "lambda", "seconds": "time-limit", "num_layers": "layers", "hidden_size": "hidden", "t": "at t"}
+OTHER_NAMES = {
+    "lam": "lambda",
+    "seconds": "time-limit",
+    "num_layers": "layers",
+    "hidden_size": "hidden",
+    "states": "state",
+    "t": "at t",
+}
 """Where a flag has another name than the keyword, or a field of a specification than both."""
 _KEYWORD = re.compile(r"`(?P<name>[a-z](?:[a-z0-9_]|\\_)*)(?:=(?P<value>[^`]*))?`")
 

@@ -143,8 +143,6 @@ class ModuleSpec:
             yield f"the projection size must be at least 0 and below the hidden size {self.hidden_size}, not {self.proj_size}"
         if projects and not self.proj_size:
             yield f"the {kind} projects its hidden state: give a proj_size above 0"
-        if not {*self.cell.states} <= {"h", "c"}:
-            yield f"states are h and c, and those of {kind} are {', '.join(self.cell.states)}"
         if not 0 <= self.dropout <= 1:
             yield f"dropout is a probability between 0 and 1, not {self.dropout:g}"
         if self.is_cell:
@@ -196,7 +194,7 @@ class ModuleSpec:
 
     @property
     def output_size(self) -> int:
-        """Size of the hidden state h of one direction: proj_size where there is a projection, else hidden_size."""
+        """Size of the output, the state h, of one direction: proj_size where there is a projection, else hidden_size."""
         return self.proj_size or self.hidden_size
 
     def layer_input_size(self, layer: int) -> int:

@@ -1,7 +1,7 @@
 """`run`: build a module, draw what it needs from a seed, and trace it."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ def run(
     alphabet: str | None = None,
     h0: Any = None,
     c0: Any = None,
+    states: Mapping[str, Any] | None = None,
     lengths: Sequence[int] | None = None,
     dist: str = "normal",
     seed: int | None = None,
@@ -77,7 +78,8 @@ def run(
     """Build a module of a kind ("lstm", "gru-cell"), feed it, replay it by hand, and judge the replay beside the framework's.
 
     `input` is x, an array, tensor or nested lists in the module's own layout, a file, or a dictionary of x, h0, c0 and
-    lengths; `text` gives one-hot vectors instead. h0 and c0 are arrays, files, "zeros" or "random". `weights` are a file, a
+    lengths; `text` gives one-hot vectors instead. h0 and c0, or the same in `states` ({"h0": …}), are arrays, files, "zeros" or
+    "random". `weights` are a file, a
     state_dict or a model, see `load`. From `seed` are drawn, in this order: the parameters as the module is built (even if
     `weights` replace them), x, h0, c0; signals only if they are not given. Without a seed one is drawn; the result names it
     unless nothing was drawn at all.
@@ -164,7 +166,7 @@ def build_and_trace(
         seed = seed if sources.request.draws else None
     module = beside.build(spec, device)
     beside.load(module, spec, own)
-    origin, warnings = sources.described(distribution), [*sources.warnings, *remarks, *_loses(spec, weights)]
+    origin, warnings = sources.described(spec, distribution), [*sources.warnings, *remarks, *_loses(spec, weights)]
     if scratch is not None and in_parts:
         from rnntrace.verbs.stream import streamed
 

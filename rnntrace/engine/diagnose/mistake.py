@@ -64,11 +64,11 @@ def _entries(cell: Cell) -> Mapping[str, Entry]:
     entries = (
         *weight_mistakes(cell, kind),
         *equation_mistakes(cell, kind),
-        *state_mistakes(kind, cell.states),
+        *state_mistakes(kind, cell),
         *sequence_mistakes(kind),
         *direction_mistakes(kind),
         *layer_mistakes(kind),
-        *output_mistakes(kind, cell.states),
+        *output_mistakes(kind, cell),
         *merge_mistakes(kind),
         *precision_mistakes(kind),
     )

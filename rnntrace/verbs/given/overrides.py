@@ -54,6 +54,11 @@ def read_files(sources: Sequence[Any], overrides: FileOverrides) -> list[Modules
     return [{prefix: _overridden(module, overrides) for prefix, module in modules.items()} for modules in files]
 
 
+def own_states(modules: Modules) -> tuple[str, ...]:
+    """The states of the cells of some modules."""
+    return tuple(dict.fromkeys(state for module in modules.values() for state in module.spec.cell.states))
+
+
 def _chosen(source: Any, contents: Contents, prefix: str) -> Contents:
     if prefix not in contents.prefixes:
         choices = ", ".join(show(name) or "(no prefix)" for name in contents.prefixes)

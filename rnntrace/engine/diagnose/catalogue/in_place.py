@@ -55,7 +55,7 @@ def _column(case: Case, weights: LayerWeights, states: dict[str, Array], *, back
     inputs, cell = case.inputs, case.cell
     scope = _Unit(cell, weights)
     terms = scope.input_terms(inputs.x)
-    shape = inputs.steps, *states["h"].shape
+    shape = inputs.steps, *states[cell.output].shape
     found: dict[str, Any] = {symbol: np.full(shape, np.nan, terms.dtype) for symbol in cell.symbols}
     valid = inputs.valid
     for t in range(inputs.steps)[:: -1 if backwards else 1]:
