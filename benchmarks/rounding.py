@@ -145,7 +145,7 @@ def onnx_runtime(count: int, seed: int) -> None:
         spec = case.spec
         if spec.dtype != "float32" or spec.is_cell or spec.proj_size or spec.num_layers > 1:
             continue
-        request = replace(case.request, h0="zeros", c0="zeros")
+        request = replace(case.request, states={})
         session = onnxruntime.InferenceSession(as_onnx(spec, case.weights), providers=["CPUExecutionProvider"])
         Y, Y_h = session.run(["Y", "Y_h"], {"X": request.x})
         modules = {"": Module(spec, case.weights)}

@@ -71,6 +71,44 @@ def split_weights(cell: Cell, weights: LayerWeights) -> LayerWeights:
     )
 
 
+k, z, m = map(now, "kzm")
+s_before, m_before = before("s"), before("m")
+
+STAR = Cell(
+    kind="STAR",
+    title="stackable recurrent cell",
+    gates=("k", "z"),
+    states=("s",),
+    steps=(
+        Step("z", "candidate", tanh(input_term("z"))),
+        Step("k", "gate", sigmoid(input_term("k") + recurrent_term("k", s_before))),
+        Step("s", "state", tanh((1 - k) * s_before + k * z)),
+    ),
+    parameters=(
+        Parameter("W", Role.INPUT_MATRIX, ("k", "z")),
+        Parameter("U", Role.RECURRENT_MATRIX, ("k",)),
+        Parameter("b", Role.INPUT_BIAS, ("k", "z")),
+    ),
+)
+"""Turkoglu et al. 2019 (arXiv:1911.11033), with its one state called s."""
+
+SLOW = Cell(
+    kind="SlowLSTM",
+    title="LSTM with a slow memory",
+    gates=("i", "f", "g", "o"),
+    states=("c", "m", "h"),
+    steps=(
+        Step("i", "input gate", sigmoid(input_term("i") + recurrent_term("i", h_before) + diagonal("i", m_before))),
+        Step("f", "forget gate", sigmoid(input_term("f") + recurrent_term("f", h_before))),
+        Step("g", "candidate", tanh(input_term("g") + recurrent_term("g", h_before))),
+        Step("c", "cell state", f * c_before + i * g),
+        Step("m", "slow memory", f * m_before + (1 - f) * c),
+        Step("o", "output gate", sigmoid(input_term("o") + recurrent_term("o", h_before) + diagonal("o", c))),
+        Step("h", "hidden state", o * tanh(c + m)),
+    ),
+)
+"""Made up: three states, of which the output is the last one, and each of which another equation reads."""
+
 STEPS, BATCH = 7, 2
 
 
@@ -87,6 +125,5 @@ def drawn(cell: Cell, **options: object) -> tuple[ModuleSpec, Weights, Inputs]:
         for layer, direction in spec.layer_directions
     }
     rows = len(spec.layer_directions), BATCH
-    c0 = draw((*rows, spec.hidden_size)) if spec.has_cell_state else None
-    x, h0 = draw((STEPS, BATCH, spec.input_size)), draw((*rows, spec.output_size))
-    return spec, Weights(columns), Inputs(x, h0, c0)
+    states = {state: draw((*rows, spec.size_of(state))) for state in cell.states}
+    return spec, Weights(columns), Inputs(draw((STEPS, BATCH, spec.input_size)), states=states)

@@ -74,7 +74,7 @@ def compare(
     from dataclasses import replace
 
     from rnntrace.cli.output import emit
-    from rnntrace.cli.syntax import parse_parts, parse_view
+    from rnntrace.cli.syntax import parse_parts, parse_view, states_in
     from rnntrace.engine.judge.result import Result
     from rnntrace.engine.judge.verdict import Verdict
     from rnntrace.files import label
@@ -106,6 +106,6 @@ def compare(
     failed = any(result.verdict is Verdict.FAIL for result in results.values())
     if expected is not None and failed and not judging.mistake:
         report = replace(report, hint=f"to look for the mistake: {typed(diagnose, values)}")
-    read = (source, other, expected, signals.input, signals.h0, signals.c0)
+    read = (source, other, expected, signals.input, signals.h0, signals.c0, *(states_in(signals.states) or {}).values())
     emit(report, written, shown, others, read=read)
     return ExitCode.AGREES if report.passed else ExitCode.DISAGREES

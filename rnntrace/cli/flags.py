@@ -10,7 +10,7 @@ from typing import Any
 _OF_MODULE = (
     "hidden input_size layers bidirectional bias nonlinearity proj_size dropout batch_first weights dtype device module"
 )
-_OF_SIGNALS = "steps batch unbatched input text alphabet h0 c0 lengths dist seed"
+_OF_SIGNALS = "steps batch unbatched input text alphabet h0 c0 states lengths dist seed"
 _OF_FILES = "module names ignore go_backwards expected require framework cell"
 _OF_VARIANTS = "peepholes coupled clip reset_before layer_norm independent"
 _OF_ACTIVATIONS = "activation recurrent_activation cell_activation reverse_activations"
@@ -21,7 +21,14 @@ KEYWORDS = frozenset(
     " ".join((_OF_MODULE, _OF_SIGNALS, _OF_FILES, _OF_VARIANTS, _OF_ACTIVATIONS, _OF_JUDGING, _OF_VIEW, _OF_LIMITS)).split()
 )
 """Those that are flags."""
-OTHER_NAMES = {"lam": "lambda", "seconds": "time-limit", "num_layers": "layers", "hidden_size": "hidden", "t": "at t"}
+OTHER_NAMES = {
+    "lam": "lambda",
+    "seconds": "time-limit",
+    "num_layers": "layers",
+    "hidden_size": "hidden",
+    "states": "state",
+    "t": "at t",
+}
 """Where a flag has another name than the keyword, or a field of a specification than both."""
 _KEYWORD = re.compile(r"`(?P<name>[a-z](?:[a-z0-9_]|\\_)*)(?:=(?P<value>[^`]*))?`")
 

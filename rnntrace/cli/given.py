@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 from typer.models import ArgumentInfo
 
 from rnntrace.cli.options import OUTPUT
-from rnntrace.cli.syntax import lengths_in, names_in, split_texts
+from rnntrace.cli.syntax import lengths_in, names_in, split_texts, states_in
 from rnntrace.errors import UsageError
 
 Command = Callable[..., int]
@@ -39,6 +39,7 @@ def keywords(verb: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, A
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "lengths": lengths_in,
+    "states": states_in,
     "require": names_in,
     "reverse_activations": names_in,
     "names": lambda given: given or (),

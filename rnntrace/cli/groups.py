@@ -74,6 +74,7 @@ class GivenSignals:
     alphabet: options.Alphabet = None
     h0: options.H0 = None
     c0: options.C0 = None
+    states: options.States = None
     lengths: options.Lengths = None
 
 

@@ -251,6 +251,16 @@ C0 = Annotated[
         rich_help_panel=SIGNALS,
     ),
 ]
+States = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        metavar="m0=zeros|random|FILE|JSON",
+        help="Initial state of any name; may be repeated.",
+        show_default=False,
+        rich_help_panel=SIGNALS,
+    ),
+]
 Lengths = Annotated[
     str | None,
     typer.Option("--lengths", metavar="5,3,2", help="Length of each sequence: the batch is packed.", rich_help_panel=SIGNALS),

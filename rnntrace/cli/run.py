@@ -39,7 +39,7 @@ def run(
 
     from rnntrace.cli.output import check_targets, emit, warn
     from rnntrace.cli.progress import tell
-    from rnntrace.cli.syntax import parse_parts, parse_view
+    from rnntrace.cli.syntax import parse_parts, parse_view, states_in
     from rnntrace.engine.judge.options import JudgeOptions
     from rnntrace.engine.judge.verdict import Verdict
     from rnntrace.files import check_writable
@@ -56,7 +56,7 @@ def run(
     if plot:
         check_drawable(plot)
     kept = keep or ("terms" if "terms" in parse_parts(shown.show) else "gates")
-    read = (cell, module.weights, signals.input, signals.h0, signals.c0)
+    read = (cell, module.weights, signals.input, signals.h0, signals.c0, *(states_in(signals.states) or {}).values())
     view = View()
 
     def ready(spec: ModuleSpec, steps: int, batch: int) -> None:

@@ -49,6 +49,19 @@ def lengths_in(text: str | None) -> list[int] | None:
         raise UsageError(f"--lengths should be whole numbers such as 5,3,2, not {text!r}") from None
 
 
+def states_in(given: Sequence[str] | None) -> dict[str, str] | None:
+    """Initial states that were typed as m0=FILE, by name. Raises UsageError for another form, and for a name given twice."""
+    found: dict[str, str] = {}
+    for text in given or ():
+        name, equals, source = (part.strip() for part in text.partition("="))
+        if not equals:
+            raise UsageError(f"--state should name an initial state and its values, such as m0=random, not {text!r}")
+        if name in found:
+            raise UsageError(f"--state gives {name} twice: leave one of them out")
+        found[name] = source
+    return found or None
+
+
 def names_in(text: str | None) -> tuple[str, ...]:
     """Names that were typed with commas between them. Raises UsageError where there is none between two."""
     names = () if text is None else tuple(name.strip() for name in text.split(","))

@@ -1,6 +1,6 @@
 """What a cell is: its gates, states, parameters and the equations of a step, and what they must be to be computed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rnntrace.equations.expression import Expr, Op
@@ -21,9 +21,10 @@ class Step:
 class Cell:
     """A recurrent cell.
 
-    `gates` are the blocks of its parameters in canonical order, `states` what is carried from step to step (the hidden state
-    h first), `steps` the equations in the order in which they can be computed. `parameters` are what the steps read; left
-    out, they have torch's names. `kind` names the cell in messages. Raises SpecError for a declaration that cannot be computed.
+    `gates` are the blocks of its parameters in canonical order, `states` what is carried from step to step: as many as there
+    are, of which h, or the only one, is the output. `steps` are the equations in the order in which they can be computed,
+    `parameters` what the steps read; left out, they have torch's names. `kind` names the cell in messages. Raises
+    SpecError for a declaration that cannot be computed.
     """
 
     kind: str
@@ -71,11 +72,21 @@ class Cell:
             if step.symbol in done:
                 yield f"computes {step.symbol} twice"
             done.add(step.symbol)
+        for symbol in self.symbols:
+            if symbol == "output" or symbol.endswith("_n"):
+                yield f"computes {symbol}, a name that belongs to what a module returns: choose another one"
         for state in self.states:
             if state not in done:
                 yield f"has a state {state}, and no step computes it"
-        if "h" not in self.states:
-            yield "has no state h, which is its output"
+        if not self.states:
+            yield "has no state, and so no output"
+        if len(self.states) > 1 and "h" not in self.states:
+            yield f"has states {listed(self.states)} and no h: name its output h"
+
+    @property
+    def output(self) -> str:
+        """The state that a layer gives to the one above: h, or the only one."""
+        return "h" if "h" in self.states else self.states[0]
 
     @property
     def slug(self) -> str:
@@ -104,3 +115,8 @@ class Cell:
     def roles(self) -> dict[str, str]:
         """The name in words of each symbol."""
         return {step.symbol: step.role for step in self.steps}
+
+
+def listed(names: Sequence[str]) -> str:
+    """`c, n and m`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -2,8 +2,8 @@
 
 Arrays lie under `replay/0/forward/f` and `framework/0/forward/f`, (T, B, H) with NaN at steps that do not exist, as 0 and 1
 under `out_of_tolerance/0/forward/f`, under `weights/0/forward/W_hh`, and in the module's own layout under `inputs/x`,
-`outputs/h_n`, `expected/h_n`. Where the framework's outputs came by another path than its gates, the h of that path lies under
-`hidden/0/forward/h`. Everything else is metadata: see `TraceFile`.
+`outputs/h_n`, `expected/h_n`. Where the framework's outputs came by another path than its gates, what each layer gives on that
+path lies under `hidden/0/forward/h`. Everything else is metadata: see `TraceFile`.
 """
 
 import json
@@ -70,12 +70,9 @@ class TraceFile:
             for group, found in columns.items()
             for (layer, direction, symbol), array in found.items()
         }
-        signals = {"x": self.inputs.x, "h0": self.inputs.h0, "c0": self.inputs.c0}
-        for group, found in (("inputs", signals), ("outputs", self.outputs), ("expected", seen.outputs)):
+        for group, found in (("inputs", self.inputs.signals), ("outputs", self.outputs), ("expected", seen.outputs)):
             arrays |= {
-                f"{group}/{name}": to_own_layout(self.spec, name, array, self.inputs.unbatched)
-                for name, array in found.items()
-                if array is not None
+                f"{group}/{name}": to_own_layout(self.spec, name, array, self.inputs.unbatched) for name, array in found.items()
             }
         metadata = {
             "version": VERSION,
@@ -136,7 +133,8 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> TraceFile:
         groups.setdefault(group, {})[rest] = array
     signals = groups["inputs"]
     lengths = None if metadata["lengths"] is None else tuple(metadata["lengths"])
-    request = SignalRequest(x=signals["x"], h0=signals["h0"], c0=signals.get("c0", "zeros"), lengths=lengths)
+    states = {state: signals[f"{state}0"] for state in spec.cell.states}
+    request = SignalRequest(x=signals["x"], states=states, lengths=lengths)
     inputs = assemble(spec, request, draw=np.zeros, quantities=0)
     replayed, theirs, hidden = (_by_key(groups.get(group, {})) for group in ("replay", "framework", "hidden"))
     for key, values in (*replayed.items(), *theirs.items(), *hidden.items()):
@@ -151,9 +149,8 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> TraceFile:
         hidden=hidden or theirs,
         captured=theirs if seen["captured_path"] else {},
     )
-    rows, size = len(spec.layer_directions), spec.output_size
-    shapes = {"output": (inputs.steps, inputs.batch, len(spec.directions) * size), "h_n": (rows, inputs.batch, size)}
-    shapes |= {"c_n": (rows, inputs.batch, spec.hidden_size)} if spec.has_cell_state else {}
+    shapes = {"output": (inputs.steps, inputs.batch, len(spec.directions) * spec.output_size)}
+    shapes |= {f"{state}_n": initial.shape for state, initial in inputs.states.items()}
     for name, values in observation.outputs.items():
         if shapes[name] != values.shape:
             raise ValueError(name)

@@ -81,8 +81,7 @@ def load(module: dict[str, Any], spec: ModuleSpec, weights: Weights) -> None:
 def observe(module: dict[str, Any], spec: ModuleSpec, inputs: Inputs, capture: str = "auto") -> Observation:
     """Run the model on the inputs. Raises FrameworkError where it cannot."""
     lengths = inputs.lengths or (inputs.steps,) * inputs.batch
-    feeds = {"x": inputs.x, "lengths": np.array(lengths, np.int32), "h0": inputs.h0}
-    feeds |= {} if inputs.c0 is None else {"c0": inputs.c0}
+    feeds = {**inputs.signals, "lengths": np.array(lengths, np.int32)}
     try:
         found = module["session"].run(None, {name: np.ascontiguousarray(values) for name, values in feeds.items()})
     except Exception as error:

@@ -93,8 +93,8 @@ def blocks(spec: ModuleSpec, convention: Convention) -> Iterator[Block]:
                     yield Block(layer, direction, gate, name, array, axis, start, stop, step, shape, parameter.role)
         for parameter in spec.declared:
             if not parameter.gates:
-                array, shape = names[parameter.name][0], shapes[parameter.name]
-                yield Block(layer, direction, "h", parameter.name, array, None, 0, shape[0], 1, shape, parameter.role)
+                h, array, shape = spec.cell.output, names[parameter.name][0], shapes[parameter.name]
+                yield Block(layer, direction, h, parameter.name, array, None, 0, shape[0], 1, shape, parameter.role)
 
 
 def biases_a_gate(spec: ModuleSpec, convention: Convention) -> int | None:

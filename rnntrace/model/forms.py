@@ -1,8 +1,8 @@
 """The shapes in which frameworks give outputs and states, and how each becomes time-major.
 
-T, B are steps and items, L·D layers times directions, S the size of a state, R that of h. ONNX gives an axis of directions
-(https://onnx.ai/onnx/operators/onnx__LSTM.html); Keras gives states of the last layer alone, without an axis of layers
-(keras/src/layers/rnn/lstm.py).
+T, B are steps and items, L·D layers times directions, S the size of a state, R that of the output. ONNX gives an axis of
+directions (https://onnx.ai/onnx/operators/onnx__LSTM.html); Keras gives states of the last layer alone, without an axis of
+layers (keras/src/layers/rnn/lstm.py).
 """
 
 from collections.abc import Callable, Iterator
@@ -23,9 +23,9 @@ def forms(module: Module, inputs: Inputs, name: Name, *, in_onnx_words: bool = F
     if name == "output":
         yield from _output_forms(module, inputs)
     elif isinstance(name, str):
-        yield from _state_forms(module, inputs, spec.output_size if name == "h_n" else spec.hidden_size, in_onnx_words)
+        yield from _state_forms(module, inputs, spec.size_of(name.removesuffix("_n")), in_onnx_words)
     else:
-        yield from _sequence_forms(module, inputs, spec.output_size if name[2] == "h" else spec.hidden_size)
+        yield from _sequence_forms(module, inputs, spec.size_of(name[2]))
 
 
 def _sequence_forms(module: Module, inputs: Inputs, size: int) -> Iterator[Form]:
@@ -52,13 +52,13 @@ def _output_forms(module: Module, inputs: Inputs) -> Iterator[Form]:
 
 
 def last_output_form(module: Module, inputs: Inputs) -> Form:
-    """Of what Keras' return_sequences=False gives, every direction's last h: h_n (D, B, R) of the last layer."""
+    """Of what Keras' return_sequences=False gives, every direction's last output: h_n (D, B, R) of the last layer."""
     B, D, R = inputs.batch, len(module.spec.directions), module.spec.output_size
     return (B, D * R), lambda array: array.reshape(B, D, R).swapaxes(0, 1)
 
 
 def _state_forms(module: Module, inputs: Inputs, size: int, in_onnx_words: bool) -> Iterator[Form]:
-    """Of h_n or c_n, (L·D, B, S), or the D last rows of it alone; the module's own layout first."""
+    """Of a final state such as h_n, (L·D, B, S), or the D last rows of it alone; the module's own layout first."""
     spec, B = module.spec, inputs.batch
     rows, D, one_item = len(spec.layer_directions), len(module.spec.directions), inputs.batch == 1
 

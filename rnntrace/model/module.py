@@ -37,15 +37,15 @@ class Mask:
 class Module:
     """A recurrent module in a file.
 
-    `layout` is the framework whose arrangement the file has, a row of `conventions`; `assumed` are the fields of the spec
-    that the file does not tell. `output_reversed` is Keras' go_backwards: the framework gives the output of the last step
-    first, where torch's reverse direction gives it in the order of the input. `last_output` is its return_sequences=False:
-    the framework gives the output of the final step alone. `biases` is how many bias vectors it stores for a gate; where that
-    is one, the other of `weights` is zero. `hard_sigmoid` is the activation of gates that the framework calls by this name.
-    `open` is a question on which the outputs hang, and which the file leaves: without an answer nothing is decided. `takes`
-    are the initial states and lengths that the model hands in when it runs, `signals` the outputs and gates that were saved
-    beside the weights, `remarks` what to say of how the weights were read. `half_units` are half a unit of the last digit of
-    weights that were typed, and 0 of exact ones. `states` are h0 (L·D, B, R) and c0 (L·D, B, H) that the model holds, and
+    `layout` is the framework whose arrangement the file has, a row of `conventions`; `assumed` are the fields of the spec that
+    the file does not tell. `output_reversed` is Keras' go_backwards: the framework gives the output of the last step first,
+    where torch's reverse direction gives it in the order of the input. `last_output` is its return_sequences=False: the
+    framework gives the output of the final step alone. `biases` is how many bias vectors it stores for a gate; where that is
+    one, the other of `weights` is zero. `hard_sigmoid` is the activation of gates that the framework calls by this name. `open`
+    is a question on which the outputs hang, and which the file leaves: without an answer nothing is decided. `takes` are the
+    initial states and lengths that the model hands in when it runs, `signals` the outputs and gates that were saved beside the
+    weights, `remarks` what to say of how the weights were read. `half_units` are half a unit of the last digit of weights that
+    were typed, and 0 of exact ones. `states` are those at t = 0 that the model holds, h0 (L·D, B, R) and c0 (L·D, B, H), and
     `lengths` those of the sequences: it starts from them whatever it is fed with.
     """
 
@@ -165,10 +165,9 @@ def _start_alike(below: Module, above: Module) -> bool:
 def _initial(modules: Sequence[Module]) -> dict[str, Array]:
     """The states that layers of one module start from, joined; zeros where one of them has none."""
     found: dict[str, Array] = {}
-    for name in ("h0", "c0"):
-        one = next((module.states[name] for module in modules if name in module.states), None)
-        if one is not None:
-            found[name] = np.concatenate([module.states.get(name, np.zeros_like(one)) for module in modules])
+    for name in dict.fromkeys(name for module in modules for name in module.states):
+        one = next(module.states[name] for module in modules if name in module.states)
+        found[name] = np.concatenate([module.states.get(name, np.zeros_like(one)) for module in modules])
     return found
 
 

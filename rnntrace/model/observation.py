@@ -13,10 +13,10 @@ UNKNOWN_PATH = "unknown path"
 class Observation:
     """What a framework made of the inputs, time-major.
 
-    `outputs`: output (T, B, D·R), h_n (L·D, B, R), c_n (L·D, B, H), from the path the framework takes by itself.
-    `hidden`: (layer, direction, "h") → (T, B, R), every layer's own h on that path. `captured`: the framework's own gates and
-    states by (layer, direction, symbol), from `captured_path`; empty where `not_captured` says why. `half_units` are those of
-    the last digit of values that were typed, in their shape, by the name of an output or by (layer, direction, symbol).
+    `outputs`: output (T, B, D·R) and final states such as h_n (L·D, B, R), from the path the framework takes by itself.
+    `hidden`: (layer, direction, "h") → (T, B, R), what every layer gives on that path. `captured`: the framework's own gates
+    and states by (layer, direction, symbol), from `captured_path`; empty where `not_captured` says why. `half_units` are those
+    of the last digit of values that were typed, in their shape, by the name of an output or by (layer, direction, symbol).
     """
 
     framework: str

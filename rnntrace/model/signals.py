@@ -1,17 +1,18 @@
 """What flows through a network: x, initial states and lengths; where they come from and which axis means what.
 
-Inside, everything is time-major and batched: x (T, B, I), h0 (L·D, B, R), c0 (L·D, B, H), with L layers, D directions and R
-the size of the hidden state. `batch_first` and unbatched signals exist only here, at the edge.
+Inside, everything is time-major and batched: x (T, B, I), h0 (L·D, B, R), c0 and other states (L·D, B, H), with L layers, D
+directions and R the size of the hidden state. `batch_first` and unbatched signals exist only here, at the edge.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntrace.errors import SignalError
+from rnntrace.equations.cell import listed
+from rnntrace.errors import SignalError, show
 from rnntrace.model.dtypes import Array, Flags, is_whole
 from rnntrace.model.limits import MAX_VALUES, over
 from rnntrace.model.spec import ModuleSpec
@@ -24,15 +25,45 @@ State = Array | Literal["zeros", "random"]
 """An initial state as a user asks for it; an array is in the module's own layout."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Inputs:
-    """Signals of one run: x (T, B, I), h0 (L·D, B, R), c0 (L·D, B, H) or None, lengths (B,) or None if all are T."""
+    """Signals of one run: x (T, B, I), the states at t = 0 by symbol, (L·D, B, ·), lengths (B,) or None if all are T.
+
+    h0 (L·D, B, R) and c0 (L·D, B, H) can be given by themselves, and go before those of the same symbol in `states`.
+    """
 
     x: Array
-    h0: Array
-    c0: Array | None = None
-    lengths: tuple[int, ...] | None = None
-    unbatched: bool = False
+    states: Mapping[str, Array]
+    lengths: tuple[int, ...] | None
+    unbatched: bool
+
+    def __init__(
+        self,
+        x: Array,
+        h0: Array | None = None,
+        c0: Array | None = None,
+        lengths: tuple[int, ...] | None = None,
+        unbatched: bool = False,
+        *,
+        states: Mapping[str, Array] | None = None,
+    ) -> None:
+        named = {state: array for state, array in (("h", h0), ("c", c0)) if array is not None}
+        _set(self, x=x, states={**(states or {}), **named}, lengths=lengths, unbatched=unbatched)
+
+    @property
+    def h0(self) -> Array:
+        """Of the hidden state h. KeyError for a cell that has none."""
+        return self.states["h"]
+
+    @property
+    def c0(self) -> Array | None:
+        """Of the cell state c, if there is one."""
+        return self.states.get("c")
+
+    @property
+    def signals(self) -> dict[str, Array]:
+        """x and the initial states by name: x, h0, c0, …."""
+        return {"x": self.x, **{f"{state}0": array for state, array in self.states.items()}}
 
     @property
     def steps(self) -> int:
@@ -52,16 +83,13 @@ class Inputs:
         return np.arange(self.steps)[:, None] < np.asarray(self.lengths)
 
     def initial(self, state: str) -> Array:
-        """h0 or c0 by the symbol of the state."""
-        initial = self.h0 if state == "h" else self.c0
-        assert initial is not None
-        return initial
+        """A state at t = 0 by its symbol."""
+        return self.states[state]
 
     @property
     def not_finite(self) -> tuple[str, ...]:
         """Names of the signals that hold NaN or infinity, at steps that exist."""
-        signals = {"x": self.x, "h0": self.h0, "c0": self.c0}
-        return tuple(name for name, array in signals.items() if array is not None and not self._is_finite(name, array))
+        return tuple(name for name, array in self.signals.items() if not self._is_finite(name, array))
 
     def _is_finite(self, name: str, array: Array) -> bool:
         valid = self.valid if name == "x" else None
@@ -73,22 +101,59 @@ class Inputs:
         return True
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, init=False)
 class SignalRequest:
-    """The signals a user asks for; what is not given is drawn. Arrays are in the module's own layout."""
+    """The signals a user asks for; an x that is not given is drawn. Arrays are in the module's own layout.
 
-    steps: int = 4
-    batch: int = 1
-    unbatched: bool = False
-    x: Array | None = None
-    h0: State = "zeros"
-    c0: State = "zeros"
-    lengths: tuple[int, ...] | None = None
+    `states` are the initial ones by symbol, zeros where nothing is said; h0 and c0 are as in `Inputs`.
+    """
+
+    steps: int
+    batch: int
+    unbatched: bool
+    x: Array | None
+    lengths: tuple[int, ...] | None
+    states: Mapping[str, State]
+
+    def __init__(
+        self,
+        *,
+        steps: int = 4,
+        batch: int = 1,
+        unbatched: bool = False,
+        x: Array | None = None,
+        h0: State = "zeros",
+        c0: State = "zeros",
+        lengths: tuple[int, ...] | None = None,
+        states: Mapping[str, State] | None = None,
+    ) -> None:
+        named = {state: wanted for state, wanted in (("h", h0), ("c", c0)) if not _is_word(wanted, "zeros")}
+        _set(self, steps=steps, batch=batch, unbatched=unbatched, x=x, lengths=lengths, states={**(states or {}), **named})
+
+    @property
+    def h0(self) -> State:
+        """Of the hidden state h."""
+        return self.states.get("h", "zeros")
+
+    @property
+    def c0(self) -> State:
+        """Of the cell state c."""
+        return self.states.get("c", "zeros")
 
     @property
     def draws(self) -> bool:
         """Whether anything of it has to be drawn."""
-        return self.x is None or any(isinstance(state, str) and state == "random" for state in (self.h0, self.c0))
+        return self.x is None or any(_is_word(state, "random") for state in self.states.values())
+
+
+def _is_word(state: State, word: str) -> bool:
+    return isinstance(state, str) and state == word
+
+
+def _set(instance: Any, **values: Any) -> None:
+    """The fields of a frozen dataclass, once."""
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
 
 
 def sizes(spec: ModuleSpec, request: SignalRequest) -> tuple[int, int]:
@@ -97,7 +162,9 @@ def sizes(spec: ModuleSpec, request: SignalRequest) -> tuple[int, int]:
 
 
 def assemble(spec: ModuleSpec, request: SignalRequest, draw: Draw, *, quantities: int | None = None) -> Inputs:
-    """The signals of a run. Draws x, then h0, then c0, each only if it is to be random. Raises SignalError.
+    """The signals of a run. Draws x, then the states in the order of the cell (h0, c0), each only if it is to be random.
+
+    Raises SignalError for what does not fit.
 
     `quantities` says how many gates and states a trace of them will hold in memory, by default all.
     """
@@ -113,30 +180,36 @@ def assemble(spec: ModuleSpec, request: SignalRequest, draw: Draw, *, quantities
     steps, batch, unbatched = _sizes_of(spec, x)
     _check_size(spec, steps, batch, quantities)
 
-    def state(name: str, wanted: State, size: int) -> Array:
-        shape = state_shape(spec, batch, size, unbatched)
+    def initial(state: str) -> Array:
+        shape, wanted = state_shape(spec, batch, spec.size_of(state), unbatched), request.states.get(state, "zeros")
         if isinstance(wanted, str):
             return draw(shape) if wanted == "random" else np.zeros(shape, x.dtype)
         if wanted.shape != shape:
-            raise SignalError(f"{name} should have shape {shape}, and has shape {wanted.shape}")
+            raise SignalError(f"{state}0 should have shape {shape}, and has shape {wanted.shape}")
         return wanted
 
-    h0 = state("h0", request.h0, spec.output_size)
-    if spec.has_cell_state:
-        c0 = state("c0", request.c0, spec.hidden_size)
-    elif isinstance(request.c0, str) and request.c0 == "zeros":
-        c0 = None
-    else:
-        raise SignalError(f"c0 belongs to an LSTM: {spec.kind} has no cell state, leave `c0` out")
-    return arrange(spec, x, h0, c0, _lengths(request.lengths, steps, batch, spec, unbatched))
+    for state in request.states:
+        if state not in spec.cell.states:
+            raise SignalError(no_state(spec, state))
+    states = {state: initial(state) for state in spec.cell.states}
+    return arrange(spec, x, states, _lengths(request.lengths, steps, batch, spec, unbatched))
 
 
-def arrange(spec: ModuleSpec, x: Array, h0: Array, c0: Array | None, lengths: tuple[int, ...] | None) -> Inputs:
+def no_state(spec: ModuleSpec, state: str) -> str:
+    """Why a module does not start from such a state, in a sentence."""
+    if state == "c" and not spec.is_custom:
+        return f"c0 belongs to an LSTM: {spec.kind} has no cell state, leave `c0` out"
+    own = f"states are {listed(spec.cell.states)}" if len(spec.cell.states) > 1 else f"state is {spec.cell.output}"
+    return show(
+        f"{spec.kind} has no state {state}: its {own}, leave {f'`{state}0`' if state in ('h', 'c') else f'{state}0'} out"
+    )
+
+
+def arrange(spec: ModuleSpec, x: Array, states: Mapping[str, Array], lengths: tuple[int, ...] | None) -> Inputs:
     """Signals in the module's own layout, brought to the time-major form. Shapes were checked before."""
     unbatched = x.ndim == 2
-    signals = {"x": x, "h0": h0, **({} if c0 is None else {"c0": c0})}
-    inside = {name: to_time_major(spec, name, array, unbatched) for name, array in signals.items()}
-    return Inputs(**inside, lengths=lengths, unbatched=unbatched)
+    inside = {state: to_time_major(spec, f"{state}0", array, unbatched) for state, array in states.items()}
+    return Inputs(to_time_major(spec, "x", x, unbatched), states=inside, lengths=lengths, unbatched=unbatched)
 
 
 def x_shape(spec: ModuleSpec, steps: int, batch: int, unbatched: bool) -> tuple[int, ...]:
@@ -147,13 +220,13 @@ def x_shape(spec: ModuleSpec, steps: int, batch: int, unbatched: bool) -> tuple[
 
 
 def state_shape(spec: ModuleSpec, batch: int, size: int, unbatched: bool) -> tuple[int, ...]:
-    """Shape of h0, h_n (`size` R), c0 or c_n (`size` H) in the module's own layout: (L·D, B, size), less what it lacks."""
+    """Shape of a state at t = 0 or behind the last step in the module's own layout: (L·D, B, size), less what it lacks."""
     rows = () if spec.is_cell else (len(spec.layer_directions),)
     return (*rows, *(() if unbatched else (batch,)), size)
 
 
 def to_own_layout(spec: ModuleSpec, name: str, array: NDArray[Any], unbatched: bool) -> Any:
-    """A time-major signal in the module's own layout; `name` is x, output, h0, c0, h_n or c_n."""
+    """A time-major signal in the module's own layout; `name` is x, output, or that of a state, such as h0 or h_n."""
     if name in ("x", "output"):
         if unbatched:
             return array[:, 0]

@@ -159,7 +159,7 @@ class ModuleSpec:
 
     @property
     def output_size(self) -> int:
-        """Size of the hidden state h of one direction: proj_size where there is a projection, else hidden_size."""
+        """Size of the output, the state h, of one direction: proj_size where there is a projection, else hidden_size."""
         return self.proj_size or self.hidden_size
 
     def layer_input_size(self, layer: int) -> int:

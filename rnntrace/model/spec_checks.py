@@ -83,8 +83,6 @@ def complaints(spec: ModuleSpec) -> Iterator[str]:
         yield f"the projection size must be at least 0 and below the hidden size {spec.hidden_size}, not {spec.proj_size}"
     if projects and not spec.proj_size:
         yield f"the {kind} projects its hidden state: give a proj_size above 0"
-    if not {*spec.cell.states} <= {"h", "c"}:
-        yield f"states are h and c, and those of {kind} are {', '.join(spec.cell.states)}"
     if not 0 <= spec.dropout <= 1:
         yield f"dropout is a probability between 0 and 1, not {spec.dropout:g}"
     if spec.is_cell:

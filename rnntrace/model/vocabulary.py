@@ -8,12 +8,8 @@ from difflib import SequenceMatcher
 from rnntrace.model.spec import REVERSE, ModuleSpec
 
 Name = str | tuple[int, str, str]
-"""output, h_n or c_n; or (layer, direction, symbol)."""
+"""output, or the final state h_n, c_n, …; or (layer, direction, symbol)."""
 
-SIGNALS = ("x", "h0", "c0", "lengths")
-"""What a run is fed."""
-OTHER_WORDS = {"output": ("Y",), "h_n": ("hn", "Y_h"), "c_n": ("cn", "Y_c")}
-"""Outputs in ONNX's words (https://onnx.ai/onnx/operators/onnx__LSTM.html), and as they are typed."""
 _OF_A_LAYER = re.compile(r"\d+[./]\w+[./]\w|[a-z]_?l\d+(_\w+)?")
 """The form of a gate's or a state's name, whichever layer, direction and symbol it names."""
 _SIMILAR = 0.8
@@ -24,12 +20,14 @@ _SIMILAR = 0.8
 class Vocabulary:
     """The words for what a request may hold: each in small letters, as capitals do not count, with what it means.
 
-    `misleading` are words for something else that are easily taken for one of these, with what was probably meant.
+    `misleading` are words for something else that are easily taken for one of these, with what was probably meant; `others`
+    are words for something else that are taken for nothing.
     """
 
     words: Mapping[str, Name]
     canonical: Mapping[Name, str]
     misleading: Mapping[str, Name]
+    others: Collection[str] = ()
 
     def __getitem__(self, word: str) -> Name | None:
         """What a word means, if it means anything."""
@@ -38,7 +36,7 @@ class Vocabulary:
     def meant(self, word: str) -> str:
         """The name that was probably meant by a word that means nothing; empty if it is another word altogether."""
         plain = _plain(word)
-        if word in SIGNALS or not plain:
+        if word in self.others or not plain:
             return ""
         if plain in self.misleading:
             return self.canonical[self.misleading[plain]]
@@ -56,11 +54,13 @@ def of_results(spec: ModuleSpec) -> Vocabulary:
     """
     words: dict[str, Name] = {}
     misleading: dict[str, Name] = {}
-    outputs = output_names(spec)
-    misleading |= {"out": "output", "outs": "output", "hidden": "h_n"} | ({"cell": "c_n"} if spec.has_cell_state else {})
-    for name in outputs:
-        words |= {word.lower(): name for word in (name, *OTHER_WORDS[name])}
-    canonical: dict[Name, str] = {name: name for name in outputs}
+    misleading |= {"out": "output", "outs": "output", "hidden": f"{spec.cell.output}_n"}
+    misleading |= {"cell": "c_n"} if spec.has_cell_state else {}
+    # In ONNX's words (https://onnx.ai/onnx/operators/onnx__LSTM.html), and as they are typed.
+    other_words = {"output": ("Y",), **{f"{state}_n": (f"{state}n", f"Y_{state}") for state in spec.cell.states}}
+    for name, others in other_words.items():
+        words |= {word.lower(): name for word in (name, *others)}
+    canonical: dict[Name, str] = {name: name for name in other_words}
     for layer, direction in spec.layer_directions:
         alone = len(spec.layer_directions) == 1
         for symbol, role in spec.cell.roles.items():
@@ -76,18 +76,35 @@ def of_results(spec: ModuleSpec) -> Vocabulary:
     for state in spec.cell.states:
         # h_0, h_t, h_T, h1: what a state is called at some step.
         misleading |= {f"{state}{step}": f"{state}_n" for step in ("t", "last", "final", "out", *map(str, range(10)))}
-    return Vocabulary({word.lower(): name for word, name in words.items()}, canonical, misleading)
+    signals = signal_names(spec.cell.states)
+    return Vocabulary({word.lower(): name for word, name in words.items()}, canonical, misleading, signals)
 
 
-def of_signals() -> Vocabulary:
-    """The words for what a run is fed."""
+def of_signals(states: Iterable[str] = ()) -> Vocabulary:
+    """The words for what a run is fed that starts from these states, or from torch's."""
+    names: dict[Name, str] = {name: name for name in signal_names(states)}
     meant = {"input": "x", "inputs": "x", "xs": "x", "hx": "h0", "cx": "c0", "length": "lengths", "seqlens": "lengths"}
-    return Vocabulary({name: name for name in SIGNALS}, {name: name for name in SIGNALS}, {**{s: s for s in SIGNALS}, **meant})
+    return Vocabulary({name.lower(): name for name in names.values()}, names, {**{s: s for s in names.values()}, **meant})
+
+
+def signal_names(states: Iterable[str]) -> tuple[str, ...]:
+    """What a run is fed: x, h0 and c0, which a module may refuse, the start of other states, and lengths."""
+    return ("x", *dict.fromkeys(("h0", "c0", *(f"{state}0" for state in states))), "lengths")
 
 
 def output_names(spec: ModuleSpec) -> tuple[str, ...]:
-    """What a module returns: output, h_n and, for an LSTM, c_n."""
+    """What a module returns: output and final states, h_n and, for an LSTM, c_n."""
     return ("output", *(f"{state}_n" for state in spec.cell.states))
+
+
+def is_output(name: str) -> bool:
+    """Whether a quantity is one that a module returns; all others are symbols of its cell."""
+    return name == "output" or name.endswith("_n")
+
+
+def output_rank(name: str) -> int:
+    """In which order outputs are told: output, h_n, other final states; 0 for what is no output."""
+    return {"output": 1, "h_n": 2}.get(name, 3) if is_output(name) else 0
 
 
 def canonical_names(spec: ModuleSpec, names: Iterable[Name]) -> tuple[str, ...]:
@@ -102,7 +119,7 @@ def required(spec: ModuleSpec, words: Collection[str]) -> dict[str, tuple[Name, 
     found: dict[str, tuple[Name, ...]] = {}
     for word in words:
         name = vocabulary[word]
-        every = tuple(key for key in vocabulary.canonical if not isinstance(key, str) and key[2] == word.lower())
+        every = tuple(key for key in vocabulary.canonical if not isinstance(key, str) and key[2].lower() == word.lower())
         if name is None and not every:
             raise KeyError(word)
         found[word] = every if name is None else (name,)

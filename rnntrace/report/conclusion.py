@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from rnntrace.engine.judge.difference import difference
-from rnntrace.engine.judge.pairing import OUTPUTS, Place
+from rnntrace.engine.judge.pairing import Place
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.verdict import Comparison, Verdict
-from rnntrace.model.vocabulary import output_names
+from rnntrace.model.vocabulary import is_output, output_names
 
 
 def conclusion(result: Result) -> tuple[str, ...]:
@@ -36,7 +36,8 @@ def _verdict(result: Result) -> tuple[str, ...]:
     bounds = str(tolerance)
     worst = _worst(result)
     name = result.observation.framework
-    gates = () if result.observation.captured or set(result.spec.cell.symbols) <= {"h"} else ("gates not compared",)
+    without_gates = {*result.spec.cell.symbols} <= {result.spec.cell.output}
+    gates = () if result.observation.captured or without_gates else ("gates not compared",)
     if verdict is Verdict.IDENTICAL:
         return (f"{verdict}  the same bits in every value", *gates)
     unjudged = _unjudged(compared)
@@ -61,7 +62,7 @@ def _verdict(result: Result) -> tuple[str, ...]:
     place = compared.first_failure
     assert place is not None
     # Outputs are hidden states once more: they are counted only where nothing else is wrong.
-    inside = [difference for difference in compared.differences if difference.name not in OUTPUTS]
+    inside = [difference for difference in compared.differences if not is_output(difference.name)]
     counted = inside if any(difference.one_step_bad for difference in inside) else compared.differences
     bad, total = sum(difference.one_step_bad for difference in counted), sum(difference.of for difference in counted)
     role = result.spec.cell.roles.get(place.symbol)

@@ -19,7 +19,7 @@ from rnntrace.report.table import Column, Scale, Table
 
 
 def output_tables(result: Result, view: View) -> Iterator[Table]:
-    """output, h_n and c_n, a row a value, with the axes of the module's own layout; the framework's beside, as far as known."""
+    """Output and final states, a row a value, with the axes of the module's own layout; the framework's beside, where known."""
     if "outputs" not in view.parts:
         return
     shapes = {name: values.shape for name, values in result.outputs.items()}
@@ -73,7 +73,7 @@ def _of_last_rows(values: Array, rows: int, places: _Places) -> np.ma.MaskedArra
 
 
 def _out_of_tolerance(result: Result, name: str, places: _Places) -> Flags:
-    """Which of the values of output, h_n or c_n at the places are out."""
+    """Which of the values of an output at the places are out."""
     spec = result.spec
     row, item, unit = places
     out = np.zeros(len(row), bool)
@@ -114,7 +114,7 @@ def weight_tables(result: Result, view: View) -> Iterator[Table]:
         projection, array = cell.of(Role.PROJECTION), weights.block(cell, Role.PROJECTION)
         if projection is not None and array is not None:
             rows = Column("unit", np.arange(len(array)), Scale.INDEX)
-            yield Table(f"{where} · projection of h", (rows, *_matrix_columns(projection.name, array)))
+            yield Table(f"{where} · projection of {cell.output}", (rows, *_matrix_columns(projection.name, array)))
 
 
 _TERMS = tuple(TERMS[op] for op in (Op.INPUT_TERM, Op.RECURRENT_TERM, Op.DIAGONAL, Op.GAIN, Op.SHIFT))

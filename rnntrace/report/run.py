@@ -101,10 +101,10 @@ def _variant(spec: ModuleSpec) -> Iterator[str]:
 
 
 def describe_signals(spec: ModuleSpec, inputs: Inputs, origin: Mapping[str, str]) -> list[str]:
-    """Where x, h0 and c0 come from, and how many steps and items there are; `origin` as in a result."""
+    """Where x, h0 and other states come from, and how many steps and items there are; `origin` as in a result."""
     sizes = f"T={inputs.steps}" + (", unbatched" if inputs.unbatched else f", B={inputs.batch}")
     signals = [f"x: {origin.get('x', 'given')}, {sizes}"]
-    for name in ("h0", "c0") if spec.has_cell_state else ("h0",):
+    for name in (f"{state}0" for state in spec.cell.states):
         source = origin.get(name, "given")
         signals.append(f"{name} = 0" if source == "zeros" else f"{name}: {source}")
     if inputs.lengths:
@@ -147,7 +147,7 @@ def document(result: Result, command: str, *, weights: bool = False) -> dict[str
         "replay": {"mode": result.replay, "dtype": str(next(iter(trace.columns.values())).dtype)},
         "inputs": {
             **dict.fromkeys(("x", "h0", "c0")),
-            **result.in_own_layout({"x": result.inputs.x, "h0": result.inputs.h0, "c0": result.inputs.c0}),
+            **result.in_own_layout(result.inputs.signals),
             "lengths": result.inputs.lengths,
         },
         **({"weights": _weights(result)} if weights else {}),

@@ -133,7 +133,7 @@ def _steps(result: Result, view: View) -> Iterator[dict[str, Any]]:
 
 
 def _outputs(result: Result, view: View) -> Iterator[dict[str, Any]]:
-    """output, h_n and c_n by the layer and direction that they come from; t of h_n and c_n is the last step of each item."""
+    """Output and final states by the layer and direction that they come from; t of a final state is an item's last step."""
     if "outputs" not in view.parts:
         return
     spec, steps = result.spec, _Steps(result, view)

@@ -17,7 +17,7 @@ from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace
 from rnntrace.verbs.given.arrays import label_of, labels_of
 from rnntrace.verbs.given.keywords import given, pass_on, several
 from rnntrace.verbs.given.naming import listed
-from rnntrace.verbs.given.overrides import FileOverrides, Modules, read_files
+from rnntrace.verbs.given.overrides import FileOverrides, Modules, own_states, read_files
 from rnntrace.verbs.given.sources import SIGNALS, read_sources, sources_of
 from rnntrace.verbs.results import Results
 
@@ -47,6 +47,7 @@ def compare(
     alphabet: str | None = None,
     h0: Any = None,
     c0: Any = None,
+    states: Mapping[str, Any] | None = None,
     lengths: Sequence[int] | None = None,
     dist: str = "normal",
     seed: int | None = None,
@@ -67,10 +68,11 @@ def compare(
 
     `weights` are a file, a state_dict of tensors or arrays, a model of torch, a pair (spec, weights) or a result, whose own
     signals are taken where none are given; `other` is the same. Two saved traces, or two results, are compared as they are.
-    `input`, h0, c0 and `lengths` are as in `run`. `expected` is an array (the output), what torch returns, a dictionary of
-    output, h_n, c_n, gates and states ("f", "0.forward.f"), or a file; `require` names what it has to hold. No framework is run
-    beside it unless `framework` names one: then both must agree. Of a `cell` of your own, its text or a file of it, weights are
-    arrays under the names of the text. What weights leave open is said by `nonlinearity`,
+    `input`, h0, c0 and `lengths` are as in `run`; `states` are those at t = 0 of other names ({"m0": …}).
+    `expected` is an array (the output), what torch returns, a dictionary of output, h_n, c_n, gates and states ("f",
+    "0.forward.f"), or a file; `require` names what it has to hold. No framework is run beside it unless `framework` names one:
+    then both must agree. Of a `cell` of your own, its text or a file of it, weights are arrays under the names of the text.
+    What weights leave open is said by `nonlinearity`,
     `batch_first`, `go_backwards`, `recurrent_activation` and `dropout`; `names` and `ignore` are as in `load`, and `module`
     chooses one module.
 
@@ -91,7 +93,8 @@ def compare(
         signals = sources_of(weights)
     else:
         any_batch_first = any(module.spec.batch_first for module in modules.values())
-        signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored)
+        own = own_states(modules)
+        signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own)
     beside = partial(compare_with_framework, modules, signals, judging, device=device)
     sides: dict[str, dict[str, Result]] = {}
     if other is not None:

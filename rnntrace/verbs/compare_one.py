@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from rnntrace.engine.judge.options import JudgeOptions
-from rnntrace.engine.judge.pairing import OUTPUTS
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import MOST_DIGITS
 from rnntrace.engine.judge.verdict import Verdict
@@ -19,7 +18,7 @@ from rnntrace.model.conventions import ONNX
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs, assemble, check_not_empty
 from rnntrace.model.spec import ModuleSpec
-from rnntrace.model.vocabulary import Name, canonical_names
+from rnntrace.model.vocabulary import Name, canonical_names, is_output
 from rnntrace.verbs.given.expected import Expected, read_expected
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.masks import masked, undecided, unmasked, without_repeats
@@ -106,9 +105,7 @@ def compare_with_expected(
         given = replace(given, values={**given.values, "output": output})
     remarks = [*module.remarks, *([behind.remark] if behind.remark else [])]
     remarks += [
-        f"the model gives this layer {TAKEN[name]}: see `{name}`"
-        for name in module.takes
-        if not isinstance(getattr(sources.request, name), np.ndarray | tuple)
+        f"the model gives this layer {TAKEN[name]}: see `{name}`" for name in module.takes if not _is_given(sources, name)
     ]
     weights = module.weights.astype(spec.precision.replay)
 
@@ -119,7 +116,7 @@ def compare_with_expected(
             inputs,
             given.observation(spec, expected),
             judging,
-            origin=sources.described("given"),
+            origin=sources.described(spec, "given"),
             warnings=[*sources.warnings, *given.notes, *remarks],
             typed=sources.typed(spec, inputs, module.half_units) if given.half_units else None,
         )
@@ -129,8 +126,9 @@ def compare_with_expected(
         result = undecided(result, _not_judged(result, given.names))
     if given.last_output is not None and result.passed:
         # The output of the last step is h_n once more: both must agree.
-        half_units: dict[Name, Array] = {} if given.last_half_unit is None else {"h_n": given.last_half_unit}
-        last = against(replace(given, values={"h_n": given.last_output}, half_units=half_units), inputs)
+        h_n = f"{spec.cell.output}_n"
+        half_units: dict[Name, Array] = {} if given.last_half_unit is None else {h_n: given.last_half_unit}
+        last = against(replace(given, values={h_n: given.last_output}, half_units=half_units), inputs)
         result = result if last.passed else last
     if result.verdict is Verdict.FAIL:
         result = replace(
@@ -149,7 +147,7 @@ def compare_with_expected(
 
 def _not_judged(result: Result, names: Collection[Name]) -> str:
     """Why agreement says nothing of some of what was given, in a sentence. To hand in more is no way to pass with less."""
-    unjudged = {key[2] if key[2] in OUTPUTS else key for key in result.comparison.unjudged}
+    unjudged = {key[2] if is_output(key[2]) else key for key in result.comparison.unjudged}
     found = canonical_names(result.spec, unjudged & {*names})
     why = "what is allowed there is more than a fifth of the values; a wider format or other weights would help"
     return f"agreement says nothing of {', '.join(found)}: {why}" if found else ""
@@ -174,13 +172,19 @@ def _other_readings(spec: ModuleSpec, inputs: Inputs, output: Array) -> Iterator
     if spec.bidirectional:
         halves = np.roll(output, spec.output_size, axis=2)
         yield "the output agrees if its halves are swapped: forward comes first in torch", halves, inputs
-    states = {name: array for name, array in (("h0", inputs.h0), ("c0", inputs.c0)) if array is not None}
-    if spec.is_cell or spec.batch_first or inputs.unbatched or inputs.lengths or any(state.any() for state in states.values()):
+    states = inputs.states
+    if spec.is_cell or spec.batch_first or inputs.unbatched or inputs.lengths or any(rows.any() for rows in states.values()):
         return
-    zeros = {name: np.zeros((len(state), inputs.steps, state.shape[2]), state.dtype) for name, state in states.items()}
-    turned = replace(inputs, x=inputs.x.swapaxes(0, 1), **zeros)  # type: ignore[arg-type]
+    zeros = {state: np.zeros((len(rows), inputs.steps, rows.shape[2]), rows.dtype) for state, rows in states.items()}
+    turned = replace(inputs, x=inputs.x.swapaxes(0, 1), states=zeros)
     yield "the output agrees if axis 0 of x and output is the batch: pass `batch_first`", output.swapaxes(0, 1), turned
 
 
+def _is_given(sources: Sources, name: str) -> bool:
+    """Whether there is an array of initial states, or lengths, by this name."""
+    request = sources.request
+    return request.lengths is not None if name == "lengths" else isinstance(request.states.get(name[:-1]), np.ndarray)
+
+
 def _no_draw(shape: tuple[int, ...]) -> Array:
-    raise UsageError("`expected` needs `input`, and h0 and c0 that are zeros or given: random signals would be other ones")
+    raise UsageError("`expected` needs `input`, and initial states that are zeros or given: random signals would be other ones")

@@ -144,7 +144,7 @@ def compare_weights(
             observation,
             judging,
             seed=seed if signals.request.draws else None,
-            origin=signals.described(distribution),
+            origin=signals.described(spec, distribution),
             warnings=[*signals.warnings, *remarks],
         )
         unrecorded = first[mine].assumed, second[theirs].assumed

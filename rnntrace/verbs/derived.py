@@ -48,7 +48,7 @@ def derived_from(
     prepared, inputs = _prepared(spec, sources, own.weights if own else None, dist, seed)
     position_in(place, spec, inputs)
     trace = replay(spec, prepared, inputs)
-    origin, warnings = sources.described(dist), sources.warnings
+    origin, warnings = sources.described(spec, dist), sources.warnings
     return _derived(trace, prepared, place, top=top, back=back, seed=seed, origin=origin, warnings=warnings)
 
 

@@ -26,13 +26,13 @@ from rnntrace.verbs.compare_one import compare_with_expected
 from rnntrace.verbs.compare_two import is_trace, opened
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
-from rnntrace.verbs.given.overrides import FileOverrides, read_weights
+from rnntrace.verbs.given.overrides import FileOverrides, own_states, read_weights
 from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.shown import Shown
 
 OF_WEIGHTS = (
     *("cell", "module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "recurrent_activation", "unbatched"),
-    *("input", "text", "alphabet", "h0", "c0", "lengths", "tolerance"),
+    *("input", "text", "alphabet", "h0", "c0", "states", "lengths", "tolerance"),
 )
 """What a trace says by itself."""
 SECONDS = 10.0
@@ -75,6 +75,7 @@ def diagnose(
     alphabet: str | None = None,
     h0: Any = None,
     c0: Any = None,
+    states: Mapping[str, Any] | None = None,
     lengths: Sequence[int] | None = None,
     tolerance: str = "torch",
     rtol: float | None = None,
@@ -106,7 +107,8 @@ def diagnose(
         ignored = Ignored(several(ignore))
         modules = read_weights(weights, pass_on(FileOverrides, keywords, names=several(names), ignored=ignored))
         any_batch_first = any(module.spec.batch_first for module in modules.values())
-        signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored)
+        own = own_states(modules)
+        signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own)
         (result,) = compare_with_expected(modules, signals, judging, expected, ignored).values()
         ignored.check()
     found = _searched(result, end - time.monotonic(), judging)
@@ -132,10 +134,10 @@ def _searched(result: Result, seconds: float, judging: JudgeOptions) -> Diagnosi
 def _given(result: Result) -> Mapping[Name, Array]:
     """The outputs of the other side and, if a user gave them, gates and states.
 
-    The last layer's h is in the output already, which may have been read wrongly where h was not.
+    That of the last layer is in the output already, which may have been read wrongly where it was not.
     """
-    observation, last = result.observation, result.spec.num_layers - 1
+    observation, in_last = result.observation, (result.spec.num_layers - 1, result.spec.cell.output)
     gates = observation.captured if observation.framework == "expected" else {}
     in_output = "output" in observation.outputs
-    states = {key: values for key, values in gates.items() if not in_output or (key[0], key[2]) != (last, "h")}
+    states = {key: values for key, values in gates.items() if not in_output or (key[0], key[2]) != in_last}
     return dict([*observation.outputs.items(), *states.items()])

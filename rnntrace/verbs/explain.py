@@ -1,6 +1,6 @@
 """`explain`: the equations of a module, and what one unit of it computes at one step with the numbers put in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.explain import equations_report
 from rnntrace.report.table import Report
 from rnntrace.verbs.given.arrays import label_of
+from rnntrace.verbs.given.cells import cell as own_cell
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.modules import VARIANTS, is_result, module_for, spec_of_kind
@@ -30,7 +31,7 @@ OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_si
 """What weights say by themselves."""
 OF_WEIGHTS = ("module", "names", "go_backwards")
 """What nothing but weights needs."""
-OF_A_PLACE = ("weights", "steps", "batch", "unbatched", "input", "h0", "c0", "lengths", "dist", "seed", "top", "back")
+OF_A_PLACE = ("weights", "steps", "batch", "unbatched", "input", "h0", "c0", "states", "lengths", "dist", "seed", "top", "back")
 """What nothing but numbers needs."""
 
 
@@ -91,6 +92,7 @@ def explain(
     alphabet: str | None = None,
     h0: Any = None,
     c0: Any = None,
+    states: Mapping[str, Any] | None = None,
     lengths: Sequence[int] | None = None,
     dist: str = "normal",
     seed: int | None = None,
@@ -127,16 +129,12 @@ def explain(
     found: Module | None = None
     if not kind_alone:
         found = read_module(what, pass_on(FileOverrides, keywords, names=several(names)))
-        batch_first = found.spec.batch_first
-    elif isinstance(what, ModuleSpec):
-        batch_first = what.batch_first
-    sources = pass_on(read_sources, keywords, batch_first=batch_first)
-    if found:
-        spec = found.spec
-    elif isinstance(what, ModuleSpec):
-        spec = what
-    else:
-        spec = spec_of_kind(what, sources, keywords)
+    told = found.spec if found else what if isinstance(what, ModuleSpec) else None
+    if told:
+        batch_first = told.batch_first
+    declared = told.cell if told else None if cell is None else own_cell(cell)
+    sources = pass_on(read_sources, keywords, batch_first=batch_first, own_states=declared.states if declared else ())
+    spec = told or spec_of_kind(what, sources, keywords)
     if not place:
         return Equations(spec, convention_named(framework or (found.layout if found else TORCH)))
     own = found or (module_for(weights, spec) if weights is not None else None)

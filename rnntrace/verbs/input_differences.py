@@ -21,8 +21,8 @@ def weights_apart(mine: Weights, theirs: Weights, cell: Cell) -> Iterator[str]:
 
 def inputs_apart(mine: Inputs, theirs: Inputs) -> Iterator[str]:
     """A sentence for each signal that is not the same."""
-    for name in ("x", "h0", "c0"):
-        yield from _apart(name, getattr(mine, name), getattr(theirs, name))
+    for name in dict.fromkeys([*mine.signals, *theirs.signals]):
+        yield from _apart(name, mine.signals.get(name), theirs.signals.get(name))
 
 
 def _apart(name: str, mine: Array | None, theirs: Array | None) -> Iterator[str]:

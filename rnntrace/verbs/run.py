@@ -1,7 +1,7 @@
 """`run`: build a module, draw what it needs from a seed, and trace it."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ def run(
     alphabet: str | None = None,
     h0: Any = None,
     c0: Any = None,
+    states: Mapping[str, Any] | None = None,
     lengths: Sequence[int] | None = None,
     dist: str = "normal",
     seed: int | None = None,
@@ -99,7 +100,8 @@ def run(
     undecided.
 
     `input` is x, an array, tensor or nested lists in the module's own layout, a file, or a dictionary of x, h0, c0 and
-    lengths; `text` gives one-hot vectors instead. h0 and c0 are arrays, files, "zeros" or "random". `weights` are a file, a
+    lengths; `text` gives one-hot vectors instead. h0 and c0, or the same in `states` ({"h0": …}), are arrays, files, "zeros" or
+    "random". `weights` are a file, a
     state_dict or a model, see `load`. From `seed` are drawn, in this order: the parameters as the module is built (even if
     `weights` replace them), x, h0, c0; signals only if they are not given. Without a seed one is drawn; the result names it
     unless nothing was drawn at all.
@@ -111,11 +113,12 @@ def run(
     keywords = locals()
     if save is not None:
         check_writable(Path(save))
-    sources = pass_on(read_sources, keywords)
+    declared = None if cell is None else own_cell(cell)
+    sources = pass_on(read_sources, keywords, own_states=declared.states if declared else ())
     loaded = None
-    if cell is not None and weights is not None:
+    if declared and weights is not None:
         refuse(given(run, keywords), ("kind", *OF_A_KIND), "describes a module, and its weights say it: leave it out")
-        loaded = module_with(own_cell(cell), weights, batch_first=batch_first)
+        loaded = module_with(declared, weights, batch_first=batch_first)
     spec = loaded.spec if loaded else spec_of_kind(kind, sources, keywords)
     judging = pass_on(JudgeOptions, keywords, mistakes=several(mistake))
     if ready:
@@ -190,7 +193,7 @@ def build_and_trace(
         seed = seed if sources.request.draws else None
     if beside is None or EMPTY not in offers:
         check_not_empty(inputs.lengths)
-    origin, warnings = sources.described(distribution), [*sources.warnings, *remarks, *_loses(spec, weights)]
+    origin, warnings = sources.described(spec, distribution), [*sources.warnings, *remarks, *_loses(spec, weights)]
     if beside is None:
         return judged(spec, own, inputs, Observation.of_nothing(), judging, seed=seed, origin=origin, warnings=warnings)
     module = beside.build(spec, device)

@@ -45,7 +45,7 @@ def streamed(
     from rnntrace.frameworks.torch.run import not_to_capture, observation
     from rnntrace.frameworks.torch.windows import Follower, path_taken
 
-    dtype, path = options.numpy_dtype(spec), path_taken(module, spec, inputs)
+    dtype, output, path = options.numpy_dtype(spec), spec.cell.output, path_taken(module, spec, inputs)
     kept, terms = options.kept(spec.cell), options.kept_terms(spec.cell)
     stored = Storage.make(spec, inputs, (*kept, *terms), dtype, folder)
     # All arrays lie in one file, which is let go of as a whole.
@@ -54,9 +54,9 @@ def streamed(
         follow, states = Follower(module, spec, *column, path), initial_states(spec, inputs, column)
         for steps in replays.steps("torch", column):
             h, states = follow(window_inputs(spec, inputs, column, steps, stored.framework, states))
-            stored.keep("framework", column, Window(steps, {"h": h}, final=states))
+            stored.keep("framework", column, Window(steps, {output: h}, final=states))
         doing, hidden, forced = (
-            ("free replay", stored.replay, ()) if options.free else ("forced replay", stored.framework, ("h",))
+            ("free replay", stored.replay, ()) if options.free else ("forced replay", stored.framework, (output,))
         )
         steps_of = replays.steps(doing, column)
         for window in replay_windows(
@@ -94,9 +94,9 @@ class Storage:
         shapes: dict[tuple[str, Any], tuple[int, np.dtype[Any]]] = {}
         for layer, direction in spec.layer_directions:
             for symbol in symbols:
-                shapes["replay", (layer, direction, symbol)] = R if symbol == "h" else spec.hidden_size, dtype
-            shapes["framework", (layer, direction, "h")] = R, theirs
-            for name in ("h", "output") if layer == spec.num_layers - 1 else ("h",):
+                shapes["replay", (layer, direction, symbol)] = spec.size_of(symbol), dtype
+            shapes["framework", (layer, direction, spec.cell.output)] = R, theirs
+            for name in (spec.cell.output, *(["output"] if layer == spec.num_layers - 1 else [])):
                 shapes["out", (layer, direction, name)] = R, np.dtype(bool)
         for side, format in (("replay", dtype), ("framework", theirs)):
             shapes["outputs", side] = R * len(spec.directions), format
@@ -113,13 +113,13 @@ class Storage:
             if (*column, symbol) in arrays:
                 arrays[*column, symbol][window.steps] = values
         if column[0] == self.spec.num_layers - 1:
-            h, valid = window.values["h"], self.inputs.valid
+            h, valid = window.values[self.spec.cell.output], self.inputs.valid
             output = h if valid is None else np.where(valid[window.steps, :, None], h, 0)
             self.outputs[side][window.steps][..., self.spec.output_units(column[1])] = output
         self.finals[side, column] = window.final
 
     def outputs_of(self, side: str) -> dict[str, Array]:
-        """output, h_n and, for an LSTM, c_n of one side; time-major."""
+        """output and final states of one side; time-major."""
         found = [self.finals[side, column] for column in self.spec.layer_directions]
         finals = {f"{state}_n": np.concatenate([states[state] for states in found]) for state in self.spec.cell.states}
         return {"output": self.outputs[side], **finals}

@@ -1,6 +1,7 @@
 """`trace` and `replay`: a module's every gate and state, beside torch's own or alone."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace as replaced
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from rnntrace.errors import SignalError, UsageError
 from rnntrace.model.dtypes import Array, rounded
 from rnntrace.model.keys import Key
 from rnntrace.model.layouts import weights_from_torch
-from rnntrace.model.signals import Inputs, SignalRequest, State, assemble, check_not_empty
+from rnntrace.model.signals import Inputs, SignalRequest, assemble, check_not_empty, no_state
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import array_of
@@ -54,17 +55,15 @@ def trace(
     from rnntrace.frameworks.torch.run import observe
 
     spec = framework.spec_of(module)
-    states: Sequence[Any] = () if hx is None else hx if spec.has_cell_state else (hx,)
+    given: Sequence[Any] = () if hx is None else hx if spec.has_cell_state else (hx,)
     if spec.has_cell_state and hx is not None and (not isinstance(hx, (tuple, list)) or len(hx) != 2):
         raise SignalError(f"hx of {spec.kind} should be (h0, c0), and is {type(hx).__name__}")
-    initial: list[State] = [*map(array_of, states), "zeros", "zeros"]
-    request = SignalRequest(
-        x=array_of(x), h0=initial[0], c0=initial[1], lengths=None if lengths is None else whole_numbers(array_of(lengths))
-    )
+    states = dict(zip(spec.cell.states, map(array_of, given), strict=False))
+    request = SignalRequest(x=array_of(x), states=states, lengths=None if lengths is None else whole_numbers(array_of(lengths)))
     inputs = quantized(spec, assemble(spec, request, framework.drawing(spec, "normal")))
     check_not_empty(inputs.lengths)
     judging = pass_on(JudgeOptions, keywords, keep="terms" if terms else "gates", mistakes=several(mistake))
-    origin = {"h0": "zeros", "c0": "zeros"} if hx is None else {}
+    origin = {f"{state}0": "zeros" for state in spec.cell.states if state not in states}
     weights = weights_from_torch(spec, framework.parameters(module, spec))
     observation = observe(module, spec, inputs, judging.capture)
     return judged(spec, weights, inputs, observation, judging, origin=origin)
@@ -81,7 +80,8 @@ def replay(
     """Replay a module with numpy alone, no framework. Everything is time-major: see `Inputs`.
 
     Forced, the state before each step is taken from `known`: (layer, direction, "h") → (T, B, R) for every layer and
-    direction, and "c" where it is known. Raises RnnTraceError where weights, inputs or known states do not fit the spec.
+    direction, and other states where they are known. Where the only state of a cell has another name, it stands for h.
+    Raises RnnTraceError where weights, inputs or known states do not fit the spec.
     """
     check_mode(replay)
     check_weights(spec, weights)
@@ -90,22 +90,24 @@ def replay(
         return replay_engine(spec, weights, inputs)
     shape = (inputs.steps, inputs.batch, spec.output_size)
     for column in spec.layer_directions:
-        found = (known or {}).get((*column, "h"))
+        key = (*column, spec.cell.output)
+        found = (known or {}).get(key)
         if found is None or found.shape != shape:
             given = "none" if found is None else f"one of shape {found.shape}"
-            raise UsageError(f"a forced replay needs known[{(*column, 'h')}] of shape {shape}, and there is {given}")
+            raise UsageError(f"a forced replay needs known[{key}] of shape {shape}, and there is {given}")
     return replay_engine(spec, weights, inputs, known=known)
 
 
 def _check_inputs(spec: ModuleSpec, inputs: Inputs) -> None:
-    rows, states = len(spec.layer_directions), {"h0": inputs.h0, "c0": inputs.c0}
     if inputs.x.ndim != 3 or inputs.x.shape[2] != spec.input_size or 0 in inputs.x.shape:
         raise SignalError(f"x should have shape (T, B, {spec.input_size}), and has shape {inputs.x.shape}")
-    for name, size in (("h0", spec.output_size), ("c0", spec.hidden_size)):
-        expected = (rows, inputs.batch, size) if name == "h0" or spec.has_cell_state else None
-        found = None if states[name] is None else np.shape(states[name])  # type: ignore[arg-type]
+    for state in spec.cell.states:
+        expected = (len(spec.layer_directions), inputs.batch, spec.size_of(state))
+        found = np.shape(inputs.states[state]) if state in inputs.states else None
         if found != expected:
-            raise SignalError(f"{name} should have shape {expected}, and has shape {found}")
+            raise SignalError(f"{state}0 should have shape {expected}, and {f'has shape {found}' if found else 'is not given'}")
+    for state in inputs.states.keys() - spec.cell.states:
+        raise SignalError(no_state(spec, state))
     lengths = inputs.lengths
     if lengths is not None and (len(lengths) != inputs.batch or not all(1 <= n <= inputs.steps for n in lengths)):
         raise SignalError(f"lengths should be {inputs.batch} numbers from 1 to {inputs.steps}, and are {lengths}")
@@ -113,6 +115,5 @@ def _check_inputs(spec: ModuleSpec, inputs: Inputs) -> None:
 
 def quantized(spec: ModuleSpec, inputs: Inputs) -> Inputs:
     """The inputs rounded to the module's number format, as the framework will see them."""
-    x, h0 = rounded(inputs.x, spec.precision), rounded(inputs.h0, spec.precision)
-    c0 = None if inputs.c0 is None else rounded(inputs.c0, spec.precision)
-    return Inputs(x, h0, c0, inputs.lengths, inputs.unbatched)
+    states = {state: rounded(values, spec.precision) for state, values in inputs.states.items()}
+    return replaced(inputs, x=rounded(inputs.x, spec.precision), states=states)

@@ -108,13 +108,13 @@ class Traces:
             return
         entry = None
         if seen.spec.is_cell and seen.states_given:
-            entry = self._unfinished.pop((name, _state(seen.inputs.h0, seen.inputs.c0)), None)
+            entry = self._unfinished.pop((name, _state(*seen.inputs.states.values())), None)
         if entry is None or entry.calls[-1].weights is not seen.weights:
             entry = self._append(name)
         entry.calls.append(seen)
         entry.result = None
         if seen.spec.is_cell:
-            self._unfinished[name, _state(seen.outputs["h_n"], seen.outputs.get("c_n"))] = entry
+            self._unfinished[name, _state(*(seen.outputs[f"{state}_n"] for state in seen.spec.cell.states))] = entry
 
     def _append(self, name: str) -> _Entry:
         self._entries.append(_Entry(name, self._numbers[name]))
@@ -202,9 +202,9 @@ def _title(name: str, number: int) -> str:
     return f"{name or _MODEL}, call {number}"
 
 
-def _state(h: Array, c: Array | None) -> bytes:
-    """A state as the key by which the call that goes on from it finds the call that gave it."""
-    return h.tobytes() + (b"" if c is None else c.tobytes())
+def _state(*states: Array) -> bytes:
+    """States as the key by which the call that goes on from them finds the call that gave them."""
+    return b"".join(values.tobytes() for values in states)
 
 
 def _joined(calls: list["Call"]) -> "Call":
@@ -228,7 +228,7 @@ def _result(call: "Call", judging: JudgeOptions) -> DisplayedResult:
         )
         call = _first_layer(call)
     observation = framework.observe_call(call, judging.capture)
-    origin = {} if call.states_given else {"h0": "zeros", "c0": "zeros"}
+    origin = {} if call.states_given else {f"{state}0": "zeros" for state in call.spec.cell.states}
     result = judged(call.spec, call.weights, call.inputs, observation, judging, origin=origin, warnings=warnings)
     if not result.passed and observation.path == UNKNOWN_PATH:
         hint = "run again on the same input with the same weights, the module gives other values: did a hook change them?"
@@ -245,6 +245,6 @@ def _first_layer(call: "Call") -> "Call":
         call,
         spec=spec,
         weights=Weights({column: call.weights[column] for column in spec.layer_directions}),
-        inputs=replace(inputs, h0=inputs.h0[:rows], c0=None if inputs.c0 is None else inputs.c0[:rows]),
+        inputs=replace(inputs, states={state: values[:rows] for state, values in inputs.states.items()}),
         outputs={name: states[:rows] for name, states in call.outputs.items() if name != "output"},
     )

@@ -209,7 +209,7 @@ def test_save_and_output_may_not_be_one_file(tmp_path: Path, capsys: pytest.Capt
     [
         ({"x": np.zeros((4, 3))}, "x should have shape"),
         ({"h0": np.zeros((1, 1, 3))}, "h0 should have shape"),
-        ({"c0": None}, "c0 should have shape"),
+        ({"states": {"h": np.zeros((1, 1, 2))}}, "c0 should have shape"),
         ({"lengths": (9,)}, "lengths should be 1 numbers from 1 to 4"),
     ],
 )
@@ -221,6 +221,6 @@ def test_replay_checks_what_it_is_given(change: dict[str, object], words: str) -
         rnntrace.replay(result.spec, result.weights, replace(result.inputs, **change))
     other = ModuleSpec(kind="GRU", input_size=3, hidden_size=2)
     with pytest.raises(rnntrace.RnnTraceError, match="weights of layer 0, forward, should have shapes"):
-        rnntrace.replay(other, result.weights, replace(result.inputs, c0=None))
+        rnntrace.replay(other, result.weights, replace(result.inputs, states={"h": result.inputs.h0}))
     with pytest.raises(rnntrace.RnnTraceError, match="a forced replay needs"):
         rnntrace.replay(result.spec, result.weights, result.inputs, "forced", known={(0, "forward", "c"): result.trace["c"]})

@@ -79,9 +79,21 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
         "reads q of the step before for h, and its states are h",
     ),
     "not computed": ({"states": ("h", "c")}, "has a state c, and no step computes it"),
+    "no state": (
+        {"steps": (Step("c", "", tanh(input_term("f"))),), "states": (), "parameters": ()},
+        "has no state, and so no output",
+    ),
     "no output": (
-        {"steps": (Step("c", "", tanh(input_term("f"))),), "states": ("c",), "parameters": ()},
-        "has no state h, which is its output",
+        {
+            "steps": tuple(Step(state, "", tanh(input_term("f"))) for state in "xyz"),
+            "states": ("x", "y", "z"),
+            "parameters": (),
+        },
+        "has states x, y and z and no h: name its output h",
+    ),
+    "the name of an output": (
+        {"steps": (*MGU.steps, Step("h_n", "", now("h")))},
+        "computes h_n, a name that belongs to what a module returns",
     ),
     "no weights": ({"parameters": MGU.parameters[:1]}, "has no matrix on a state for f"),
     "no gate": ({"gates": ("f",), "parameters": ()}, "reads the weights of n, and its gates are f"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from own_cells import MGU, PEEPHOLE, STEPS, drawn
+from own_cells import MGU, PEEPHOLE, SLOW, STAR, STEPS, drawn
 
 import rnntrace
 from rnntrace.engine.diagnose.case import Case
@@ -34,7 +34,7 @@ from rnntrace.verbs.derived import ShownExplanation
 from rnntrace.verbs.explain import explain
 from rnntrace.verbs.given.sources import Sources
 
-CELLS = {"MGU": MGU, "peephole": PEEPHOLE}
+CELLS = {"MGU": MGU, "peephole": PEEPHOLE, "STAR": STAR, "slow": SLOW}
 Values = dict[str, np.ndarray]
 
 
@@ -42,16 +42,18 @@ def σ(a: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-a))
 
 
-def mgu(w: LayerWeights, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> Values:
+def mgu(w: LayerWeights, x: np.ndarray, before: Values) -> Values:
     """One step, by hand."""
+    h = before["h"]
     (W_f, W_n), (U_f, U_n), (b_f, b_n) = w.arrays["W"], w.arrays["U"], w.arrays["b"]
     f = σ(x @ W_f.T + b_f + h @ U_f.T)
     n = np.tanh(x @ W_n.T + b_n + (f * h) @ U_n.T)
     return {"f": f, "n": n, "h": (1 - f) * h + f * n}
 
 
-def peephole(w: LayerWeights, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> Values:
+def peephole(w: LayerWeights, x: np.ndarray, before: Values) -> Values:
     """One step, by hand: i and f see the cell state before, o that of this step."""
+    h, c = before["h"], before["c"]
     p_i, p_f, p_o = w.arrays["p"]
     a_i, a_f, a_g, a_o = (x @ w.W_ih[k].T + w.b_ih[k] + (h @ w.W_hh[k].T + w.b_hh[k]) for k in range(4))
     i, f, g = σ(a_i + p_i * c), σ(a_f + p_f * c), np.tanh(a_g)
@@ -60,7 +62,27 @@ def peephole(w: LayerWeights, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> Va
     return {"i": i, "f": f, "g": g, "c": new, "o": o, "h": o * np.tanh(new)}
 
 
-HAND: dict[str, Callable[..., Values]] = {"MGU": mgu, "peephole": peephole}
+def star(w: LayerWeights, x: np.ndarray, before: Values) -> Values:
+    """One step, by hand."""
+    s, (W_k, W_z), (U_k,), (b_k, b_z) = before["s"], w.arrays["W"], w.arrays["U"], w.arrays["b"]
+    z = np.tanh(x @ W_z.T + b_z)
+    k = σ(x @ W_k.T + b_k + s @ U_k.T)
+    return {"z": z, "k": k, "s": np.tanh((1 - k) * s + k * z)}
+
+
+def slow(w: LayerWeights, x: np.ndarray, before: Values) -> Values:
+    """One step, by hand: i sees the slow memory before, o the cell state of this step."""
+    h, c, m, (p_i, p_o) = before["h"], before["c"], before["m"], w.arrays["p"]
+    a_i, a_f, a_g, a_o = (x @ w.W_ih[k].T + w.b_ih[k] + (h @ w.W_hh[k].T + w.b_hh[k]) for k in range(4))
+    i, f, g = σ(a_i + p_i * m), σ(a_f), np.tanh(a_g)
+    c = f * c + i * g
+    m = f * m + (1 - f) * c
+    o = σ(a_o + p_o * c)
+    return {"i": i, "f": f, "g": g, "c": c, "m": m, "o": o, "h": o * np.tanh(c + m)}
+
+
+HAND: dict[str, Callable[..., Values]] = {"MGU": mgu, "peephole": peephole, "STAR": star, "slow": slow}
+OUTPUT = {"MGU": "h", "peephole": "h", "STAR": "s", "slow": "h"}
 
 
 def by_hand(name: str, spec: ModuleSpec, weights: Weights, inputs: Inputs, dtype: str = "float64") -> dict[object, np.ndarray]:
@@ -71,28 +93,33 @@ def by_hand(name: str, spec: ModuleSpec, weights: Weights, inputs: Inputs, dtype
         halves = []
         for direction in spec.directions:
             row = spec.layer_directions.index((layer, direction))
-            h = inputs.h0[row].astype(dtype)
-            c = h if inputs.c0 is None else inputs.c0[row].astype(dtype)
+            now = {state: values[row].astype(dtype) for state, values in inputs.states.items()}
             w = weights[layer, direction].astype(np.dtype(dtype))
             order = range(STEPS) if direction == "forward" else range(STEPS - 1, -1, -1)
             steps: dict[int, Values] = {}
             for t in order:
-                steps[t] = HAND[name](w, below[t], h, c)
-                h, c = steps[t]["h"], steps[t].get("c", c)
+                steps[t] = now = HAND[name](w, below[t], now)
             for symbol in spec.cell.symbols:
                 found[layer, direction, symbol] = np.stack([steps[t][symbol] for t in range(STEPS)])
-            halves.append(found[layer, direction, "h"])
+            halves.append(found[layer, direction, OUTPUT[name]])
         below = np.concatenate(halves, axis=2)
     return found
+
+
+def named(inputs: Inputs) -> Values:
+    """The initial states as a user gives them."""
+    return {f"{state}0": values for state, values in inputs.states.items()}
 
 
 def compared(name: str, tmp_path: Path, wrong: Callable[[LayerWeights], LayerWeights] = lambda w: w) -> rnntrace.Result:
     """The replay beside what somebody computes by hand, with weights that may have gone wrong on the way."""
     spec, weights, inputs = drawn(CELLS[name])
     found = by_hand(name, spec, Weights({key: wrong(w) for key, w in weights.columns.items()}), inputs)
-    expected = {"output": found[0, "forward", "h"]} | {symbol: found[0, "forward", symbol] for symbol in spec.cell.gates}
+    expected = {"output": found[0, "forward", OUTPUT[name]]} | {
+        symbol: found[0, "forward", symbol] for symbol in spec.cell.gates
+    }
     np.savez(tmp_path / "expected.npz", **expected)
-    request = SignalRequest(x=inputs.x, h0=inputs.h0, **({} if inputs.c0 is None else {"c0": inputs.c0}))
+    request = SignalRequest(x=inputs.x, states=inputs.states)
     modules = {"": Module(spec, weights)}
     (result,) = compare_with_expected(modules, Sources(request), JudgeOptions(), str(tmp_path / "expected.npz")).values()
     return result
@@ -155,6 +182,14 @@ def test_a_diagonal_has_the_bound_of_its_product() -> None:
 
 
 FORMULAS = {
+    ("STAR", "s"): (
+        "sₜ = tanh((1 - kₜ) ⊙ sₜ₋₁ + kₜ ⊙ zₜ)",
+        r"s_t = \tanh\left(\left(1 - k_t\right) \odot s_{t-1} + k_t \odot z_t\right)",
+    ),
+    ("slow", "m"): (
+        "mₜ = fₜ ⊙ mₜ₋₁ + (1 - fₜ) ⊙ cₜ",
+        r"m_t = f_t \odot m_{t-1} + \left(1 - f_t\right) \odot c_t",
+    ),
     ("MGU", "f"): ("fₜ = σ(W_f xₜ + b_f + U_f hₜ₋₁)", r"f_t = \sigma\left(W_{f} x_t + b_{f} + U_{f} h_{t-1}\right)"),
     ("MGU", "n"): (
         "nₜ = tanh(W_n xₜ + b_n + U_n (fₜ ⊙ hₜ₋₁))",
@@ -203,7 +238,7 @@ def test_numbers_put_in_give_the_value(name: str) -> None:
         ({"layer": 1, "direction": "reverse", "t": 3, "unit": 2}, (1, "reverse")),
     ]
     for place, key in places:
-        explained = explain((spec, weights), **place, input=inputs.x, h0=inputs.h0, c0=inputs.c0)
+        explained = explain((spec, weights), **place, input=inputs.x, states=named(inputs))
         assert isinstance(explained, ShownExplanation)
         (moment,) = explained.moments
         for derivation in moment.derivations:
@@ -232,6 +267,8 @@ WRONG: dict[str, tuple[str, Callable[[LayerWeights], LayerWeights], str]] = {
     "the candidate's recurrent block": ("MGU", lambda w: nudged(w, "U", 1), "n"),
     "the forget gate's bias": ("MGU", lambda w: nudged(w, "b", 0), "f"),
     "the forget gate's peephole": ("peephole", lambda w: nudged(w, "p", 1), "f"),
+    "the slow memory's peephole": ("slow", lambda w: nudged(w, "p", 0), "i"),
+    "the gate of the one state": ("STAR", lambda w: nudged(w, "U", 0), "k"),
     "the output gate's peephole": ("peephole", lambda w: nudged(w, "p", 2), "o"),
 }
 
@@ -265,7 +302,9 @@ def test_a_saved_trace_opens_with_its_cell(name: str, suffix: str, tmp_path: Pat
     assert again.comparison.passed
     for key, values in result.trace.columns.items():
         np.testing.assert_array_equal(again.trace.columns[key], values)
-    np.testing.assert_array_equal(again.weights[0, "forward"].arrays["b" if name == "MGU" else "p"].ndim, 2)
+    np.testing.assert_array_equal(
+        again.weights[0, "forward"].arrays["p" if "p" in again.weights[0, "forward"].arrays else "b"].ndim, 2
+    )
     for kind in ("heatmap", "histogram", "lines"):
         rnntrace.plot(again, tmp_path / f"{kind}.svg", kind)
 
@@ -275,7 +314,7 @@ def test_terms_are_kept(name: str) -> None:
     """What a gate sees of x and of a state, by the parameters that it has."""
     spec, weights, inputs = drawn(CELLS[name])
     trace = replay(spec, weights, inputs, keep_terms=True)
-    W, b = ("W", "b") if name == "MGU" else ("W_ih", "b_ih")
+    W, b = ("W", "b") if name in ("MGU", "STAR") else ("W_ih", "b_ih")
     arrays = weights[0, "forward"].arrays
     for place, gate in enumerate(spec.cell.gates):
         np.testing.assert_allclose(trace[f"{gate}.input"], inputs.x @ arrays[W][place].T + arrays[b][place], atol=1e-13)
@@ -299,6 +338,8 @@ MISTAKES: dict[str, tuple[str, Callable[[LayerWeights], LayerWeights]]] = {
     "mgu.transpose.U": ("MGU", turned("U")),
     "mgu.transpose.W": ("MGU", turned("W")),
     "mgu.bias.b-dropped": ("MGU", dropped("b")),
+    "star.transpose.U": ("STAR", turned("U")),
+    "slowlstm.bias.hh-dropped": ("slow", dropped("b_hh")),
     "peepholelstm.gate-order.fico": ("peephole", with_gates([1, 0, 2, 3], [1, 0, 2])),
     "peepholelstm.transpose.W_hh": ("peephole", turned("W_hh")),
     "peepholelstm.transpose.W_ih": ("peephole", turned("W_ih")),

@@ -63,7 +63,7 @@ def test_signals_come_back_as_they_went_in(data: st.DataObject) -> None:
     x = counting(x_shape(found, steps, batch, unbatched))
     h0 = -counting(state_shape(found, batch, found.output_size, unbatched))
     c0 = counting(state_shape(found, batch, found.hidden_size, unbatched)) / 2 if found.has_cell_state else None
-    inputs = arrange(found, x, h0, c0, None)
+    inputs = arrange(found, x, {"h": h0} | ({} if c0 is None else {"c": c0}), None)
     rows = len(found.layer_directions)
     assert inputs.x.shape == (steps, batch, found.input_size)
     assert (inputs.steps, inputs.batch, inputs.unbatched) == (steps, batch, unbatched)
@@ -104,8 +104,9 @@ def test_shapes_are_those_that_torch_takes_and_gives(data: st.DataObject) -> Non
 def test_batch_first_and_time_first_are_one_sequence() -> None:
     """Step t of item b is the same vector however the axes of x stand."""
     x = counting((4, 2, 3))
-    time_first = arrange(spec(), x, np.zeros((1, 2, 2)), np.zeros((1, 2, 2)), None)
-    batch_first = arrange(spec(batch_first=True), x.swapaxes(0, 1), np.zeros((1, 2, 2)), np.zeros((1, 2, 2)), None)
+    states = {state: np.zeros((1, 2, 2)) for state in "hc"}
+    time_first = arrange(spec(), x, states, None)
+    batch_first = arrange(spec(batch_first=True), x.swapaxes(0, 1), states, None)
     assert np.array_equal(time_first.x, x)
     assert np.array_equal(batch_first.x, x)
 
@@ -113,7 +114,7 @@ def test_batch_first_and_time_first_are_one_sequence() -> None:
 def test_batch_first_leaves_the_states_alone() -> None:
     """As in torch, h0 is (layers, batch, hidden) with batch_first too."""
     h0 = counting((4, 2, 2))
-    inputs = arrange(spec("GRU", num_layers=2, bidirectional=True, batch_first=True), np.zeros((2, 5, 3)), h0, None, None)
+    inputs = arrange(spec("GRU", num_layers=2, bidirectional=True, batch_first=True), np.zeros((2, 5, 3)), {"h": h0}, None)
     assert np.array_equal(inputs.h0, h0)
 
 

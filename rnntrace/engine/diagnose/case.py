@@ -13,7 +13,7 @@ from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 
 Outputs = Mapping[str, Array]
-"""output (T, B, D·R), h_n (L·D, B, R) and c_n (L·D, B, H), as far as they are known."""
+"""output (T, B, D·R) and final states such as h_n (L·D, B, R), as far as they are known."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,9 @@ def by_layer(case: Case, play: Callable[[Case], Trace]) -> Trace:
     columns: dict[Key, Array] = {}
     for layer in range(spec.num_layers):
         rows = slice(layer * len(spec.directions), (layer + 1) * len(spec.directions))
-        initial = {f"{state}0": case.inputs.initial(state)[rows] for state in case.cell.states}
+        initial = {state: values[rows] for state, values in case.inputs.states.items()}
         one = replace(
-            case.with_inputs(x=x, **initial),
+            case.with_inputs(x=x, states=initial),
             spec=replace(spec, num_layers=1, input_size=spec.layer_input_size(layer)),
             weights=Weights({(0, direction): case.weights[layer, direction] for direction in spec.directions}),
         )

@@ -85,20 +85,15 @@ def _groups(
 def _short(case: Case) -> Case:
     """A few steps of a few items of the case: what is drawn anew shows as much there."""
     inputs, several = case.inputs, slice(2 * ITEMS)
-    rows = {f"{state}0": inputs.initial(state)[:, several] for state in case.cell.states}
+    states = {state: values[:, several] for state, values in inputs.states.items()}
     lengths = None if inputs.lengths is None else tuple(min(length, 2 * STEPS) for length in inputs.lengths[several])
-    return case.with_inputs(x=inputs.x[: 2 * STEPS, several], lengths=lengths, **rows)
+    return case.with_inputs(x=inputs.x[: 2 * STEPS, several], lengths=lengths, states=states)
 
 
 def _changes(case: Case) -> Iterator[tuple[Change, Case]]:
     """Runs that show more, with what is changed in words, from the smallest change to the largest."""
-    steps, lstm = max(STEPS, case.inputs.steps), case.inputs.c0 is not None
-    zero = [name for name in (("h0", "c0") if lstm else ("h0",)) if not case.inputs.initial(name[0]).any()]
-    states = (
-        Change("initial states that are not zero", " ".join(f"--{name} random" for name in zero))
-        if zero
-        else Change("other initial states")
-    )
+    steps, zero = max(STEPS, case.inputs.steps), [state for state, values in case.inputs.states.items() if not values.any()]
+    states = Change("initial states that are not zero", " ".join(map(_flag, zero))) if zero else Change("other initial states")
     longer = Change("more steps", f"`steps={STEPS}`") if case.inputs.steps < STEPS else Change("another x")
     yield states, _drawn(case, states=1.0)
     yield longer, _drawn(case, steps)
@@ -110,9 +105,14 @@ def _changes(case: Case) -> Iterator[tuple[Change, Case]]:
         says = "other biases" if all(array.any() for array in biases) else "biases that are not zero"
         yield Change(says), _drawn(case, biases=True)
     yield Change(f"{longer} and {states}"), _drawn(case, steps, states=1.0)
-    if lstm:
+    if "c" in case.cell.states:
         yield Change(f"a large cell state (c0 of {LARGE:g})"), _drawn(case, states=LARGE)
     yield Change(f"{longer}, {states} and other biases"), _drawn(case, steps, states=1.0, biases=True)
+
+
+def _flag(state: str) -> str:
+    """What draws the start of a state."""
+    return f"--{state}0 random" if state in ("h", "c") else f"--state {state}0=random"
 
 
 def _drawn(case: Case, steps: int = 0, items: int = 0, *, states: float = 0.0, biases: bool = False) -> Case:
@@ -124,13 +124,15 @@ def _drawn(case: Case, steps: int = 0, items: int = 0, *, states: float = 0.0, b
 
     inputs = case.inputs
     if items:
-        rows = {f"{state}0": inputs.initial(state)[:, :1].repeat(items, axis=1) for state in case.cell.states}
-        inputs = replace(inputs, **rows)  # type: ignore[arg-type]
+        inputs = replace(inputs, states={state: rows[:, :1].repeat(items, axis=1) for state, rows in inputs.states.items()})
     if steps:
         inputs = replace(inputs, x=draw(inputs.x, steps, items or inputs.batch, inputs.x.shape[2]), lengths=None)
     if states:
-        c0 = None if inputs.c0 is None else inputs.c0.dtype.type(states) * draw(inputs.c0)
-        inputs = replace(inputs, h0=draw(inputs.h0), c0=c0)
+        # Of torch's states c comes first, as ever: what is drawn stays the same.
+        drawn = {state: draw(rows) for state, rows in reversed([*inputs.states.items()])}
+        if "c" in drawn:
+            drawn["c"] = drawn["c"].dtype.type(states) * drawn["c"]
+        inputs = replace(inputs, states=drawn)
     case = replace(case, inputs=inputs)
     if not biases:
         return case

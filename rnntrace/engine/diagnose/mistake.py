@@ -69,11 +69,11 @@ def _entries(cell: Cell) -> Mapping[str, Entry]:
         *equation_mistakes(cell, kind),
         *clip_mistakes(cell, kind),
         *layer_norm_mistakes(cell, kind),
-        *state_mistakes(kind, cell.states),
+        *state_mistakes(kind, cell),
         *sequence_mistakes(kind),
         *direction_mistakes(cell, kind),
         *layer_mistakes(kind),
-        *output_mistakes(kind, cell.states),
+        *output_mistakes(kind, cell),
         *merge_mistakes(kind),
         *precision_mistakes(kind),
     )

@@ -35,7 +35,7 @@ def _part(case: Case, fit: Target, *, causal: bool) -> tuple[Case, Target]:
     one_way = case.spec.directions == ("forward",)
     sequences = [name for name in fit.expected if not is_final(name)]
     steps = STEPS if causal and one_way and sequences else inputs.steps
-    c0 = None if inputs.c0 is None else inputs.c0[:, :1]
-    small = case.with_inputs(x=inputs.x[:steps, :1], h0=inputs.h0[:, :1], c0=c0)
+    states = {state: values[:, :1] for state, values in inputs.states.items()}
+    small = case.with_inputs(x=inputs.x[:steps, :1], states=states)
     # Final states belong to the last step.
     return small, fit.part(sequences if steps < inputs.steps else tuple(fit.expected), steps, 1)

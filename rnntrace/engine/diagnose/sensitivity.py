@@ -49,4 +49,4 @@ def _off_by_a_rounding(case: Case, u: float, generator: np.random.Generator) -> 
 
     inputs = case.inputs
     wrong = case.with_weights(lambda found: found.replaced(**{name: off(array) for name, array in found.arrays.items()}))
-    return wrong.with_inputs(x=off(inputs.x), h0=off(inputs.h0), c0=None if inputs.c0 is None else off(inputs.c0))
+    return wrong.with_inputs(x=off(inputs.x), states={state: off(values) for state, values in inputs.states.items()})

@@ -35,10 +35,10 @@ def starts_elsewhere(case: Case, output: Array, allowed: Array) -> bool:
         """The output from each of the starts (K, unknowns), (K, values): as many items of one batch."""
         parts = np.split(starts, np.cumsum([values.size for values in states.values()])[:-1], axis=1)
         rows = {
-            f"{state}0": part.reshape(len(starts), len(values), -1).swapaxes(0, 1)
+            state: part.reshape(len(starts), len(values), -1).swapaxes(0, 1)
             for (state, values), part in zip(states.items(), parts, strict=True)
         }
-        found = outputs_of(wide.with_inputs(x=np.repeat(x, len(starts), axis=1), **rows))
+        found = outputs_of(wide.with_inputs(x=np.repeat(x, len(starts), axis=1), states=rows))
         assert found is not None
         return np.asarray(found["output"], np.float64).swapaxes(0, 1).reshape(len(starts), -1)
 

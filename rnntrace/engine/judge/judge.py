@@ -7,7 +7,6 @@ from typing import TypeVar
 import numpy as np
 
 from rnntrace.engine.judge.options import JudgeOptions
-from rnntrace.engine.judge.pairing import OUTPUTS
 from rnntrace.engine.judge.protocol import Judgement
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.rounding import Typed
@@ -20,6 +19,7 @@ from rnntrace.model.keys import Key
 from rnntrace.model.observation import Observation
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.vocabulary import is_output
 from rnntrace.model.weights import Weights
 
 AnyArray = TypeVar("AnyArray", Array, Flags)
@@ -108,7 +108,7 @@ def _of_what_is_kept(result: Result, kept: Collection[str]) -> Result:
     """The result without the gates that were compared and are not kept, on either side."""
 
     def of_kept(arrays: Mapping[Key, AnyArray]) -> dict[Key, AnyArray]:
-        return {key: array for key, array in arrays.items() if key[2] in kept or key[2] in OUTPUTS}
+        return {key: array for key, array in arrays.items() if key[2] in kept or is_output(key[2])}
 
     comparison = result.comparison
     return replace(

@@ -11,9 +11,6 @@ from rnntrace.engine.replay.trace import Trace
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key
 
-OUTPUTS = ("output", "h_n", "c_n")
-"""Names of the quantities that a module returns; all others are symbols of its cell."""
-
 
 @dataclass(frozen=True)
 class Place:
@@ -33,10 +30,10 @@ class Place:
 class Quantity:
     """One quantity from both sides: arrays (T, B, H); `one_step` is the forced replay where `replay` runs free.
 
-    `name` is a symbol of the cell, or output, h_n or c_n. `t` (T, B) is the time that each row belongs to. `valid` (T, B) is
-    False at steps that do not exist. `bound` is what rounding can do in a single step, where that is known. Of values that
-    were typed, `half_unit` is that of each one's last digit, and `carried` what the digits of typed weights and inputs leave
-    open.
+    `name` is a symbol of the cell, or output, or a final state such as h_n. `t` (T, B) is the time that each row belongs to.
+    `valid` (T, B) is False at steps that do not exist. `bound` is what rounding can do in a single step, where that is known.
+    Of values that were typed, `half_unit` is that of each one's last digit, and `carried` what the digits of typed weights and
+    inputs leave open.
     """
 
     name: str
@@ -126,10 +123,10 @@ def pair_outputs(
     half_units: HalfUnits | None = None,
     carried: Trace | None = None,
 ) -> list[Quantity]:
-    """output, h_n and c_n, time-major, as far as they are `expected`; each layer and direction is a quantity of its own.
+    """Output and final states, time-major, as far as they are `expected`; each layer and direction is a quantity of its own.
 
     `taken` is what was taken for the outputs of both traces, where that is not what they are; what it lacks is not paired.
-    An expected h_n or c_n with fewer rows than there are layers and directions holds the last ones. `half_units` and `carried`
+    An expected final state with fewer rows than there are layers and directions holds the last ones. `half_units` and `carried`
     are as in `pair_up`.
     """
     spec = shown.spec

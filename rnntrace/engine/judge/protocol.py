@@ -36,10 +36,10 @@ class Judgement:
     """The judgement of one replay.
 
     `shown` is the replay, free-running or forced as the options say, with every gate and state that is compared, and `outputs`
-    its output, h_n and c_n, time-major; these come from the trajectory `behind` them where that is another one. `replays` says
-    in which windows it is gone through, and replays them again. `typed` says which digits of weights and inputs are missing; it
-    counts where those of the outputs are too. Values that are not `sound` prove nothing. Flags of what is out of tolerance go
-    into the arrays of `out`, where there are any.
+    its output and final states, time-major; these come from the trajectory `behind` them where that is another one. `replays`
+    says in which windows it is gone through, and replays them again. `typed` says which digits of weights and inputs are
+    missing; it counts where those of the outputs are too. Values that are not `sound` prove nothing. Flags of what is out of
+    tolerance go into the arrays of `out`, where there are any.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Judgement:
         self.tolerance = options.tolerance_for(self.spec)
         self.free, self.drift, self.dtype = options.free, options.drift, options.numpy_dtype(self.spec)
         self.half_units: HalfUnits = observation.half_units if options.rounded and not options.pair else {}
-        # Where not every layer's h is known, single steps cannot be judged, and the trajectory is.
-        complete = all((*column, "h") in self.own for column in self.spec.layer_directions)
+        # Where not every layer's output is known, single steps cannot be judged, and the trajectory is.
+        complete = all((*column, self.spec.cell.output) in self.own for column in self.spec.layer_directions)
         self.known = self.own if complete else None
 
     def judged(self) -> tuple[Comparison, bool]:
@@ -164,31 +164,33 @@ class Judgement:
                 )
 
     def _output(self, column: LayerDirection, window: Window, left_open: Window | None) -> Iterator[Quantity]:
-        """What this direction of the last layer gives to the output: its h, and 0 at steps that do not exist."""
+        """What this direction of the last layer gives to the output: its own, and 0 at steps that do not exist."""
         expected = self.observation.outputs.get("output")
         if expected is None or column[0] < self.spec.num_layers - 1:
             return
         t, valid = self._rows(window.steps)
         units, half_units = self.spec.output_units(column[1]), self.half_units.get("output")
 
-        def padded(h: Array) -> Array:
-            return h if valid is None else np.where(valid[..., None], h, h.dtype.type(0))
+        h = self.spec.cell.output
 
-        shown = padded(self.behind.columns[*column, "h"][window.steps])
+        def padded(values: Array) -> Array:
+            return values if valid is None else np.where(valid[..., None], values, values.dtype.type(0))
+
+        shown = padded(self.behind.columns[*column, h][window.steps])
         yield Quantity(
             "output",
             *column,
             shown,
-            padded(window.values["h"]) if window.values else shown,
+            padded(window.values[h]) if window.values else shown,
             expected[window.steps][..., units],
             t,
-            bound=padded(window.bounds["h"]) if window.bounds else None,
+            bound=padded(window.bounds[h]) if window.bounds else None,
             half_unit=_part(half_units, np.s_[window.steps, :, units]),
-            carried=padded(left_open.bounds["h"]) if left_open else None,
+            carried=padded(left_open.bounds[h]) if left_open else None,
         )
 
     def _final_states(self, column: LayerDirection, window: Window, left_open: Window | None) -> Iterator[Quantity]:
-        """h_n and c_n, behind the last window; what holds fewer rows than there are holds the last ones."""
+        """h_n and the like, behind the last window; what holds fewer rows than there are holds the last ones."""
         row, rows = self.spec.layer_directions.index(column), len(self.spec.layer_directions)
         t = self.shown.final_step(column[1])[None]
         for state in self.spec.cell.states:

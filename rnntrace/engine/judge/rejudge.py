@@ -95,7 +95,7 @@ def _outputs_apart(result: Result, behind: Trace) -> list[str]:
         return _outputs_differ(result, behind.outputs)
     valid = result.inputs.valid
     for direction in result.spec.directions:
-        h = behind.columns[result.spec.num_layers - 1, direction, "h"]
+        h = behind.columns[result.spec.num_layers - 1, direction, result.spec.cell.output]
         output = result.replayed_outputs["output"][..., result.spec.output_units(direction)]
         for rows in pieces(h.shape):
             there = h[rows] if valid is None else np.where(valid[rows, :, None], h[rows], 0)

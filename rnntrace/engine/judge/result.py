@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 class Result:
     """A replay beside the framework.
 
-    `trace` is the replay that is shown, free-running or forced, and `replayed_outputs` its output, h_n and c_n, time-major
+    `trace` is the replay that is shown, free-running or forced, and `replayed_outputs` its output and final states, time-major
     (forced, those of the path that the framework's outputs came from); `comparison` the verdict with its reasons;
-    `observation` the framework's side. `seed` is None where nothing was drawn; `origin` says in a word where x, h0 and c0
-    came from. Each step was judged by itself if there are `single_steps`, else the trajectory. `mistakes` were made in the
-    replay on purpose, and `blind` says which ones the outputs could not have shown, if that was asked.
+    `observation` the framework's side. `seed` is None where nothing was drawn; `origin` says in a word where x and the
+    initial states came from. Each step was judged by itself if there are `single_steps`, else the trajectory. `mistakes` were
+    made in the replay on purpose, and `blind` says which ones the outputs could not have shown, if that was asked.
     `handed_in` names what was given to judge the replay by, None where a framework was run, and `unused` the arrays that were
     given and mean nothing here; `agrees_to` is the number of decimals to which what was given is right although it fails.
     `contradictions` are sentences on what else does not agree, a FAIL whatever the values. `name` is the module's in its file
@@ -82,7 +82,7 @@ class Result:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Those of output, h_n and c_n that were not given."""
+        """Those of output, h_n and other final states that were not given."""
         return tuple(name for name in output_names(self.spec) if name not in self.judged)
 
     @property
@@ -92,15 +92,15 @@ class Result:
 
     @property
     def outputs(self) -> dict[str, Array]:
-        """The replay's output, h_n and c_n in the module's own layout."""
+        """The replay's output and final states in the module's own layout."""
         return self.in_own_layout(self.replayed_outputs)
 
     @property
     def expected(self) -> dict[str, Array]:
-        """The framework's output, h_n and c_n in the module's own layout."""
+        """The framework's output and final states in the module's own layout."""
         return self.in_own_layout(self.observation.outputs)
 
     def in_own_layout(self, signals: Mapping[str, Array | None]) -> dict[str, Array]:
-        """Time-major signals by name (x, h0, c0, output, h_n, c_n) as the module takes and gives them."""
+        """Time-major signals by name (x, h0, output, h_n, …) as the module takes and gives them."""
         unbatched = self.inputs.unbatched
         return {name: to_own_layout(self.spec, name, array, unbatched) for name, array in signals.items() if array is not None}

@@ -11,7 +11,7 @@ The same rules, with u = 0, carry what the missing digits of typed weights and i
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,19 +26,18 @@ from rnntrace.model.weights import LayerWeights, Weights
 
 @dataclass(frozen=True)
 class Typed:
-    """Half a unit of the last digit of each number that was typed: of weights, x (T, B, I), h0 and c0 (L·D, B, ·).
+    """Half a unit of the last digit of each number that was typed: of weights, x (T, B, I), states at t = 0 (L·D, B, ·).
 
     0 stands for numbers that are exact, None where all are.
     """
 
     weights: Weights | None = None
     x: Array | None = None
-    h0: Array | None = None
-    c0: Array | None = None
+    states: Mapping[str, Array] = field(default_factory=dict)
 
     def initial(self, row: int) -> dict[str, Array]:
         """Those of the initial states (B, ·) of a row."""
-        return {state: values[row] for state, values in (("h", self.h0), ("c", self.c0)) if values is not None}
+        return {state: values[row] for state, values in self.states.items()}
 
 
 class _Bounds:

@@ -1,4 +1,4 @@
-"""Signs of a network that has stopped learning or is running away: gates at their ends, a cell state that grows, overflow."""
+"""Signs of a network that has stopped learning or is running away: gates at their ends, a state that grows, overflow."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -41,8 +41,9 @@ def _remarks(trace: Trace) -> Iterator[str]:
         ends = [found for symbol in cell.sigmoids if symbol in columns and (found := _at_its_ends(symbol, columns[symbol]))]
         if ends:
             yield f"{where}: saturated gates, {', '.join(ends)}"
-        if "c" in columns and (growth := _growth(columns["c"], direction)):
-            yield f"{where}: {growth}"
+        for state in cell.states:
+            if state != cell.output and state in columns and (growth := _growth(state, columns[state], direction)):
+                yield f"{where}: {growth}"
         for symbol, values in columns.items():
             if infinite := sum(_infinite(part) for part in _parts(values)):
                 yield f"{where}: {symbol} overflows at {infinite} of {values.size} values"
@@ -92,10 +93,10 @@ def _peaks(values: Array) -> Array:
     return found
 
 
-def _growth(c: Array, direction: str) -> str:
-    """That |c| has become large and has not stopped growing by the last step."""
-    peaks = np.concatenate([_peaks(part) for part in _parts(c)])
+def _growth(state: str, values: Array, direction: str) -> str:
+    """That a cell state, |c|, has become large and has not stopped growing by the last step."""
+    peaks = np.concatenate([_peaks(part) for part in _parts(values)])
     peaks = peaks[::-1] if direction == REVERSE else peaks
     if len(peaks) < FEW or peaks[-1] < LARGE or peaks[-1] < GROWN * peaks[len(peaks) // 2] or peaks.argmax() < len(peaks) - 1:
         return ""
-    return f"|c| is {peaks[-1]:.3g} after {len(peaks)} steps and still growing"
+    return f"|{state}| is {peaks[-1]:.3g} after {len(peaks)} steps and still growing"

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from rnntrace.engine.judge.difference import difference
 from rnntrace.engine.judge.evidence import Evidence
-from rnntrace.engine.judge.pairing import OUTPUTS, Place, Quantity
+from rnntrace.engine.judge.pairing import Place, Quantity
 from rnntrace.engine.judge.tolerance import TORCH_TOLERANCES, Tolerance, with_digits
 from rnntrace.model.dtypes import Array, Dtype, Flags
 from rnntrace.model.keys import Key
 from rnntrace.model.spec import REVERSE
+from rnntrace.model.vocabulary import is_output, output_rank
 from rnntrace.model.windows import pieces, release
 
 AnyArray = TypeVar("AnyArray", NDArray[np.float64], Flags)
@@ -76,7 +77,7 @@ class Tally:
     @property
     def column(self) -> tuple[bool, int, str]:
         """What is searched together for the first failure: gates and states of a layer and direction, then each output."""
-        return (self.name in OUTPUTS, self.layer, self.direction)
+        return (is_output(self.name), self.layer, self.direction)
 
     @property
     def in_eps(self) -> float:
@@ -220,7 +221,7 @@ class Tallies:
         twins = {key: self._found[other].named(key[2]) for key, other in self._twins.items()}
         self.out |= {key: self.out[other] for key, other in self._twins.items()}
         found = [*self._found.values(), *twins.values()]
-        return sorted(found, key=lambda tally: OUTPUTS.index(tally.name) + 1 if tally.name in OUTPUTS else 0)
+        return sorted(found, key=lambda tally: output_rank(tally.name))
 
 
 def _ratio(delta: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:

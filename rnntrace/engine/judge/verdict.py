@@ -14,11 +14,12 @@ from itertools import groupby
 from operator import attrgetter
 
 from rnntrace.engine.judge import evidence
-from rnntrace.engine.judge.pairing import OUTPUTS, Place, Quantity
+from rnntrace.engine.judge.pairing import Place, Quantity
 from rnntrace.engine.judge.tally import First, Tally
 from rnntrace.engine.judge.tolerance import Tolerance
 from rnntrace.model.dtypes import Dtype, Flags
 from rnntrace.model.keys import Key
+from rnntrace.model.vocabulary import is_output, output_rank
 
 
 class Verdict(StrEnum):
@@ -140,7 +141,7 @@ def concluded(
     else:
         verdict = Verdict.ROUNDED if any(tally.by_digits for tally in tallies) else Verdict.PASS
     by_name = {name: [tally for tally in tallies if tally.name == name] for name in dict.fromkeys(t.name for t in tallies)}
-    order = [*(name for name in OUTPUTS if name in by_name), *(name for name in by_name if name not in OUTPUTS)]
+    order = sorted(by_name, key=lambda name: (not is_output(name), output_rank(name)))
     worst = max(tallies, key=lambda tally: tally.largest, default=None)
     return Comparison(
         verdict,

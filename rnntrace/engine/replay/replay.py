@@ -49,12 +49,13 @@ def replay(
 ) -> Trace:
     """Every gate and state of a module on these inputs.
 
-    `known` gives state sequences (layer, direction, "h" or "c") → (T, B, ·) to force the replay with: it then needs an "h"
-    for every layer and direction. `dtype` is the numpy format to compute in, by default the one of `spec`. With `rounding`
-    the trace also holds bounds on what rounding in these formats can do: in a single step where h is known, and otherwise
-    since the first step, but at most TRAJECTORY times that; `errors` says what the initial states of all layers may be off by
-    already. Without such a limit go the half units of what was `typed`. Of the gates only those in `keep` are kept, by default
-    all. `cell` replaces the declaration that `spec` names, by one of the same gates and states, or by one for each direction.
+    `known` gives sequences of states, (layer, direction, state) → (T, B, ·), to force the replay with: it then needs the output
+    of the cell, h, for every layer and direction. `dtype` is the numpy format to compute in, by default the one of `spec`. With
+    `rounding` the trace also holds bounds on what rounding in these formats can do: in a single step where h is known, and
+    otherwise since the first step, but at most TRAJECTORY times that; `errors` says what the initial states of all layers may
+    be off by already. Without such a limit go the half units of what was `typed`. Of the gates only those in `keep` are kept,
+    by default all. `cell` replaces the declaration that `spec` names, by one of the same gates and states, or by one for each
+    direction.
     """
     dtype = np.dtype(dtype or spec.precision.replay)
     known = known or {}
@@ -243,8 +244,8 @@ class _Column:
             return error_bounds(self.cell, self.weights, x, self.before, known, self.valid, rounding, errors, half_units)
 
         found = bounded(self.known, inherited)
-        if limited and "h" not in self.known:
-            # Through h such a bound can grow from step to step until it allows anything, and honest errors do not.
+        if limited and self.cell.output not in self.known:
+            # Through the output such a bound can grow from step to step until it allows anything, and honest errors do not.
             single = bounded(self.cell.states, None)
             found = {symbol: np.minimum(bound, TRAJECTORY * single[symbol]) for symbol, bound in found.items()}
         return {symbol: self._in_input_order(array) for symbol, array in found.items()}

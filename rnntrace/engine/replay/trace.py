@@ -101,12 +101,12 @@ class Trace:
         return iter(self.columns)
 
     def initial(self, state: str, layer: int, direction: str) -> Array:
-        """The state at t = 0 of one layer and direction, (B, R) for h and (B, H) for c."""
+        """The state at t = 0 of one layer and direction, (B, ·)."""
         initial: Array = self.inputs.initial(state)[self.spec.layer_directions.index((layer, direction))]
         return initial
 
     def hidden(self, layer: int) -> Array:
-        """What a layer gives to the one above: every direction's h side by side, (T, B, D·R), zero at padded steps."""
+        """What a layer gives to the one above: every direction's output side by side, (T, B, D·R), zero at padded steps."""
         return side_by_side(self.columns, layer, self.spec, self.inputs.valid)
 
     @property
@@ -115,7 +115,7 @@ class Trace:
         return self.hidden(self.spec.num_layers - 1)
 
     def final(self, state: str) -> Array:
-        """h_n or c_n by the symbol of the state: (L·D, B, ·), rows in the order of `spec.layer_directions`.
+        """A state behind the last step by its symbol: (L·D, B, ·), rows in the order of `spec.layer_directions`.
 
         Of a sequence without steps it is zero, as in ONNX, whatever the initial state.
         """
@@ -138,13 +138,13 @@ class Trace:
 
     @property
     def outputs(self) -> dict[str, Array]:
-        """output, h_n and, for an LSTM, c_n; time-major."""
+        """output, h_n and other final states; time-major."""
         finals = {f"{state}_n": self.final(state) for state in self.spec.cell.states}
         return {"output": self.output, **finals}
 
 
 def side_by_side(columns: Mapping[Key, Array], layer: int, spec: ModuleSpec, valid: Flags | None) -> Array:
-    """The hidden states of a layer's directions, (T, B, D·R), zero at the steps that do not exist; a single one as it is."""
-    parts = [columns[layer, direction, "h"] for direction in spec.directions]
+    """The outputs of a layer's directions, (T, B, D·R), zero at the steps that do not exist; a single one as it is."""
+    parts = [columns[layer, direction, spec.cell.output] for direction in spec.directions]
     h = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
     return h if valid is None else np.where(valid[..., None], h, h.dtype.type(0))

@@ -175,18 +175,19 @@ def initial_states(spec: ModuleSpec, inputs: Inputs, column: LayerDirection) -> 
 def window_inputs(
     spec: ModuleSpec, inputs: Inputs, column: LayerDirection, steps: slice, hidden: Mapping[Key, Array], states: States
 ) -> Inputs:
-    """What a layer and direction reads in a window that starts from these states; `hidden` holds each layer's h, (T, B, R).
+    """What a layer and direction reads in a window that starts from these states; `hidden` holds layers' outputs, (T, B, R).
 
     An item that has no steps in the window has length 0.
     """
     lengths = None
     if inputs.lengths is not None:
         lengths = tuple(min(max(length - steps.start, 0), steps.stop - steps.start) for length in inputs.lengths)
-    part = Inputs(inputs.x[steps], states["h"], states.get("c"), lengths, inputs.unbatched)
+    part = Inputs(inputs.x[steps], states=states, lengths=lengths, unbatched=inputs.unbatched)
     below = column[0] - 1
     if below < 0:
         return part
-    given = {(below, direction, "h"): hidden[below, direction, "h"][steps] for direction in spec.directions}
+    columns = [(below, direction, spec.cell.output) for direction in spec.directions]
+    given = {column: hidden[column][steps] for column in columns}
     return replace(part, x=side_by_side(given, below, spec, part.valid))
 
 
@@ -202,7 +203,8 @@ def replay_windows(
 ) -> Iterator[Window]:
     """The replay of one layer and direction on all windows, which come in the order of computation.
 
-    `hidden` holds what it reads: h of the layer below, and of this one the states `forced`. `options` are those of `replay`.
+    `hidden` holds what it reads: the output of the layer below, and of this one the states `forced`. `options` are those of
+    `replay`.
     """
     layer, direction = column
     size, backwards = spec.layer_input_size(layer), direction == REVERSE

@@ -103,11 +103,10 @@ def observation(
 def call(module: Any, spec: ModuleSpec, inputs: Inputs) -> dict[str, Array]:
     """Call the module as its user would, in its own layout. Returns output, h_n and, for an LSTM, c_n; time-major."""
     like = next(module.parameters())
-    signals = {"x": inputs.x, "h0": inputs.h0, **({} if inputs.c0 is None else {"c0": inputs.c0})}
     # Copies in C order: other strides make torch choose other operators, and it warns of arrays that it must not write to.
     x, *states = (
         torch.from_numpy(np.array(to_own_layout(spec, name, array, inputs.unbatched), order="C")).to(like)
-        for name, array in signals.items()
+        for name, array in inputs.signals.items()
     )
     hx = states[0] if len(states) == 1 else tuple(states)
     with warnings.catch_warnings():
@@ -162,9 +161,9 @@ def _hidden_by_layer(
             x = outputs["output"]
         else:
             rows = slice(layer * directions, (layer + 1) * directions)
-            c0 = None if inputs.c0 is None else inputs.c0[rows]
+            states = {state: values[rows] for state, values in inputs.states.items()}
             single, single_spec = one_layer(module, spec, layer, spec.directions)
-            x = call(single, single_spec, replace(inputs, x=x, h0=inputs.h0[rows], c0=c0))["output"]
+            x = call(single, single_spec, replace(inputs, x=x, states=states))["output"]
         halves = np.split(x, directions, axis=2)
         found |= {(layer, direction, "h"): half for direction, half in zip(spec.directions, halves, strict=True)}
     return found

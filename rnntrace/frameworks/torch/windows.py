@@ -44,14 +44,14 @@ class Follower:
         """
         lengths = np.asarray(inputs.lengths or (inputs.steps,) * inputs.batch)
         running = lengths > 0
-        before = {"h": inputs.h0} | ({} if inputs.c0 is None else {"c": inputs.c0})
+        before = inputs.states
         h = np.zeros((inputs.steps, inputs.batch, inputs.h0.shape[2]), inputs.h0.dtype)
         after = {state: values.copy() for state, values in before.items()}
         if running.any():
             rows = len(self.spec.layer_directions)
             present = Inputs(
                 inputs.x[:, running],
-                **{f"{state}0": np.repeat(values[:, running], rows, axis=0) for state, values in before.items()},
+                states={state: np.repeat(values[:, running], rows, axis=0) for state, values in before.items()},
                 lengths=None if inputs.lengths is None else tuple(lengths[running].tolist()),
                 unbatched=inputs.unbatched,
             )

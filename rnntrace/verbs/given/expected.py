@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from rnntrace.engine.judge.pairing import OUTPUTS
 from rnntrace.errors import FileError, SignalError, UsageError, show
 from rnntrace.files import digits
 from rnntrace.files.ignored import Ignored
@@ -14,14 +13,14 @@ from rnntrace.model.module import Module
 from rnntrace.model.observation import Observation
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
-from rnntrace.model.vocabulary import Name, of_results, required
+from rnntrace.model.vocabulary import Name, of_results, output_names, required
 from rnntrace.verbs.given.arrays import label_of, tensors_of
 from rnntrace.verbs.given.naming import found_in, listed, unused_in
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a source holds, time-major: output, h_n and c_n by name, gates and states (T, B, ·) by (layer, direction, symbol).
+    """What a source holds, time-major: outputs by name, gates and states (T, B, ·) by (layer, direction, symbol).
 
     `half_units` are half a unit of the last digit of each value that was typed, by the same names. An output of the last step
     alone stands under h_n, or, if there is an h_n beside it, in `last_output`, with `last_half_unit`. `names` says what was
@@ -37,10 +36,10 @@ class Expected:
     notes: tuple[str, ...] = ()
 
     def observation(self, spec: ModuleSpec, source: Any) -> Observation:
-        """As what a framework made of the inputs. The last layer's h is known from the output, if it was not given."""
+        """As what a framework made of the inputs. That of the last layer is known from the output, if it was not given."""
         known, half_units = dict(self.values), dict(self.half_units)
         for direction in spec.directions if "output" in known else ():
-            key, units = (spec.num_layers - 1, direction, "h"), spec.output_units(direction)
+            key, units = (spec.num_layers - 1, direction, spec.cell.output), spec.output_units(direction)
             if key not in known:
                 known[key] = known["output"][..., units]
                 half_units |= {key: half_units["output"][..., units]} if "output" in half_units else {}
@@ -51,8 +50,8 @@ class Expected:
             device="",
             threads=0,
             path=label_of(source),
-            outputs={name: known[name] for name in OUTPUTS if name in known},
-            hidden={key: values for key, values in states.items() if key[2] == "h"},
+            outputs={name: known[name] for name in output_names(spec) if name in known},
+            hidden={key: values for key, values in states.items() if key[2] == spec.cell.output},
             captured=states if any(not isinstance(name, str) for name in self.names) else {},
             half_units=half_units,
         )
@@ -70,8 +69,8 @@ def read_expected(
     """
     if isinstance(source, str) and not source:
         raise UsageError("`expected` needs the name of a file, or JSON, and is empty")
-    words = of_results(module.spec)
-    tensors = (ignored or Ignored()).without(tensors_of(_by_name(source)))
+    words, h_n = of_results(module.spec), f"{module.spec.cell.output}_n"
+    tensors = (ignored or Ignored()).without(tensors_of(_by_name(source, module.spec)))
     found = found_in(tensors, words, source, alone="output")
     if not found:
         wanted = ", ".join(name for name in words.canonical if isinstance(name, str))
@@ -87,16 +86,16 @@ def read_expected(
         is_last, bring = _form(module, inputs, words.canonical[name], name, array, source, in_onnx_words)
         if is_last and not module.last_output:
             # A module that gives every step has not been given its output.
-            names = names - {"output"} | {"h_n"}
-        if is_last and "h_n" in found:
+            names = names - {"output"} | {h_n}
+        if is_last and h_n in found:
             last_output, last_half_unit = bring(array), None if half is None else bring(half)
             continue
-        target = "h_n" if is_last else name
+        target = h_n if is_last else name
         values[target] = bring(array)
         if half is not None:
             half_units[target] = bring(half)
         if is_last:
-            notes.append(f"{label_of(source)} holds the output of the final step alone: it is judged as h_n")
+            notes.append(f"{label_of(source)} holds the output of the final step alone: it is judged as {h_n}")
         elif isinstance(name, str) and name != "output" and len(values[name]) < len(module.spec.layer_directions):
             notes.append(f"{name} in {label_of(source)} is that of the last layer alone: the layers below it are not judged")
     _check_required(module.spec, names, require, source)
@@ -104,14 +103,18 @@ def read_expected(
     return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside))
 
 
-def _by_name(source: Any) -> Any:
-    """What a module of torch returns, (output, h_n) or (output, (h_n, c_n)), by name; anything else as it is."""
-    if not isinstance(source, tuple) or len(source) not in (2, 3) or not hasattr(source[0], "shape"):
+def _by_name(source: Any, spec: ModuleSpec) -> Any:
+    """What a module of torch returns, (output, h_n) or (output, (h_n, c_n)), by name; anything else as it is.
+
+    A cell of one's own has its states in the order of its declaration.
+    """
+    names = [f"{state}_n" for state in spec.cell.states] if spec.is_custom else ["h_n", "c_n"]
+    if not isinstance(source, tuple) or not 2 <= len(source) <= max(len(names), 2) + 1 or not hasattr(source[0], "shape"):
         return source
     output, *states = source
     if len(states) == 1 and isinstance(states[0], tuple):
         states = [*states[0]]
-    return {"output": output, **dict(zip(("h_n", "c_n"), states, strict=False))}
+    return {"output": output, **dict(zip(names, states, strict=False))}
 
 
 def _form(

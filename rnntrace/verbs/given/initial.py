@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from rnntrace.verbs.given.sources import Sources
 
 
 def as_held(module: Module, sources: Sources) -> Sources:
-    """The signals asked for, with h0, c0 and lengths as the model holds them unless they were given.
+    """The signals asked for, with initial states and lengths as the model holds them unless they were given.
 
     Raises SignalError where these are for another number of items than there are.
     """
@@ -30,12 +29,12 @@ def as_held(module: Module, sources: Sources) -> Sources:
                 f"the model holds {name} for {items} item{'s' * (items != 1)} of the batch, and there are {batch}: "
                 f"feed it with {items}, or give `{name}`"
             )
-    held: dict[str, Any] = {name: to_own_layout(spec, name, array, unbatched) for name, array in states.items()}
-    held |= {} if lengths is None else {"lengths": lengths}
-    names, keywords = (", ".join(f"{quote}{name}{quote}" for name in held) for quote in ("", "`"))
+    held = {name.removesuffix("0"): to_own_layout(spec, name, array, unbatched) for name, array in states.items()}
+    found = [*states, *([] if lengths is None else ["lengths"])]
+    names, keywords = (", ".join(f"{quote}{name}{quote}" for name in found) for quote in ("", "`"))
     return replace(
         sources,
-        request=replace(request, **held),
+        request=replace(request, states={**request.states, **held}, lengths=lengths or request.lengths),
         origin={**sources.origin, **dict.fromkeys(states, "from the model")},
         warnings=(*sources.warnings, f"the model holds {names}, which the replay uses: see {keywords}"),
     )
@@ -43,7 +42,7 @@ def as_held(module: Module, sources: Sources) -> Sources:
 
 def held_apart(names: tuple[str, str], mine: Module, theirs: Module, sources: Sources) -> Iterator[str]:
     """A sentence for each initial state, and for the lengths, that two models hold and that nobody gave, if they differ."""
-    for name in ("h0", "c0"):
+    for name in dict.fromkeys([*mine.states, *theirs.states]):
         own, other = mine.states.get(name), theirs.states.get(name)
         alike = other is own if own is None or other is None else np.array_equal(own, other, equal_nan=True)
         if name not in sources.given and not alike:

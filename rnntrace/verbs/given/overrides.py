@@ -68,6 +68,11 @@ def _of_own_cell(own: Cell | str | Path, sources: Sequence[Any], overrides: File
     return [{"": module_with(declared, source, overrides.ignored, batch_first=overrides.batch_first)} for source in sources]
 
 
+def own_states(modules: Modules) -> tuple[str, ...]:
+    """The states of the cells of some modules."""
+    return tuple(dict.fromkeys(state for module in modules.values() for state in module.spec.cell.states))
+
+
 def _chosen(source: Any, contents: Contents, prefix: str) -> Contents:
     if prefix not in contents.prefixes:
         choices = ", ".join(show(name) or "(no prefix)" for name in contents.prefixes)

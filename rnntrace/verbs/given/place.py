@@ -41,5 +41,5 @@ def _number(place: Mapping[str, Any], key: str, first: int, last: int) -> int:
 
 
 def units_of(spec: ModuleSpec, symbol: str | None) -> int:
-    """Number of units of a quantity; a projection leaves fewer in h."""
-    return spec.output_size if symbol == "h" else spec.hidden_size
+    """Number of units of a quantity, by default as many as most have; a projection leaves fewer."""
+    return spec.hidden_size if symbol is None else spec.size_of(symbol)

@@ -1,6 +1,6 @@
 """Where the signals of a run come from: arrays in memory, files, JSON, text, or nothing, and then they are drawn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -15,7 +15,7 @@ from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs, SignalRequest, State, to_time_major
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.text import one_hot
-from rnntrace.model.vocabulary import of_signals
+from rnntrace.model.vocabulary import Vocabulary, of_signals
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import array_of, label_of, tensors_of
 from rnntrace.verbs.given.naming import found_in, listed, unused_in
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rnntrace.engine.judge.result import Result
     from rnntrace.engine.judge.rounding import Typed
 
-SIGNALS = frozenset({"input", "text", "alphabet", "h0", "c0", "lengths", "steps", "batch", "unbatched"})
+SIGNALS = frozenset({"input", "text", "alphabet", "h0", "c0", "states", "lengths", "steps", "batch", "unbatched"})
 """What verbs call the things that say what a module is fed."""
 
 
@@ -50,19 +50,21 @@ class Sources:
         from rnntrace.engine.judge.rounding import Typed
 
         inside = {name: to_time_major(spec, name, half, inputs.unbatched) for name, half in self.half_units.items()}
-        return Typed(weights, **inside) if inside or weights else None
+        states = {name.removesuffix("0"): half for name, half in inside.items() if name != "x"}
+        return Typed(weights, inside.get("x"), states) if inside or weights else None
 
-    def described(self, distribution: str) -> dict[str, str]:
-        """A word for where each of x, h0 and c0 comes from, as far as it is not an array that was given."""
-        words = {"x": distribution if self.request.x is None else None, "h0": self.request.h0, "c0": self.request.c0}
+    def described(self, spec: ModuleSpec, distribution: str) -> dict[str, str]:
+        """A word for where each of x and the initial states comes from, as far as it is not an array that was given."""
+        words: dict[str, Any] = {"x": distribution if self.request.x is None else None}
+        words |= {f"{state}0": self.request.states.get(state, "zeros") for state in spec.cell.states}
         return {name: word for name, word in words.items() if isinstance(word, str)} | dict(self.origin)
 
 
 def sources_of(result: "Result") -> Sources:
     """The signals of a result once more."""
     inputs = result.inputs
-    own = result.in_own_layout({"x": inputs.x, "h0": inputs.h0, "c0": inputs.c0})
-    request = SignalRequest(x=own["x"], h0=own["h0"], c0=own.get("c0", "zeros"), lengths=inputs.lengths)
+    own = result.in_own_layout(inputs.signals)
+    request = SignalRequest(x=own["x"], states={state: own[f"{state}0"] for state in inputs.states}, lengths=inputs.lengths)
     return Sources(request, dict(result.origin), given=frozenset(own))
 
 
@@ -73,23 +75,28 @@ def read_sources(
     alphabet: str | None = None,
     h0: Any = None,
     c0: Any = None,
+    states: Mapping[str, Any] | None = None,
     lengths: Sequence[int] | None = None,
     steps: int | None = None,
     batch: int | None = None,
     unbatched: bool = False,
     batch_first: bool = False,
     ignored: Ignored | None = None,
+    own_states: Iterable[str] = (),
 ) -> Sources:
     """The signals as a user asks for them.
 
-    `input`, `h0` and `c0` are arrays, a file or JSON, which for `input` may hold all of x, h0, c0 and lengths; states may be
-    "zeros", which they are where nothing is said, or "random". A `text` is one item, of one-hot vectors over `alphabet`. What
+    `input`, `h0`, `c0` and the initial `states` of other names (m0) are arrays, a file or JSON, which for `input` may hold all
+    of them: x, h0, c0, lengths and the start of a module's `own_states`. States may be "zeros", which they are where nothing
+    is said, or "random". A `text` is one item, of one-hot vectors over `alphabet`. What
     is `ignored` is not read. Raises FileError, SignalError or UsageError.
     """
     texts = [text] if isinstance(text, str) else text
-    for option, source in (("`input`", input), ("`h0`", h0), ("`c0`", c0)):
+    initial = _initial(h0, c0, states)
+    words = of_signals([*own_states, *(name.removesuffix("0") for name in initial)])
+    for option, source in {"input": input, **initial}.items():
         if isinstance(source, str) and not source:
-            raise UsageError(f"{option} needs the name of a file, or JSON, and is empty")
+            raise UsageError(f"`{option}` needs the name of a file, or JSON, and is empty")
     if input is not None and texts:
         raise UsageError("`input` and `text` both give x: leave one of them out")
     if unbatched and batch is not None:
@@ -105,8 +112,8 @@ def read_sources(
     unused: tuple[str, ...] = ()
     if input is not None:
         tensors = (ignored or Ignored()).without(tensors_of(input))
-        found = _signals(tensors, input)
-        unused, aside = unused_in(tensors, of_signals(), input, [*found.values()])
+        found = _signals(tensors, words, input)
+        unused, aside = unused_in(tensors, words, input, [*found.values()])
         warnings += aside
         given, half_units = {name: tensors.arrays[own] for name, own in found.items()}, _half_units(tensors, found)
         if "x" in given:
@@ -117,13 +124,13 @@ def read_sources(
         given["x"], same_length = _arrange(encoded, text_lengths, batch_first, unbatched)
         if not same_length:
             given["lengths"] = np.array(text_lengths, float)
-    for name, wanted in (("h0", h0), ("c0", c0)):
+    for name, wanted in initial.items():
         if not _is_word(wanted, "zeros"):
             given.pop(name, None)
             half_units.pop(name, None)
         if not _is_word(wanted, "zeros", "random"):
             tensors = tensors_of(wanted)
-            own = _single(tensors, wanted, name)
+            own = _single(tensors, words, wanted, name)
             given[name], origin[name] = tensors.arrays[own], "given"
             half_units |= _half_units(tensors, {name: own})
     if lengths is not None:
@@ -131,9 +138,9 @@ def read_sources(
     if "x" in given:
         warnings += _warn_of_axes(given["x"], batch_first, texts)
         _check(given["x"], steps, batch, unbatched, batch_first)
-    state: dict[str, State] = {
+    starts: dict[str, State] = {
         name: given.get(name, "random" if isinstance(wanted, str) and wanted == "random" else "zeros")
-        for name, wanted in (("h0", h0), ("c0", c0))
+        for name, wanted in {**dict.fromkeys(name for name in given if name not in ("x", "lengths")), **initial}.items()
     }
     request = SignalRequest(
         steps=4 if steps is None else steps,
@@ -141,11 +148,25 @@ def read_sources(
         unbatched=unbatched,
         x=given.get("x"),
         lengths=whole_numbers(given["lengths"]) if "lengths" in given else None,
-        **state,
+        h0=starts.pop("h0"),
+        c0=starts.pop("c0"),
+        states={name.removesuffix("0"): start for name, start in starts.items()},
     )
     width = given["x"].shape[-1] if texts else None
-    said = frozenset(given) | {name for name, wanted in (("h0", h0), ("c0", c0)) if wanted is not None}
+    said = frozenset(given) | {name for name, wanted in initial.items() if wanted is not None}
     return Sources(request, origin, tuple(warnings), width, unused, half_units, said)
+
+
+def _initial(h0: Any, c0: Any, states: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is wanted for each initial state by its name, h0 and c0 first. Raises UsageError for a name that is none."""
+    initial = {"h0": h0, "c0": c0}
+    for name, wanted in (states or {}).items():
+        if not name.removesuffix("0") or not name.endswith("0"):
+            raise UsageError(f"`states` gives initial states by names that end in 0, such as h0, and not {show(name)!r}")
+        if initial.get(name) is not None:
+            raise UsageError(f"`{name}` and `states` both give {name}: leave one of them out")
+        initial[name] = wanted
+    return initial
 
 
 def _is_word(wanted: Any, *words: str) -> bool:
@@ -160,17 +181,17 @@ def _named(name: str, source: Any) -> dict[str, str]:
     return {name: "from JSON" if is_json(str(source)) else show(Path(source).name)}
 
 
-def _signals(tensors: Tensors, source: Any) -> dict[str, str]:
-    """The names in a file of x, and whatever else of h0, c0 and lengths it holds."""
-    found = found_in(tensors, of_signals(), source, alone="x")
+def _signals(tensors: Tensors, words: Vocabulary, source: Any) -> dict[str, str]:
+    """The names in a file of x, and whatever else of initial states and lengths it holds."""
+    found = found_in(tensors, words, source, alone="x")
     if not found:
         _refuse_all(tensors, "x", source)
     return {str(name): own for name, own in found.items()}
 
 
-def _single(tensors: Tensors, source: Any, name: str) -> str:
+def _single(tensors: Tensors, words: Vocabulary, source: Any, name: str) -> str:
     """The name in a file of the array `name`, or of its only array."""
-    found = found_in(tensors, of_signals(), source, alone=name)
+    found = found_in(tensors, words, source, alone=name)
     if name not in found and len({*tensors.arrays, *tensors.refused}) != 1:
         _refuse_all(tensors, name, source)
     return found.get(name) or next(iter(found.values()))
@@ -182,7 +203,7 @@ def _refuse_all(tensors: Tensors, name: str, source: Any) -> NoReturn:
 
 
 def _half_units(tensors: Tensors, found: Mapping[str, str]) -> dict[str, Array]:
-    """Half a unit of the last digit of x, h0 and c0, as far as they were typed."""
+    """Half a unit of the last digit of x and initial states, as far as they were typed."""
     halves = {name: tensors.half_units(own, digits.SIGNALS) for name, own in found.items() if name != "lengths"}
     return {name: half for name, half in halves.items() if half is not None}
 

@@ -105,8 +105,8 @@ def _with_reverse(case: Case, flip: Callable[[Array], Array]) -> Trace:
         one_way = replace(one.spec, bidirectional=False, reverse_activations=())
         for row, direction in enumerate(one.spec.directions):
             turned = flip if direction == REVERSE else lambda array: array
-            initial = {f"{state}0": one.inputs.initial(state)[row : row + 1] for state in one.cell.states}
-            inputs = one.with_inputs(x=turned(one.inputs.x), **initial).inputs
+            initial = {state: values[row : row + 1] for state, values in one.inputs.states.items()}
+            inputs = one.with_inputs(x=turned(one.inputs.x), states=initial).inputs
             weights = Weights({(0, FORWARD): one.weights[0, direction]})
             trace = replay(one_way, weights, inputs, cell=one.cells[direction])
             columns |= {(0, direction, symbol): turned(array) for (*_, symbol), array in trace.columns.items()}
@@ -119,9 +119,9 @@ def _with_reverse(case: Case, flip: Callable[[Array], Array]) -> Trace:
 def _reverse_from_forward(case: Case) -> Trace:
     def play(one: Case) -> Trace:
         trace = replay(one.spec, one.weights, one.inputs, cell=one.cells)
-        initial = {f"{state}0": one.inputs.initial(state).copy() for state in one.cell.states}
+        initial = {state: values.copy() for state, values in one.inputs.states.items()}
         for state in one.cell.states:
-            initial[f"{state}0"][1] = trace.final(state)[0]
-        return replay(one.spec, one.weights, one.with_inputs(**initial).inputs, cell=one.cells)
+            initial[state][1] = trace.final(state)[0]
+        return replay(one.spec, one.weights, one.with_inputs(states=initial).inputs, cell=one.cells)
 
     return by_layer(case, play)

@@ -56,7 +56,7 @@ def _column(case: Case, column: tuple[int, str], states: dict[str, Array]) -> di
     inputs, cell = case.inputs, case.cells[column[1]]
     scope = _Unit(cell, case.weights[column])
     terms = scope.input_terms(inputs.x)
-    shape = inputs.steps, *states["h"].shape
+    shape = inputs.steps, *states[cell.output].shape
     found: dict[str, Any] = {symbol: np.full(shape, np.nan, terms.dtype) for symbol in cell.symbols}
     valid = inputs.valid
     for t in range(inputs.steps)[:: -1 if column[1] == REVERSE else 1]:

@@ -90,8 +90,8 @@ def _applied(times: int, *, carried: bool) -> Change:
         def again(case: Case) -> Trace:
             trace = run(case)
             for _ in range(times - 1):
-                states = {f"{state}0": trace.final(state) for state in case.cell.states} if carried else {}
-                trace = run(case.with_inputs(x=trace.output, **states))
+                ended = {state: trace.final(state) for state in case.cell.states}
+                trace = run(case.with_inputs(x=trace.output, states=ended if carried else case.inputs.states))
             return trace
 
         return replace(case, run=again)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from rnntrace.engine.diagnose.case import Case, Change, Entry, Outputs, Read
+from rnntrace.equations.cell import Cell
 from rnntrace.model.dtypes import Array
 
 _ROWS = "take row 0 for layer 0 forward, row 1 for layer 0 reverse, then layer 1: one row for each layer and direction"
@@ -19,8 +20,9 @@ _STACKED = (
 """Names, the axis on which halves (T, B, H) are stacked, words, and what it needs."""
 
 
-def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Entry]:
-    """All of a kind with these states."""
+def output_mistakes(kind: str, cell: Cell) -> Iterator[Entry]:
+    """All of a kind, whose cell this is."""
+    h_n = f"{cell.output}_n"
 
     def where(applies: Callable[[Case], bool]) -> Change:
         return lambda case: case if applies(case) else None
@@ -66,11 +68,11 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Entry]:
         itemwise=False,
     )
     yield Entry(
-        f"{kind}.reading.last-output-as-h_n",
+        f"{kind}.reading.last-output-as-{h_n}",
         "output[-1] was taken for the final states: the reverse direction ends at t = 1, and output[-1] is its first step",
-        "take h_n itself, or output[0] for the reverse half",
+        f"take {h_n} itself, or output[0] for the reverse half",
         both_ways,
-        _last_output_as_h_n,
+        _last_output_as_final,
         needs=_BOTH_WAYS,
     )
     yield Entry(
@@ -92,21 +94,26 @@ def output_mistakes(kind: str, states: tuple[str, ...]) -> Iterator[Entry]:
     yield Entry(
         f"{kind}.reading.viewed",
         "the final states were viewed as (batch, …) without exchanging the axes first, which mixes the items",
-        "write h_n.transpose(0, 1).reshape(batch, -1)",
+        f"write {h_n}.transpose(0, 1).reshape(batch, -1)",
         where(lambda case: len(case.spec.layer_directions) > 1 and case.inputs.batch > 1),
         _states(lambda rows: rows.reshape(rows.shape[1], rows.shape[0], -1).swapaxes(0, 1)),
         needs="several layers or directions, and items (`layers=2`, `batch=2`)",
         itemwise=False,
     )
-    if "c" in states:
+    for state in cell.states:
+        if state == cell.output:
+            continue
+        is_c, other = state == "c", f"{state}_n"
         yield Entry(
-            f"{kind}.reading.c_n-as-h_n",
-            "h_n and c_n were exchanged",
-            "take the pair as (h, c), as torch and Keras give it; TF1 and flax give (c, h)",
+            f"{kind}.reading.{other}-as-{h_n}",
+            f"{h_n} and {other} were exchanged",
+            "take the pair as (h, c), as torch and Keras give it; TF1 and flax give (c, h)"
+            if is_c
+            else f"take {h_n} for the states of the output, and {other} for those of {state}",
             where(lambda case: not case.spec.proj_size),
-            lambda case, outputs: {**outputs, "h_n": outputs["c_n"], "c_n": outputs["h_n"]},
-            frameworks=("flax linen", "TF1 BasicLSTMCell"),
-            needs="an LSTM without a projection",
+            lambda case, outputs, other=other: {**outputs, h_n: outputs[other], other: outputs[h_n]},  # type: ignore[misc]
+            frameworks=("flax linen", "TF1 BasicLSTMCell") if is_c else (),
+            needs="an LSTM without a projection" if is_c else "no projection",
         )
 
 
@@ -144,7 +151,7 @@ def _stacked(case: Case, output: Array, axis: int) -> Array:
 
 
 def _states(order: Callable[[Array], Array]) -> Read:
-    """h_n and c_n with their rows, one for each layer and direction, in another order."""
+    """Final states with their rows, one for each layer and direction, in another order."""
     return lambda case, outputs: {name: values if name == "output" else order(values) for name, values in outputs.items()}
 
 
@@ -153,6 +160,7 @@ def _reverse_not_flipped(case: Case, outputs: Outputs) -> Outputs:
     return {**outputs, "output": np.concatenate([forward, reverse[::-1]], axis=2)}
 
 
-def _last_output_as_h_n(case: Case, outputs: Outputs) -> Outputs:
+def _last_output_as_final(case: Case, outputs: Outputs) -> Outputs:
     last = np.stack(np.split(outputs["output"][-1], 2, axis=1))
-    return {**outputs, "h_n": np.concatenate([outputs["h_n"][:-2], last])}
+    h_n = f"{case.cell.output}_n"
+    return {**outputs, h_n: np.concatenate([outputs[h_n][:-2], last])}

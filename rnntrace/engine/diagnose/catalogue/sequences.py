@@ -92,13 +92,13 @@ def _batch_as_time(case: Case) -> Case | None:
     inputs = case.inputs
     if inputs.batch == inputs.steps == 1 or inputs.lengths is not None:
         return None
-    states = [inputs.h0] if inputs.c0 is None else [inputs.h0, inputs.c0]
+    states = inputs.states
     if inputs.batch != inputs.steps:
-        if any(state.any() for state in states):
+        if any(rows.any() for rows in states.values()):
             return None
-        states = [np.zeros((len(state), inputs.steps, state.shape[2]), state.dtype) for state in states]
+        states = {state: np.zeros((len(rows), inputs.steps, rows.shape[2]), rows.dtype) for state, rows in states.items()}
     x = np.ascontiguousarray(inputs.x.swapaxes(0, 1))
-    return case.with_inputs(x=x, h0=states[0], c0=states[1] if len(states) > 1 else None)
+    return case.with_inputs(x=x, states=states)
 
 
 def _back_from_batch_as_time(case: Case, outputs: Outputs) -> Outputs:
@@ -114,7 +114,7 @@ def _back_from_batch_as_time(case: Case, outputs: Outputs) -> Outputs:
 
 
 def _output_late(case: Case, outputs: Outputs) -> Outputs:
-    first = case.inputs.h0[-1:].astype(outputs["output"].dtype)
+    first = case.inputs.initial(case.cell.output)[-1:].astype(outputs["output"].dtype)
     return {**outputs, "output": np.concatenate([first, outputs["output"][:-1]])}
 
 

@@ -43,7 +43,7 @@ def _transposed(cell: Cell, kind: str) -> Iterator[Entry]:
         return change
 
     matrices = matrices_of(cell)
-    read = {parameter.name: "x" if parameter.role is Role.INPUT_MATRIX else "h" for parameter in cell.parameters}
+    read = {parameter.name: "x" if parameter.role is Role.INPUT_MATRIX else cell.output for parameter in cell.parameters}
     alone = {parameter.name: len(parameter.gates) == 1 < len(cell.gates) for parameter in cell.parameters}
     for name in reversed(matrices):
         v, whose = read[name], "" if alone[name] else " of every gate"
