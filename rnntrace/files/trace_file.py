@@ -143,9 +143,12 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> TraceFile:
     seen: dict[str, Any] = {
         name: show(value) if isinstance(value, str) else value for name, value in metadata["framework"].items()
     }
+    given = groups.get("expected", {})
     observation = Observation(
         **{name: seen[name] for name in _OF_FRAMEWORK},
-        outputs={name: to_time_major(spec, name, array, inputs.unbatched) for name, array in groups["expected"].items()},
+        outputs={
+            name: to_time_major(spec, name, array, inputs.unbatched) for name, array in groups.get("expected", {}).items()
+        },
         hidden=hidden or theirs,
         captured=theirs if seen["captured_path"] else {},
     )
