@@ -146,9 +146,7 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> TraceFile:
     given = groups.get("expected", {})
     observation = Observation(
         **{name: seen[name] for name in _OF_FRAMEWORK},
-        outputs={
-            name: to_time_major(spec, name, array, inputs.unbatched) for name, array in groups.get("expected", {}).items()
-        },
+        outputs={name: to_time_major(spec, name, array, inputs.unbatched) for name, array in given.items()},
         hidden=hidden or theirs,
         captured=theirs if seen["captured_path"] else {},
     )
