@@ -127,7 +127,7 @@ def test_keywords_are_flags(name: str) -> None:
     keywords = {keyword.replace("_", "-") for keyword in signature(getattr(rnntrace, name)).parameters}
     alone, program = OTHERWISE[name]
     expected = {flag.removeprefix("no-") for flag in flags - VIEW - LIMITS - alone}
-    renamed = {"lambda": "lam"}
+    renamed = {"lambda": "lam", "state": "states"}
     assert {renamed.get(flag, flag) for flag in expected} == keywords - program
     assert program <= keywords
     negated = [flag for flag in flags if flag.startswith("no-")]
