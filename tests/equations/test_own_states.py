@@ -216,7 +216,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"states": {"m0": np.zeros((1, BATCH, 2))}},
         r"m0 should have shape \(1, 2, 3\), and has shape \(1, 2, 2\)",
     ),
-    "nothing to draw from": ({"states": {"m0": "random"}}, "initial states that are zeros or given"),
+    "nothing to draw from": ({"states": {"m0": "random"}}, "needs `input`, and c0, m0 and h0 that are zeros or given"),
     "an empty name": ({"states": {"m0": ""}}, "`m0` needs the name of a file"),
 }
 
