@@ -255,8 +255,8 @@ States = Annotated[
     list[str] | None,
     typer.Option(
         "--state",
-        metavar="m0=zeros|random|FILE|JSON",
-        help="Initial state of any name; may be repeated.",
+        metavar="m0=VALUES",
+        help="Initial state of another name, with values as of --h0; may be repeated.",
         show_default=False,
         rich_help_panel=SIGNALS,
     ),

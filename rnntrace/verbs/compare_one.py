@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import MOST_DIGITS
 from rnntrace.engine.judge.verdict import Verdict
+from rnntrace.equations.cell import listed
 from rnntrace.errors import UsageError, show
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import framework_for
@@ -95,7 +97,7 @@ def compare_with_expected(
         raise UsageError("`replay=forced` needs a framework's states, and `expected` gives outputs: leave one of them out")
     ((prefix, module),) = modules.items()
     spec, sources = module.spec, as_held(module, sources)
-    behind = masked(module, quantized(spec, assemble(spec, sources.request, _no_draw)))
+    behind = masked(module, quantized(spec, assemble(spec, sources.request, partial(_no_draw, spec))))
     inputs, doubt = behind.inputs, module.open or behind.doubt
     if module.layout != ONNX:
         check_not_empty(inputs.lengths)
@@ -186,5 +188,8 @@ def _is_given(sources: Sources, name: str) -> bool:
     return request.lengths is not None if name == "lengths" else isinstance(request.states.get(name[:-1]), np.ndarray)
 
 
-def _no_draw(shape: tuple[int, ...]) -> Array:
-    raise UsageError("`expected` needs `input`, and initial states that are zeros or given: random signals would be other ones")
+def _no_draw(spec: ModuleSpec, shape: tuple[int, ...]) -> Array:
+    starts = listed([f"{state}0" for state in spec.cell.states]) if spec.is_custom else "h0 and c0"
+    raise UsageError(
+        show(f"`expected` needs `input`, and {starts} that are zeros or given: random signals would be other ones")
+    )

@@ -35,6 +35,16 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     ("run lstm --replay-dtype float16", ("--replay-dtype", "'float16'", "float64")),
     ("run lstm --dist gauss", ("--dist", "'gauss'", "normal")),
     ("run lstm --color sometimes", ("--color", "'sometimes'", "never")),
+    # states
+    ("run lstm --state m0=random", ("LSTM has no state m", "h and c", "leave m0 out")),
+    ("run gru --state m0=zeros", ("GRU has no state m", "its state is h")),
+    ("run lstm --state m0", ("--state", "m0=random", "not 'm0'")),
+    ("run lstm --state m=random", ("--state", "end in 0", "'m'")),
+    ("run lstm --state h0=zeros --state h0=random", ("--state", "h0", "twice")),
+    ("run lstm --h0 zeros --state h0=random", ("--h0", "--state", "both give h0")),
+    ("run lstm --state h0=", ("--h0", "is empty")),
+    ("run lstm --state h0=gone.npy", ("gone.npy",)),
+    ("explain lstm --state h0=random", ("--state", "--at")),
     # numbers
     ("run lstm --hidden two", ("--hidden", "integer", "not 'two'")),
     ("run lstm --hidden a", ("--hidden", "integer", "not 'a'")),

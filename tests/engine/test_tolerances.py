@@ -232,7 +232,9 @@ def test_what_typed_weights_leave_open_bounds_what_they_change() -> None:
         key: LayerWeights(**{n: np.full(a.shape, unit / 2) for n, a in found.arrays.items()})
         for key, found in right.weights.columns.items()
     }
-    typed = Typed(Weights(half), x=np.full(right.inputs.x.shape, unit / 2), h0=np.full(right.inputs.h0.shape, unit / 2))
+    typed = Typed(
+        Weights(half), x=np.full(right.inputs.x.shape, unit / 2), states={"h": np.full(right.inputs.h0.shape, unit / 2)}
+    )
     bounds = replay(right.spec, right.weights, right.inputs, rounding=EXACT, typed=typed).bounds
     assert bounds
     for _ in range(20):

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commandline import ask, refused
 from own_cells import BATCH, MGU, SLOW, STAR, STEPS, drawn
 from test_own_cells import by_hand, named
 
 import rnntrace
 from rnntrace.engine.judge.verdict import Verdict
-from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.windows import replay_windows
 from rnntrace.model.signals import Inputs, SignalRequest, assemble
 from rnntrace.model.spec import ModuleSpec
@@ -216,7 +216,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"states": {"m0": np.zeros((1, BATCH, 2))}},
         r"m0 should have shape \(1, 2, 3\), and has shape \(1, 2, 2\)",
     ),
-    "nothing to draw from": ({"states": {"m0": "random"}}, "initial states that are zeros or given"),
+    "nothing to draw from": ({"states": {"m0": "random"}}, "needs `input`, and c0, m0 and h0 that are zeros or given"),
     "an empty name": ({"states": {"m0": ""}}, "`m0` needs the name of a file"),
 }
 
@@ -242,6 +242,20 @@ def test_a_cell_without_h_refuses_h0() -> None:
         rnntrace.replay(*drawn(STAR)[:2], inputs)
 
 
+def test_a_state_of_any_name_may_be_given_on_the_command_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--state h0=… is --h0 …, and a file that is read is not written over."""
+    monkeypatch.chdir(tmp_path)
+    run = ("run", "lstm", "--seed", "1", "--format", "json")
+    np.save("c.npy", np.ones((1, 1, 2)))
+    mine = ask(capsys, *run, "--state", "h0=random", "--state", "c0=c.npy")
+    assert mine.code == 0
+    assert json.loads(mine.out)["inputs"]["c0"] == [[[1.0, 1.0]]]
+    assert mine == ask(capsys, *run, "--h0", "random", "--c0", "c.npy")
+    assert "c.npy" in refused(capsys, *run, "--state", "c0=c.npy", "--output", "c.npy")
+
+
 def test_states_are_drawn_in_the_order_of_the_cell() -> None:
     """Those that are to be random, behind x."""
     drawn_shapes: list[tuple[int, ...]] = []
@@ -257,12 +271,11 @@ def test_states_are_drawn_in_the_order_of_the_cell() -> None:
     assert [inputs.initial(state).max() for state in SLOW.states] == [0.0, 2.0, 3.0]
 
 
-def test_a_rounding_bound_needs_the_output_alone(tmp_path: Path) -> None:
-    """In half precision, a loop in the format itself passes by what rounding can do to its three states."""
-    spec, weights, inputs = drawn(SLOW, dtype="float16", hidden_size=6)
+def test_states_in_half_precision_pass_by_what_rounding_can_do() -> None:
+    """A loop in the format itself: its output and two more states, each step from its own states."""
+    spec, weights, inputs = drawn(SLOW, dtype="float16", hidden_size=8)
     found = by_hand("slow", spec, weights, inputs, "float16")
     given = {"output": found[0, "forward", "h"], "m": found[0, "forward", "m"], "c": found[0, "forward", "c"]}
     result = rnntrace.compare((spec, weights), inputs.x, states=named(inputs), expected=given)
     assert isinstance(result, rnntrace.Result)
     assert result.passed
-    assert replay(spec, weights, inputs)["m"].shape == (STEPS, BATCH, 6)

@@ -93,7 +93,11 @@ def _short(case: Case) -> Case:
 def _changes(case: Case) -> Iterator[tuple[Change, Case]]:
     """Runs that show more, with what is changed in words, from the smallest change to the largest."""
     steps, zero = max(STEPS, case.inputs.steps), [state for state, values in case.inputs.states.items() if not values.any()]
-    states = Change("initial states that are not zero", " ".join(map(_flag, zero))) if zero else Change("other initial states")
+    states = (
+        Change("initial states that are not zero", " ".join(f"--{state}0 random" for state in zero if state in ("h", "c")))
+        if zero
+        else Change("other initial states")
+    )
     longer = Change("more steps", f"`steps={STEPS}`") if case.inputs.steps < STEPS else Change("another x")
     yield states, _drawn(case, states=1.0)
     yield longer, _drawn(case, steps)
@@ -108,11 +112,6 @@ def _changes(case: Case) -> Iterator[tuple[Change, Case]]:
     if "c" in case.cell.states:
         yield Change(f"a large cell state (c0 of {LARGE:g})"), _drawn(case, states=LARGE)
     yield Change(f"{longer}, {states} and other biases"), _drawn(case, steps, states=1.0, biases=True)
-
-
-def _flag(state: str) -> str:
-    """What draws the start of a state."""
-    return f"--{state}0 random" if state in ("h", "c") else f"--state {state}0=random"
 
 
 def _drawn(case: Case, steps: int = 0, items: int = 0, *, states: float = 0.0, biases: bool = False) -> Case:
