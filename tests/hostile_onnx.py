@@ -146,12 +146,18 @@ ONNX_FILES: dict[str, Entry] = {
     "onnx of NaN": loads(lambda: tensor(0, raw_data=np.full(24, np.nan, np.float32).tobytes())),
     "onnx without weights": unreadable("it has no W|is no constant", lambda: model(inputs=("X",))),
     "onnx with weights as inputs": unreadable("is no constant", lambda: model(inputs=("X", "V", "R", "B"))),
-    "onnx with peepholes": unreadable("peephole", lambda: model(inputs=("X", "W", "R", "B", "", "", "", "P"))),
+    "onnx with peepholes that are not there": unreadable(
+        "P is no constant", lambda: model(inputs=("X", "W", "R", "B", "", "", "", "P"))
+    ),
     "onnx with a wrong hidden size": unreadable("hidden_size is", lambda: model(hidden_size=2**60)),
     "onnx with another direction": unreadable("direction should be", lambda: model(direction=EVIL)),
-    "onnx with other activations": unreadable("activations", lambda: model(activations=[EVIL, "Tanh", "Tanh"])),
+    "onnx with other activations": unreadable(
+        "activation .* is not one of ONNX", lambda: model(activations=[EVIL, "Tanh", "Tanh"])
+    ),
     "onnx with an unknown attribute": unreadable("is not supported", lambda: model(**{EVIL: 1})),
-    "onnx with a clip": unreadable("is not supported", lambda: model(clip=1.0)),
+    "onnx with a clip of nothing": unreadable("above 0", lambda: model(clip=0.0)),
+    "onnx with a clip that is no number": unreadable("above 0", lambda: model(clip=float("nan"))),
+    "onnx with endless numbers of activations": loads(lambda: model(activation_alpha=[0.5] * 10_000)),
     "onnx with a subgraph for an attribute": unreadable("is not supported", lambda: model(body=BRANCH)),
     "onnx with a subgraph beside": loads(lambda: model(node("c", "d", operator="If", then_branch=BRANCH, else_branch=BRANCH))),
     "onnx with text for a size": unreadable(".", lambda: model(hidden_size="two")),

@@ -9,17 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rnntrace.errors import WeightsError, show
+from rnntrace.files.keras_activations import activation_of
 from rnntrace.files.keras_store import Parts
 from rnntrace.model.conventions import BY_NAME, KERAS
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import from_convention
 from rnntrace.model.module import Mask, Module
 from rnntrace.model.spec import FORWARD, REVERSE, ModuleSpec
+from rnntrace.model.spec_checks import ACTIVATIONS_OF
 from rnntrace.model.weights import LayerWeights, Weights
 
 KINDS = {"SimpleRNN": "RNN", "LSTM": "LSTM", "GRU": "GRU"}
 GATES = {1: "RNN", 3: "GRU", 4: "LSTM"}
-SUPPORTED = {"activation": ("tanh",), "recurrent_activation": ("sigmoid", "hard_sigmoid")}
 
 PACKAGES = ("keras", "tf_keras", "tensorflow")
 """Where Keras' own classes come from, as a file says that names it at all."""
@@ -85,7 +86,7 @@ def recurrent(layer: Config) -> tuple[str, Config, Config | None] | None:
         raise WeightsError(f"merge_mode {show(str(config.get('merge_mode')))} is not supported: expected concat")
     kind, forward, _ = found
     _, backward, _ = recurrent(config.get("backward_layer") or inner) or (None, {}, None)
-    for option in ("units", "use_bias", "reset_after", *SUPPORTED):
+    for option in ("units", "use_bias", "reset_after"):
         if forward.get(option) != backward.get(option):
             raise WeightsError(f"its two directions have another {option}: expected them alike")
     if forward.get("go_backwards"):
@@ -105,22 +106,14 @@ def declared(
     kind: str, config: Config, backward: Config | None, parts: Sequence[Parts], version: Version, mask: Mask | None
 ) -> Module:
     """A layer as its configuration says. Raises WeightsError for what would change the result and is not supported."""
-    # Keras 1 called it so.
-    config = {"recurrent_activation": config.get("inner_activation", "sigmoid"), **config}
-    activation = config.get("activation", "tanh")
-    if not (kind == "SimpleRNN" and activation == "relu"):
-        for option, supported in SUPPORTED.items():
-            found = config.get(option, supported[0])
-            if found not in supported:
-                raise WeightsError(f"{option} {show(str(found))[:40]} is not supported: expected {' or '.join(supported)}")
     reverse = bool(config.get("go_backwards", False))
-    gates = version.hard_sigmoid if config["recurrent_activation"] == "hard_sigmoid" else "sigmoid"
+    activations = _activations(KINDS[kind], config, version)
     options = {
+        **activations,
+        "reverse_activations": () if backward is None else tuple(_activations(KINDS[kind], backward, version).values()),
         "bidirectional": backward is not None,
         "reverse": reverse,
         "batch_first": not config.get("time_major", False),
-        "nonlinearity": activation if kind == "SimpleRNN" else None,
-        "recurrent_activation": None if kind == "SimpleRNN" else gates,
         # Before it had the option, Keras reset before the product.
         "reset_after": kind != "GRU" or bool(config.get("reset_after", False)),
     }
@@ -133,6 +126,15 @@ def declared(
         mask=mask and replace(mask, zeros=zeros),
         hard_sigmoid=version.hard_sigmoid,
     )
+
+
+def _activations(kind: str, config: Config, version: Version) -> dict[str, str]:
+    """The activations of one direction; an LSTM's cell state has the candidate's."""
+    # Keras 1 called that of the gates so.
+    gates = config.get("recurrent_activation", config.get("inner_activation", "sigmoid"))
+    given = {"recurrent_activation": gates, "nonlinearity": config.get("activation", "tanh")}
+    given["activation"] = given["cell_activation"] = given["nonlinearity"]
+    return {name: activation_of(given[name], version.hard_sigmoid) for name in ACTIVATIONS_OF[kind]}
 
 
 def undeclared(parts: Sequence[Parts], version: Version) -> Module:

@@ -23,6 +23,7 @@ from rnntrace.model.layouts import to_convention
 from rnntrace.model.observation import Observation
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import REVERSE, ModuleSpec
+from rnntrace.model.spec_checks import ACTIVATIONS_OF
 from rnntrace.model.weights import LayerWeights, Weights
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -43,8 +44,13 @@ NAME = "keras"
 OFFERS = frozenset({GATES})
 
 _LAYERS = {"RNN": "SimpleRNN", "LSTM": "LSTM", "GRU": "GRU"}
-_ACTIVATIONS = {None: None, "sigmoid": "sigmoid", "hard_sigmoid_keras3": "hard_sigmoid"}
-"""Of gates: Keras 3's own name for each that it has."""
+_NAMES = {
+    **{name: name for name in ("tanh", "sigmoid", "relu", "linear", "elu", "selu", "softplus", "softsign", "relu6")},
+    **{name: name for name in ("exponential", "hard_tanh", "silu")},
+    "hard_sigmoid_keras3": "hard_sigmoid",
+    "leaky_relu:0.2": "leaky_relu",
+}
+"""Keras 3's own name for each activation that it has."""
 _RECORDED = {"LSTM": ("i", "f", "g", "o", ""), "GRU": ("z", "r", "n")}
 """What each activation of a step leaves behind, in the order in which a cell calls them; the last of an LSTM is tanh(c)."""
 LONGEST = 200
@@ -63,13 +69,24 @@ def lacks(spec: ModuleSpec) -> str:
         return "LSTM with a projection"
     if spec.peepholes or spec.coupled or spec.clip is not None or spec.layer_norm or spec.independent:
         return f"{spec.kind} as {spec.cell.title}"
-    if spec.activation not in (None, "tanh") or spec.cell_activation not in (None, "tanh") or spec.reverse_activations:
-        return f"{spec.kind} with these activations"
-    if spec.nonlinearity not in (None, "tanh", "relu"):
-        return f"RNN with {spec.nonlinearity}"
-    if spec.recurrent_activation not in _ACTIVATIONS:
-        return f"{spec.kind} whose gates are the {spec.recurrent_activation} of Keras before version 3"
+    for activation in (*_own(spec), *spec.reverse_activations):
+        if activation not in _NAMES:
+            return f"{spec.kind} with {activation}"
+    if any(len({*found[1:]}) > 1 for found in (_own(spec), spec.reverse_activations)):
+        return "LSTM whose cell state has another activation than the candidate"
     return ""
+
+
+def _own(spec: ModuleSpec) -> tuple[str, ...]:
+    """The activations of the forward direction: of gates, candidate and cell state, or of an RNN."""
+    return tuple(getattr(spec, name) for name in ACTIVATIONS_OF[spec.family])
+
+
+def _layer(spec: ModuleSpec, options: dict[str, Any], activations: tuple[str, ...], *, go_backwards: bool) -> Any:
+    """A layer of one direction."""
+    names = ("activation",) if spec.family == "RNN" else ("recurrent_activation", "activation")
+    own = {name: _NAMES[activation] for name, activation in zip(names, activations, strict=False)}
+    return getattr(keras.layers, _LAYERS[spec.family])(spec.hidden_size, go_backwards=go_backwards, **own, **options)
 
 
 @_quietly()
@@ -86,15 +103,12 @@ def build(spec: ModuleSpec, device: str = "cpu") -> list[Any]:
             "kernel_initializer": "zeros",
             "recurrent_initializer": "zeros",
         }
-        if spec.family == "RNN":
-            options["activation"] = spec.nonlinearity
-        else:
-            options["recurrent_activation"] = _ACTIVATIONS[spec.recurrent_activation]
         if spec.family == "GRU":
             options["reset_after"] = spec.reset_after
-        layer = getattr(keras.layers, _LAYERS[spec.family])(spec.hidden_size, go_backwards=spec.reverse, **options)
+        layer = _layer(spec, options, _own(spec), go_backwards=spec.reverse)
         if spec.bidirectional:
-            layer = keras.layers.Bidirectional(layer, merge_mode="concat", dtype=spec.precision.name)
+            other = _layer(spec, options, spec.reverse_activations or _own(spec), go_backwards=True)
+            layer = keras.layers.Bidirectional(layer, backward_layer=other, merge_mode="concat", dtype=spec.precision.name)
         layer.build((None, None, spec.layer_input_size(number)))
         layers.append(layer)
     return layers
@@ -209,7 +223,7 @@ def _recorded(layer: Any, spec: ModuleSpec, inputs: Inputs, column: LayerDirecti
         layer.unroll = keras.backend.backend() == "jax"
         if "use_cudnn" in ways:
             layer.use_cudnn = False
-        single = replace(spec, bidirectional=False, num_layers=1, reverse=column[1] == REVERSE)
+        single = spec.one_way(column[1], num_layers=1)
         row = spec.layer_directions.index(column)
         own: dict[str, Any] = {f"{state}0": inputs.initial(state)[row : row + 1] for state in spec.cell.states}
         h, _ = _run(layer, single, replace(inputs, **own), [(0, column[1])], x)

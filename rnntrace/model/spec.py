@@ -1,7 +1,7 @@
 """What a recurrent module is: a cell, sizes and options, and which of them contradict one another."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from math import prod
 from typing import Any
 
@@ -128,6 +128,13 @@ class ModuleSpec:
         if direction != REVERSE or not self.reverse_activations:
             return self.cell
         return self._declared(**dict(zip(ACTIVATIONS_OF[self.family], self.reverse_activations, strict=True)))
+
+    def one_way(self, direction: str, **sizes: Any) -> "ModuleSpec":
+        """One direction of the module as a module of its own, with other sizes where they are given."""
+        other = direction == REVERSE and self.reverse_activations
+        own = dict(zip(ACTIVATIONS_OF[self.family], self.reverse_activations, strict=True)) if other else {}
+        alone: dict[str, Any] = {"bidirectional": False, "reverse": direction == REVERSE, "reverse_activations": ()}
+        return replace(self, **alone, **own, **sizes)
 
     @property
     def is_custom(self) -> bool:

@@ -9,25 +9,11 @@ import onnx
 import pytest
 from commandline import all_in, ask, refused
 from onnx import numpy_helper
-from test_vectors import CASES, FOLDER
+from test_vectors import CASES, FOLDER, RESETTING_BEFORE
 
 from rnntrace.model.dtypes import Array
 
 MODELS = [name for name, case in CASES.items() if str(case.get("files", {}).get("model", "")).endswith(".onnx")]
-REFUSED = {
-    "TestGRUOpForwardActivation": "activations Tanh, Sigmoid",
-    "TestLSTMActivation": "activations Tanh, Sigmoid, Tanh",
-    "TestLSTMBackward": "peephole weights P",
-    "TestLSTMBidirectionalBasic": "peephole weights P",
-    "TestLSTMForwardClip": "attribute clip",
-    "TestLSTMForwardInputForget": "attribute input_forget",
-    "TestLSTMForwardNoBiasUsePeepholes": "peephole weights P",
-    "TestLSTMForwardPeepHole": "peephole weights P",
-    "TestLSTMSequenceLengthShorterNoP": "peephole weights P",
-    "TestLSTMZeroSeqInMiddle": "length should be between 1",
-}
-"""Models with a feature that is not supported, and how it is named."""
-PASSING = [name for name in MODELS if name.partition("__")[2] not in REFUSED]
 OPTIONS = {"initial_h": "--h0", "initial_c": "--c0"}
 
 pytestmark = [
@@ -79,12 +65,12 @@ def verdict(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[
 
 
 def test_no_model_was_lost() -> None:
-    """Thirty-six models, of which ten are refused."""
-    assert (len(MODELS), len(PASSING), len(REFUSED)) == (36, 26, 10)
+    """Those of torch's kind, and ten with peepholes, clips, coupled gates, other activations or a sequence without steps."""
+    assert len(MODELS) == 36
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PASSING)
+@pytest.mark.parametrize("name", MODELS)
 def test_a_published_model_gives_the_published_numbers(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Everything that is published is judged, and passes within the tolerance of its source."""
     found = verdict(capsys, model_of(name), *judged(name))
@@ -100,17 +86,14 @@ def test_a_published_model_gives_the_published_numbers(name: str, capsys: pytest
         assert not verdict(capsys, model_of(name), *judged(name, published(name) | {key: wrong}))["passed"], key
 
 
-@pytest.mark.parametrize("model", REFUSED)
-def test_a_model_with_more_than_is_supported_is_refused_by_name(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line names the feature; nothing is judged."""
-    name = f"ort_tests__{model}"
-    assert all_in((REFUSED[model],), refused(capsys, "compare", model_of(name), *judged(name)))
-
-
-@pytest.mark.parametrize("name", [name for name in PASSING if "linear_before_reset=0" in str(CASES[name].get("why_not_torch"))])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in MODELS if name in RESETTING_BEFORE])
 def test_torch_is_not_asked_to_reset_before_the_product(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without --expected nobody could judge it: the feature and the way out are named."""
-    assert all_in(("resets", "torch has no", "--expected"), refused(capsys, "compare", model_of(name)))
+    """Without --expected ONNX Runtime stands beside the replay; torch is refused by name, with the way out."""
+    found = verdict(capsys, model_of(name), "--seed", "1")
+    assert (found["passed"], found["environment"]["framework"]) == (True, "onnxruntime")
+    line = refused(capsys, "compare", model_of(name), "--framework", "torch")
+    assert all_in(("resets", "torch has no", "onnxruntime", "--expected"), line)
 
 
 # --- mistakes are seen ------------------------------------------------------------------------------------------------

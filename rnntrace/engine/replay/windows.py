@@ -207,8 +207,7 @@ def replay_windows(
     `replay`.
     """
     layer, direction = column
-    size, backwards = spec.layer_input_size(layer), direction == REVERSE
-    single = replace(spec, input_size=size, num_layers=1, bidirectional=False, reverse=backwards)
+    single = spec.one_way(direction, input_size=spec.layer_input_size(layer), num_layers=1)
     own = Weights({(0, direction): weights[column]})
     states = carried = initial_states(spec, inputs, column)
     bounds = {state: np.zeros_like(values) for state, values in states.items()}
