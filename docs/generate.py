@@ -92,6 +92,9 @@ def with_outputs(text: str) -> tuple[str, dict[str, str]]:
             language, body = block["language"], block["body"]
             if language == "console":
                 body = console(body)
+            elif language == "cell":
+                # A cell's text names its file in its first line.
+                Path(body.partition("\n")[0].removeprefix("# ")).write_text(body, encoding="utf-8")
             elif language == "text" and printed is not None and not between.strip():
                 body = printed
             printed = run_script(body) if language == "python" else None

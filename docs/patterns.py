@@ -28,8 +28,20 @@ TURNS: tuple[dict[str, Any], ...] = (
     {"lengths": (6, 3, 4)},
     {"reset_after": False},
     {"scale": 20.0, "states": True},
+    {"others_in_reverse": True},
 )
 """Modules and signals on which a mistake is tried, the simplest first; it is measured on the first where it shows."""
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "LSTM with peepholes": {"kind": "LSTM", "peepholes": True},
+    "LSTM with coupled gates": {"kind": "LSTM", "coupled": True},
+    "LSTM with sums clipped at 0.5": {"kind": "LSTM", "clip": 0.5},
+    "LSTM with layer norm": {"kind": "LSTM", "layer_norm": True},
+    "GRU with hard gates": {"kind": "GRU", "recurrent_activation": "hard_sigmoid:0.3:0.4"},
+    "RNN of independent units": {"kind": "RNN", "independent": True},
+}
+"""What a kind may be, and has mistakes of its own."""
 
 
 def mistakes_page() -> str:
@@ -45,11 +57,16 @@ def mistakes_page() -> str:
         "the final states alone differ. A right replay is within 1e-15.",
         "",
     ]
+    headings = "| id | what went wrong | fix | seen in | first | then |"
     for kind in ("RNN", "LSTM", "GRU"):
-        headings = "| id | what went wrong | fix | seen in | first | then |"
         lines += [f"## {kind}", "", headings, "|---|---|---|---|---|---|"]
         lines += [_row(mistake, kind) for mistake in catalogue(_case(kind).cell)]
         lines.append("")
+    lines += ["## Variants", "", "What a variant of a cell, or a cell of your own, adds to these.", ""]
+    for title, options in VARIANTS.items():
+        plain = {mistake.id for mistake in catalogue(_case(options["kind"]).cell)}
+        own = [mistake for mistake in catalogue(_case(**options).cell) if mistake.id not in plain]
+        lines += [f"### {title}", "", headings, "|---|---|---|---|---|---|", *(_row(mistake, **options) for mistake in own), ""]
     lines += [
         "## What is not among them",
         "",
@@ -60,23 +77,23 @@ def mistakes_page() -> str:
         "  there are any that give the outputs.",
         "- Values copied from what `print` shows, or on a grid as int8 leaves them: `diagnose` sees that, and looks for a",
         "  mistake beside it.",
-        "- Peepholes that were dropped: weights with peepholes are not read.",
+        "- Peepholes that no file holds: outputs that were computed with them, beside weights without.",
     ]
     return GENERATED + "\n".join(lines) + "\n"
 
 
-def _row(mistake: Mistake, kind: str) -> str:
-    first, then = _measured(mistake, kind)
+def _row(mistake: Mistake, kind: str, **options: Any) -> str:
+    first, then = _measured(mistake, kind, options)
     words = (mistake.says, mistake.fix, ", ".join(mistake.frameworks), first, then)
     return f"| `{mistake.id}` | " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
 
 
-def _measured(mistake: Mistake, kind: str) -> tuple[str, str]:
+def _measured(mistake: Mistake, kind: str, options: dict[str, Any]) -> tuple[str, str]:
     """The first step that differs, and by how much it and the last one do."""
     for turn in TURNS:
         if ("reset_after" in turn and kind != "GRU") or ("recurrent_activation" in turn and kind == "RNN"):
             continue
-        case = _case(kind, **turn)
+        case = _case(kind, **{**options, **turn})
         right, wrong = outputs_of(case), outputs_of(case, (mistake,))
         assert right is not None
         if wrong is None:
@@ -100,19 +117,23 @@ def _case(
     scale: float = 1.0,
     inputs: int = SIZE,
     batch: int = BATCH,
+    others_in_reverse: bool = False,
     **options: Any,
 ) -> Case:
     """A module and its signals, always the same; `scale` multiplies the initial cell state."""
+    if others_in_reverse:
+        others = {"RNN": ("relu",), "LSTM": ("hard_sigmoid", "relu", "relu"), "GRU": ("hard_sigmoid", "relu")}
+        options |= {"bidirectional": True, "reverse_activations": others[kind]}
     spec = ModuleSpec(kind=kind, input_size=inputs, hidden_size=SIZE, dtype="float64", **options)
     generator = np.random.default_rng(0)
 
-    def block(*shape: int) -> Array:
-        return generator.uniform(-(SIZE**-0.5), SIZE**-0.5, (len(spec.cell.gates), SIZE, *shape))
+    def block(shape: tuple[int, ...]) -> Array:
+        return generator.uniform(-(SIZE**-0.5), SIZE**-0.5, shape)
 
     weights = Weights(
         {
-            (layer, direction): LayerWeights(block(spec.layer_input_size(layer)), block(SIZE), block(), block())
-            for layer, direction in spec.layer_directions
+            column: LayerWeights(arrays={name: block(shape) for name, shape in spec.shapes(column[0]).items()})
+            for column in spec.layer_directions
         }
     )
     x = generator.standard_normal((STEPS, batch, inputs))

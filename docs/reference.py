@@ -10,6 +10,7 @@ from rnntrace.cli.app import app
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.cells import CELLS
 from rnntrace.equations.notation import LATEX, UNICODE, formula
+from rnntrace.verbs.cells import BUILT_IN
 
 GENERATED = "<!-- Written by `make docs`; edit the code that it reads, or the Python in docs/ that writes it. -->\n\n"
 
@@ -69,11 +70,13 @@ def cells_page() -> str:
         "These are the declarations in `rnntrace/equations/cells.py`, which the replay computes. At step t a cell reads the",
         "input xₜ and the states of the step before. W_ig is the block of `weight_ih` that belongs to gate g, W_hg that of",
         "`weight_hh`, b_ig and b_hg their biases; blocks stand in the order of the gates, from top to bottom. ⊙ multiplies",
-        "element by element, σ is the sigmoid, and clip cuts off below 0 and above 1. Below each table stands the same for",
-        "LaTeX.",
+        "element by element, σ is the sigmoid, and clip cuts off below 0 and above 1, or at the numbers behind it. Below each",
+        "table stands the same for LaTeX. Variants are options of `run` and `ModuleSpec`; `rnntrace cells` gives texts to",
+        "change, see [a cell of your own](own-cells.md).",
         "",
     ]
-    for cell in CELLS:
+    variants = [cell for name, cell in BUILT_IN.items() if cell not in CELLS]
+    for cell in (*CELLS, *variants):
         lines += [f"## {cell.title}", "", *_cell(cell), ""]
     return GENERATED + "\n".join(lines).rstrip() + "\n"
 

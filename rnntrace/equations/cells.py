@@ -122,7 +122,7 @@ def gru(
 ) -> Cell:
     """The GRU, whose reset gate acts after the matrix product or before it."""
     recurrent = r * recurrent_term("n", h_before) if reset_after else recurrent_term("n", r * h_before)
-    title = "GRU" if reset_after else "GRU (reset before the matrix product)"
+    title = f"GRU (reset {'after' if reset_after else 'before'} the matrix product)"
     return _cell(
         "GRU",
         _title(title, {_clipped(clip): clip}, gates=recurrent_activation, candidate=activation),

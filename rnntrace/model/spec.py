@@ -132,9 +132,10 @@ class ModuleSpec:
     def one_way(self, direction: str, **sizes: Any) -> "ModuleSpec":
         """One direction of the module as a module of its own, with other sizes where they are given."""
         other = direction == REVERSE and self.reverse_activations
-        own = dict(zip(ACTIVATIONS_OF[self.family], self.reverse_activations, strict=True)) if other else {}
-        alone: dict[str, Any] = {"bidirectional": False, "reverse": direction == REVERSE, "reverse_activations": ()}
-        return replace(self, **alone, **own, **sizes)
+        changes: dict[str, Any] = {"bidirectional": False, "reverse": direction == REVERSE, "reverse_activations": (), **sizes}
+        if other:
+            changes |= zip(ACTIVATIONS_OF[self.family], self.reverse_activations, strict=True)
+        return replace(self, **changes)
 
     @property
     def is_custom(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace as replaced
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from rnntrace.engine.judge.options import JudgeOptions, check_mode
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.replay.replay import replay as replay_engine
 from rnntrace.engine.replay.trace import Trace
+from rnntrace.equations.cell import Cell
 from rnntrace.errors import SignalError, UsageError
 from rnntrace.model.dtypes import Array, rounded
 from rnntrace.model.keys import Key
@@ -18,6 +20,8 @@ from rnntrace.model.signals import Inputs, SignalRequest, assemble, check_not_em
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import array_of
+from rnntrace.verbs.given.cells import cell as own_cell
+from rnntrace.verbs.given.cells import module_with
 from rnntrace.verbs.given.keywords import pass_on, several
 from rnntrace.verbs.given.modules import check_weights
 from rnntrace.verbs.given.sources import whole_numbers
@@ -41,6 +45,8 @@ def trace(
     blind: bool = False,
     capture: str = "auto",
     terms: bool = False,
+    cell: Cell | str | Path | None = None,
+    weights: Any = None,
 ) -> Result:
     """Trace a module of torch.nn (RNN, LSTM, GRU or one of their cells) on x.
 
@@ -48,13 +54,22 @@ def trace(
     is called for every t. hx is h0, or (h0, c0) for an LSTM, in torch's shapes, zeros by default. `lengths` packs the batch.
     With `terms` the trace also keeps W_ih·x + b_ih and W_hh·h + b_hh of every gate: `trace["f.input"]`, `trace["f.recurrent"]`.
     How the replay is judged is said as in `run`.
+
+    Of a `cell` of your own, its text or a file of it, the module is any callable (x_t, states) → states, called for every t:
+    see `frameworks.torch.stepped`. Its `weights` are its parameters, under the names of the text, or what is given.
+
     The module is run under no_grad in eval mode and left as it was. Raises RnnTraceError for inputs that do not fit.
     """
     keywords = locals()
+    judging = pass_on(JudgeOptions, keywords, keep="terms" if terms else "gates", mistakes=several(mistake))
+    if cell is not None:
+        return _stepped(own_cell(cell), module, weights, x, hx, lengths, judging)
     from rnntrace.frameworks.torch import modules as framework
     from rnntrace.frameworks.torch.run import observe
 
     spec = framework.spec_of(module)
+    if weights is not None:
+        raise UsageError("`weights` belong to a `cell` of your own: a module of torch.nn has its own")
     given: Sequence[Any] = () if hx is None else hx if spec.has_cell_state else (hx,)
     if spec.has_cell_state and hx is not None and (not isinstance(hx, (tuple, list)) or len(hx) != 2):
         raise SignalError(f"hx of {spec.kind} should be (h0, c0), and is {type(hx).__name__}")
@@ -62,11 +77,36 @@ def trace(
     request = SignalRequest(x=array_of(x), states=states, lengths=None if lengths is None else whole_numbers(array_of(lengths)))
     inputs = quantized(spec, assemble(spec, request, framework.drawing(spec, "normal")))
     check_not_empty(inputs.lengths)
-    judging = pass_on(JudgeOptions, keywords, keep="terms" if terms else "gates", mistakes=several(mistake))
     origin = {f"{state}0": "zeros" for state in spec.cell.states if state not in states}
     weights = weights_from_torch(spec, framework.parameters(module, spec))
     observation = observe(module, spec, inputs, judging.capture)
     return judged(spec, weights, inputs, observation, judging, origin=origin)
+
+
+def _stepped(
+    cell: Cell, step: Any, weights: Any, x: Any, hx: Any, lengths: Sequence[int] | None, judging: JudgeOptions
+) -> Result:
+    """The trace of a callable of a user's own, one layer in one direction."""
+    from rnntrace.frameworks.torch.stepped import observe
+
+    if lengths is not None:
+        raise UsageError("`lengths` pack a batch for torch.nn: a `cell` of your own is called for every step")
+    if weights is None and not hasattr(step, "named_parameters"):
+        raise UsageError(
+            "a callable that is no module of torch has no parameters: give them as `weights`, by the names of the text"
+        )
+    module = module_with(cell, dict(step.named_parameters()) if weights is None else weights)
+    spec, names = module.spec, cell.states
+    if spec.num_layers > 1 or spec.bidirectional:
+        raise UsageError("a `cell` of your own is called for one layer in one direction: these weights are of more")
+    given = hx if isinstance(hx, Mapping) else dict(zip(names, hx if isinstance(hx, tuple | list) else (hx,), strict=False))
+    states = {name.removesuffix("0"): array_of(values)[None] for name, values in given.items() if values is not None}
+    if strange := [name for name in states if name not in names]:
+        raise SignalError(f"hx has {', '.join(strange)}, and the states of {cell.kind} are {', '.join(names)}")
+    inputs = quantized(spec, assemble(spec, SignalRequest(x=array_of(x), states=states), np.zeros))
+    origin = {f"{state}0": "zeros" for state in names if state not in states}
+    weights = module.weights.rounded(spec.precision)
+    return judged(spec, weights, inputs, observe(step, spec, inputs), judging, origin=origin)
 
 
 def replay(
