@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's affair.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # Threads are slower than the work at these sizes, and there is a process for every core already. OMP_NUM_THREADS in the
 # surroundings says otherwise. Here, before numpy and torch are loaded, it holds for them and for the processes of the tests.

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 REFUSED: list[tuple[str, tuple[str, ...]]] = [
     # commands and flags
-    ("run", ("KIND",)),
+    ("run", ("kind, such as lstm", "--cell")),
     ("show", ("TRACE",)),
     ("inspect", ("FILE",)),
     ("nonsense", ("nonsense",)),
@@ -28,7 +28,7 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     ("run lstm --show gates,,states", ("--show", "''", "gates")),
     ("run lstm --show=", ("--show", "''", "gates")),
     ("run lstm --format xml", ("--format", "'xml'", "json")),
-    ("run rnn --nonlinearity gelu", ("--nonlinearity", "'gelu'", "tanh", "relu")),
+    ("run rnn --nonlinearity gelu", ("unknown activation", "'gelu'", "tanh", "relu")),
     ("run lstm --capture maybe", ("--capture", "'maybe'", "auto")),
     ("run lstm --tolerance loose", ("tolerance", "'loose'", "torch, rounding, exact")),
     ("run lstm --replay backwards", ("--replay", "'backwards'", "forced")),
@@ -99,7 +99,7 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     ("run rnn-cell --dropout 0.5", ("--dropout", "RNNCell", "use RNN instead")),
     # lengths
     ("run lstm --lengths 5", ("between 1", "number of steps 4", "not 5")),
-    ("run lstm --batch 2 --lengths 4,0", ("between 1", "not 0")),
+    ("run lstm --batch 2 --lengths 4,0", ("at least 1", "not 0")),
     ("run lstm --lengths -1", ("between 1", "not -1")),
     ("run lstm --lengths 3,2", ("should be 1", "there are 2")),
     ("run lstm --batch 3 --lengths 3,2", ("should be 3", "there are 2")),

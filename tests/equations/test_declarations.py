@@ -64,7 +64,7 @@ def test_a_known_cell_tells_kind_and_options(options: dict[str, object]) -> None
 @pytest.mark.parametrize("name", ["LSTM", "GRU"])
 def test_a_cell_of_ones_own_with_a_known_name_stays_its_own(name: str) -> None:
     """Nothing of torch's comes of a name: a peephole LSTM may be called LSTM, and has its parameters."""
-    own = replace(PEEPHOLE, kind=name)
+    own = replace(PEEPHOLE, kind=name, title="a cell of mine")
     spec = ModuleSpec(cell=own, input_size=3, hidden_size=2)
     assert spec.is_custom
     assert replace(spec, hidden_size=4).cell == own

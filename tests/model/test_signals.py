@@ -17,6 +17,7 @@ from rnntrace.model.signals import (
     SignalRequest,
     arrange,
     assemble,
+    check_not_empty,
     state_shape,
     to_own_layout,
     x_shape,
@@ -184,6 +185,15 @@ def test_only_an_lstm_has_a_cell_state() -> None:
     assert inputs.initial("c") is inputs.c0
 
 
+def test_a_sequence_without_steps_is_for_onnx_alone() -> None:
+    """It may be among the signals, and who does not know what comes of it refuses it."""
+    assert assemble(spec("GRU"), SignalRequest(batch=2, lengths=(0, 3)), np.zeros).lengths == (0, 3)
+    check_not_empty((1, 3))
+    check_not_empty(None)
+    with pytest.raises(SignalError, match="at least 1, not 0"):
+        check_not_empty((3, 0))
+
+
 @given(st.integers(1, 6).flatmap(lambda steps: st.tuples(st.just(steps), lengths_of(steps, 3))))
 @examples(50)
 def test_a_step_exists_up_to_the_length_of_its_item(case: tuple[int, tuple[int, ...]]) -> None:
@@ -231,7 +241,6 @@ REFUSED = [
     ({"kind": "GRU"}, {"c0": "random"}, ("c0", "LSTM", "GRU", "leave `c0` out")),
     ({"kind": "RNN"}, {"c0": np.zeros((1, 1, 2))}, ("c0", "LSTM", "RNN", "leave `c0` out")),
     ({}, {"lengths": (5,)}, ("between 1", "number of steps 4", "not 5")),
-    ({}, {"lengths": (0,)}, ("between 1", "not 0")),
     ({}, {"lengths": (-1,)}, ("between 1", "not -1")),
     ({}, {"lengths": ()}, ("lengths should be 1", "there are 0")),
     ({}, {"batch": 2, "lengths": (3,)}, ("lengths should be 2", "there are 1")),
