@@ -509,21 +509,21 @@ def with_input(name: str, array: Array) -> Node:
 
 ONES = np.ones((1, BATCH, HIDDEN), np.float32)
 REFUSED: dict[str, tuple[Node, tuple[str, ...]]] = {
-    "clip": (drawn("LSTM", clip=3.0), ("LSTM node node", "clip")),
-    "activations": (
-        drawn("LSTM", activations=["Sigmoid", "Relu", "Tanh"]),
-        ("Sigmoid, Relu, Tanh", "expected sigmoid, tanh, tanh"),
+    "a clip of nothing": (drawn("LSTM", clip=0.0), ("LSTM node node", "above 0")),
+    "another activation": (
+        drawn("LSTM", activations=["Sigmoid", "Gelu", "Tanh"]),
+        ("the activation Gelu is not one of ONNX", "hardsigmoid"),
     ),
-    "activations of one direction": (
-        drawn("RNN", 2, direction="bidirectional", activations=["Tanh", "Relu"]),
-        ("RNN node", "Tanh, Relu", "every direction"),
+    "too few activations": (
+        drawn("RNN", 2, direction="bidirectional", activations=["Tanh"]),
+        ("RNN node", "activations should be 2, 1 a direction, and are 1"),
     ),
-    "activations of a GRU": (drawn("GRU", activations=["HardSigmoid", "Tanh"]), ("GRU node", "HardSigmoid, Tanh")),
-    "activation_alpha": (drawn("RNN", activation_alpha=[0.5]), ("activation_alpha",)),
-    "activation_beta": (drawn("RNN", activation_beta=[0.5]), ("activation_beta",)),
-    "input_forget": (drawn("LSTM", input_forget=1), ("input_forget",)),
+    "no alpha": (
+        drawn("GRU", activations=["ThresholdedRelu", "Tanh"]),
+        ("GRU node", "ThresholdedRelu has no default for alpha"),
+    ),
     "an unknown attribute": (drawn("LSTM", peephole=1), ("peephole",)),
-    "peepholes": (with_input("P", np.ones((1, 3 * HIDDEN), np.float32)), ("peephole weights P",)),
+    "peepholes of another size": (with_input("P", np.ones((1, 4 * HIDDEN), np.float32)), ("P should have shape (1, 9)",)),
     "stored h of another rank": (with_input("initial_h", ONES[0]), ("initial_h should have shape (1, batch, 3)",)),
     "stored c of another size": (with_input("initial_c", ONES[..., :2]), ("initial_c should have shape (1, batch, 3)",)),
     "direction": (drawn("LSTM", direction="sideways"), ("direction", "forward, reverse, bidirectional", "sideways")),
