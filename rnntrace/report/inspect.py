@@ -11,6 +11,7 @@ from rnntrace.model.dtypes import Array
 from rnntrace.model.module import Module, Refused
 from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
+from rnntrace.report.run import variant
 from rnntrace.report.table import SCHEMA, Column, Line, Report, Scale, Table
 
 ASSUMED = {
@@ -93,8 +94,7 @@ def _options(module: Module) -> str:
     """What a module has that most have not, in words."""
     spec, held = module.spec, [*module.states, *(["lengths"] if module.lengths is not None else [])]
     options = {
-        "relu": spec.nonlinearity == "relu",
-        f"gates {spec.recurrent_activation}": spec.recurrent_activation not in (None, "sigmoid"),
+        **dict.fromkeys(variant(spec), True),
         "no bias": not spec.bias,
         "reset before the product": not spec.reset_after,
         "reverse alone": spec.reverse,

@@ -67,7 +67,7 @@ def describe(spec: ModuleSpec, seed: int | None = None) -> list[str]:
         module.append(f"{spec.num_layers} layer" + ("s" if spec.num_layers > 1 else ""))
     if spec.bidirectional:
         module.append("bidirectional")
-    module += _variant(spec)
+    module += variant(spec)
     if not spec.bias:
         module.append("no bias")
     if spec.batch_first:
@@ -78,7 +78,7 @@ def describe(spec: ModuleSpec, seed: int | None = None) -> list[str]:
     return module
 
 
-def _variant(spec: ModuleSpec) -> Iterator[str]:
+def variant(spec: ModuleSpec) -> Iterator[str]:
     """What the cell has that torch's plain ones do not."""
     if spec.nonlinearity not in (None, "tanh"):
         yield spec.nonlinearity

@@ -71,6 +71,11 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
         "single.pt --input x.npz --expected tutorial.npz",
         ["gru.layers.applied-2-carried"],
     ),
+    "20 another order": (
+        "20-peepholes",
+        "lstm.onnx --input x.npz --expected runtime.npz",
+        ["lstm.diagonal.order-iof"],
+    ),
     "22 a grid": ("22-dynamic-quantised", "float.pt --input x.npz --expected tflite_grid.npz", ["lstm.precision.grid-128"]),
     "22 a coarse grid": ("22-dynamic-quantised", "float.pt --input x.npz --expected g4.npz", ["lstm.precision.grid-4"]),
     "22 a bias on a grid": (
@@ -168,7 +173,7 @@ def test_what_is_no_mistake_is_not_explained(
 ) -> None:
     """But what it may be is said. Pairs add nothing here, so they are cut short."""
     folder, line, says = UNEXPLAINED[case]
-    found = diagnosed(capsys, monkeypatch, folder, line, "--time-limit", "1")
+    found = diagnosed(capsys, monkeypatch, folder, line, "--time-limit", "5")
     assert found["answers"] == []
     assert any(says in kind for kind in found["may_be"])
 
