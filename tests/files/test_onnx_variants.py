@@ -206,3 +206,16 @@ def test_what_onnx_leaves_open_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(rnntrace.RnnTraceError) as caught:
         rnntrace.load(path)
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_a_kind_does_not_take_a_variants_weights(tmp_path: Path) -> None:
+    """Peepholes and clips are no detail: weights of a variant are for that variant alone."""
+    path = drawn(tmp_path, next(with_peepholes(tmp_path)), "LSTM", LSTM).path
+    bias = "bias=False" not in str(rnntrace.load(path))
+    sizes: dict[str, Any] = {"input_size": I, "hidden": H, "bias": bias, "seed": 1, "weights": path}
+    with pytest.raises(rnntrace.RnnTraceError, match="no module that fits"):
+        rnntrace.run("lstm", **sizes)
+    same = {"peepholes": True, "clip": 0.4, "recurrent_activation": "hard_sigmoid:0.3"}
+    assert rnntrace.run("lstm", **sizes, **same).passed
+    with pytest.raises(rnntrace.RnnTraceError, match="no module that fits"):
+        rnntrace.run("lstm", **sizes, **{**same, "clip": 0.5})

@@ -10,11 +10,13 @@ from rnntrace.errors import UsageError, WeightsError, show
 from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
 from rnntrace.model import likely
+from rnntrace.model.conventions import TORCH
 from rnntrace.model.kinds import parse_kind
 from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.module import Contents, Module, Refused
 from rnntrace.model.names import Renaming
 from rnntrace.model.spec import ModuleSpec, command_line
+from rnntrace.model.spec_checks import OF_FAMILIES, USUAL
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import label_of, tensors_of
 from rnntrace.verbs.given.cells import cell
@@ -55,7 +57,7 @@ def module_for(source: Any, spec: ModuleSpec) -> Module:
     if isinstance(source, str) and not source:
         raise WeightsError("`weights` needs the name of a file, or JSON, and is empty")
     contents = modules_of(source)
-    fitting = [module for module in contents.modules.values() if _fits(module.spec, spec)]
+    fitting = [module for module in contents.modules.values() if _fits(module, spec)]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
@@ -179,6 +181,10 @@ def _instead(tensors: Tensors) -> str:
     return f"; it holds {likely.listed(shapes)}" + (f": {reading}" if reading else "")
 
 
-def _fits(found: ModuleSpec, wanted: ModuleSpec) -> bool:
-    shape = ("kind", "input_size", "hidden_size", "num_layers", "bidirectional", "bias", "proj_size", "recurrent_activation")
-    return all(getattr(found, name) == getattr(wanted, name) for name in (*shape, "reset_after", "reverse"))
+def _fits(module: Module, wanted: ModuleSpec) -> bool:
+    """Whether a module is the one that is wanted, but for its number format and layout, and what its file cannot tell."""
+    shape = ("kind", "input_size", "hidden_size", "num_layers", "bidirectional", "bias", "proj_size", "reset_after", "reverse")
+    # A state_dict holds parameters alone; of a model's layers shapes may leave tanh or relu open.
+    open_ones = (*USUAL, "clip", "reverse_activations") if module.layout == TORCH else {*module.assumed} & {"nonlinearity"}
+    told = [name for name in OF_FAMILIES if name not in open_ones]
+    return all(getattr(module.spec, name) == getattr(wanted, name) for name in (*shape, *told))
