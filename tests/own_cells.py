@@ -112,7 +112,7 @@ SLOW = Cell(
 STEPS, BATCH = 7, 2
 
 
-def drawn(cell: Cell, **options: object) -> tuple[ModuleSpec, Weights, Inputs]:
+def drawn(cell: Cell | None, **options: object) -> tuple[ModuleSpec, Weights, Inputs]:
     """A module of the cell, and for it weights, x and initial states in its own format."""
     spec = ModuleSpec(cell=cell, **{"input_size": 3, "hidden_size": 3, "dtype": "float64", **options})
     rng = np.random.default_rng(3)
@@ -125,5 +125,5 @@ def drawn(cell: Cell, **options: object) -> tuple[ModuleSpec, Weights, Inputs]:
         for layer, direction in spec.layer_directions
     }
     rows = len(spec.layer_directions), BATCH
-    states = {state: draw((*rows, spec.size_of(state))) for state in cell.states}
+    states = {state: draw((*rows, spec.size_of(state))) for state in spec.cell_of("forward").states}
     return spec, Weights(columns), Inputs(draw((STEPS, BATCH, spec.input_size)), states=states)

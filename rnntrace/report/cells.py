@@ -5,18 +5,20 @@ from collections.abc import Mapping
 import numpy as np
 
 from rnntrace.equations.cell import Cell
-from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
+from rnntrace.equations.notation import TEXT, formula
+from rnntrace.report.table import SCHEMA, Column, Report, Rows, Scale, Table
 
 
 def cells_report(cells: Mapping[str, Cell], texts: Mapping[str, str]) -> Report:
-    """A table of names and what they are; of a single cell its text alone, line by line."""
+    """A table of names and what they are; of a single cell its text alone, line by line, and its equations as rows."""
     alone = len(cells) == 1
     lines = [line for text in texts.values() for line in text.splitlines()] if alone else []
-    words = [("cell", Scale.NAME, list(cells)), ("what it is", Scale.WORD, [cell.title for cell in cells.values()])]
-    columns = tuple(Column(heading, np.array(found, object), scale, "words", "words") for heading, scale, found in words)
+    listed = _table("cells", {"cell": list(cells), "what it is": [cell.title for cell in cells.values()]})
+    equations = [_equations(name, cell) for name, cell in cells.items()]
     return Report(
         headline=tuple(((line,), ()) for line in lines),
-        tables=() if alone else (Table("cells", columns),),
+        tables=() if alone else (listed,),
+        rows=Rows(tuple(column.heading for column in equations[0].columns), lambda: iter(equations)) if alone else None,
         conclusion=() if alone else ("a text to begin with: rnntrace cells lstm > my.cell",),
         passed=None,
         document={
@@ -33,4 +35,28 @@ def cells_report(cells: Mapping[str, Cell], texts: Mapping[str, str]) -> Report:
                 for name, cell in cells.items()
             ],
         },
+    )
+
+
+def _equations(name: str, cell: Cell) -> Table:
+    """A row for each equation of the cell."""
+    return _table(
+        name,
+        {
+            "symbol": [step.symbol for step in cell.steps],
+            "role": [step.role for step in cell.steps],
+            "equation": [formula(step, TEXT, cell.parameters) for step in cell.steps],
+        },
+    )
+
+
+def _table(title: str, words: Mapping[str, list[str]]) -> Table:
+    """Words under headings, the first of them names."""
+    scales = [Scale.NAME, *[Scale.WORD] * (len(words) - 1)]
+    return Table(
+        title,
+        tuple(
+            Column(heading, np.array(found, object), scale, "words", "words")
+            for scale, (heading, found) in zip(scales, words.items(), strict=True)
+        ),
     )

@@ -11,8 +11,8 @@ from rnntrace.model.dtypes import Array
 from rnntrace.model.module import Module, Refused
 from rnntrace.model.spec import ModuleSpec, command_line
 from rnntrace.model.weights import Weights
-from rnntrace.report.run import variant
 from rnntrace.report.table import SCHEMA, Column, Line, Report, Scale, Table
+from rnntrace.report.variant import variant
 
 ASSUMED = {
     "nonlinearity": ("tanh from relu", "tanh"),

@@ -1,6 +1,6 @@
 """The report of a run: what was built and fed, the tables, the verdict, and the whole as one document."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -19,6 +19,7 @@ from rnntrace.report.select import View
 from rnntrace.report.table import SCHEMA, Line, Report
 from rnntrace.report.tidy import tidy_rows
 from rnntrace.report.trace import trace_tables
+from rnntrace.report.variant import variant
 from rnntrace.version import __version__
 
 
@@ -76,28 +77,6 @@ def describe(spec: ModuleSpec, seed: int | None = None) -> list[str]:
     if seed is not None:
         module.append(f"seed {seed}")
     return module
-
-
-def variant(spec: ModuleSpec) -> Iterator[str]:
-    """What the cell has that torch's plain ones do not."""
-    if spec.nonlinearity not in (None, "tanh"):
-        yield spec.nonlinearity
-    beside = {
-        "peepholes": spec.peepholes,
-        "coupled gates": spec.coupled,
-        "layer norm": spec.layer_norm,
-        "independent units": spec.independent,
-        f"clip {spec.clip}": spec.clip is not None,
-    }
-    yield from (words for words, there in beside.items() if there)
-    if spec.recurrent_activation not in (None, "sigmoid"):
-        yield f"gates {spec.recurrent_activation}"
-    if spec.activation not in (None, "tanh"):
-        yield f"candidate {spec.activation}"
-    if spec.cell_activation not in (None, spec.activation):
-        yield f"cell state {spec.cell_activation}"
-    if spec.reverse_activations:
-        yield f"in reverse {', '.join(spec.reverse_activations)}"
 
 
 def describe_signals(spec: ModuleSpec, inputs: Inputs, origin: Mapping[str, str]) -> list[str]:

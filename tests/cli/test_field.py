@@ -49,7 +49,7 @@ ANSWERS: list[Answer] = [
     ("20-peepholes", "compare lstm.onnx --input x.npz --expected right.npz -q", 0, ("PASS",)),
     ("20-peepholes", "compare lstm.onnx --input x.npz --expected runtime.npz -q", 1, ("FAIL", "t=1")),
     ("20-peepholes", "compare swapped.onnx --input x.npz --expected runtime.npz -q", 0, ("PASS",)),
-    ("20-peepholes", "inspect lstm.onnx", 0, ("LSTM(", "peepholes")),
+    ("20-peepholes", "inspect lstm.onnx", 0, ("LSTM", "peepholes")),
     # Cells of one's own under torch's names.
     ("21-layernorm-lstm", "compare ln.pt --input x.npz -q", 2, ("ln_ih.weight", "layer norm", "--ignore 'ln_*'")),
     ("21-layernorm-lstm", "diagnose ln.pt --input x.npz --expected mine.npz", 2, ("ln_ih.weight", "layer norm")),

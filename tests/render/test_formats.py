@@ -34,7 +34,7 @@ COMMANDS = {
     "inspect": ["two.json", "--weights"],
     "show": ["trace.npz"],
     "layouts": ["keras"],
-    "cells": ["lstm"],
+    "cells": [],
     "doctor": [],
     "explain": ["gru"],
     "diagnose": ["mistaken.npz"],

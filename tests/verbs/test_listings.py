@@ -61,3 +61,11 @@ def test_what_does_not_exist_is_named() -> None:
         rnntrace.mistakes("lstm", family="typo")
     with pytest.raises(rnntrace.RnnTraceError, match="unknown framework 'typo'"):
         rnntrace.layouts("typo")
+
+
+def test_one_cell_is_a_text_for_people_and_a_row_an_equation_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = ask(capsys, "cells", "rnn").out
+    assert text.splitlines()[1].split("#")[0].strip() == "h = tanh(W_ih x + b_ih + W_hh h[t-1] + b_hh)"
+    assert ask(capsys, "cells", "rnn", "--format", "csv").out == (
+        "symbol,role,equation\nh,hidden state,h = tanh(W_ih x + b_ih + W_hh h[t-1] + b_hh)\n"
+    )
