@@ -11,6 +11,15 @@ class GateActivation(StrEnum):
     HARD_SIGMOID_KERAS3 = "hard_sigmoid_keras3"
 
 
+class Merge(StrEnum):
+    """Values of --merge."""
+
+    CONCAT = "concat"
+    SUM = "sum"
+    MUL = "mul"
+    AVE = "ave"
+
+
 class DtypeName(StrEnum):
     """Number format of the module."""
 

@@ -45,6 +45,7 @@ class VariantFlags:
     recurrent_activation: options.GateActivationName = None
     cell_activation: options.CellActivationName = None
     reverse_activations: options.ReverseActivations = None
+    merge: options.MergeOption = None
     layer_norm: options.LayerNorm = False
     independent: options.Independent = False
 
@@ -62,6 +63,7 @@ class FileFlags:
     batch_first: options.BatchFirst = False
     go_backwards: options.GoBackwards = False
     recurrent_activation: options.RecurrentActivation = None
+    merge: options.MergeOfFile = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from rnntrace.cli.choices import (
     Format,
     GateActivation,
     Keep,
+    Merge,
     When,
 )
 
@@ -150,6 +151,24 @@ ReverseActivations = Annotated[
         help="Activations of the reverse direction: of gates, candidate and cell state, as far as there are such.",
         show_default="as forward",
         rich_help_panel=VARIANTS,
+    ),
+]
+MergeOption = Annotated[
+    Merge | None,
+    typer.Option(
+        "--merge",
+        help="How two directions are joined, as in Keras' Bidirectional.",
+        show_default="concat",
+        rich_help_panel=VARIANTS,
+    ),
+]
+MergeOfFile = Annotated[
+    Merge | None,
+    typer.Option(
+        "--merge",
+        help="How two directions are joined, if the file does not record it.",
+        show_default="as the file has it",
+        rich_help_panel=MODULE,
     ),
 ]
 Peepholes = Annotated[

@@ -57,6 +57,14 @@ ACTIVATIONS = {
     "scaled_tanh": Activation(lambda a, alpha, beta: constant(alpha) * tanh(constant(beta) * a), (None, None)),
 }
 """By name. The hard sigmoid of Keras 3 has the slope 1/6, where that of ONNX and of Keras before has 0.2."""
+OF_KERAS = {
+    **{name: name for name in ("tanh", "sigmoid", "relu", "linear", "elu", "selu", "softplus", "softsign", "relu6")},
+    **{name: name for name in ("exponential", "hard_tanh", "silu")},
+    "swish": "silu",
+    # Whose default is another than ONNX'.
+    "leaky_relu": "leaky_relu:0.2",
+}
+"""What Keras calls an activation, and what it is called here; what hard_sigmoid is there depends on the version."""
 _PLAIN = {name.replace("_", ""): name for name in ACTIVATIONS}
 
 

@@ -6,17 +6,8 @@ The names and defaults: keras/src/activations/activations.py and keras/src/layer
 from collections.abc import Mapping
 from typing import Any
 
-from rnntrace.equations.activations import parse_activation
+from rnntrace.equations.activations import OF_KERAS, parse_activation
 from rnntrace.errors import SpecError, WeightsError, show
-
-KNOWN = {
-    **{name: name for name in ("tanh", "sigmoid", "relu", "linear", "elu", "selu", "softplus", "softsign", "relu6")},
-    **{name: name for name in ("exponential", "hard_tanh", "silu")},
-    "swish": "silu",
-    # Whose default is another than ONNX'.
-    "leaky_relu": "leaky_relu:0.2",
-}
-"""What Keras calls an activation, and what it is called here. hard_sigmoid depends on the version."""
 
 
 def activation_of(found: Any, hard_sigmoid: str) -> str:
@@ -30,10 +21,10 @@ def activation_of(found: Any, hard_sigmoid: str) -> str:
         return _of_layer(kind, config, hard_sigmoid)
     if found == "hard_sigmoid":
         return hard_sigmoid
-    if isinstance(found, str) and found in KNOWN:
-        return KNOWN[found]
+    if isinstance(found, str) and found in OF_KERAS:
+        return OF_KERAS[found]
     raise WeightsError(
-        f"the activation {show(str(found))[:40]} is not supported: expected {', '.join([*KNOWN, 'hard_sigmoid'])}"
+        f"the activation {show(str(found))[:40]} is not supported: expected {', '.join([*OF_KERAS, 'hard_sigmoid'])}"
     )
 
 

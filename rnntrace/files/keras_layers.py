@@ -14,6 +14,7 @@ from rnntrace.files.keras_store import Parts
 from rnntrace.model.conventions import BY_NAME, KERAS
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import from_convention
+from rnntrace.model.merges import CONCAT, MERGES
 from rnntrace.model.module import Mask, Module
 from rnntrace.model.spec import FORWARD, REVERSE, ModuleSpec
 from rnntrace.model.spec_checks import ACTIVATIONS_OF
@@ -64,7 +65,7 @@ class Version:
 
 
 def recurrent(layer: Config) -> tuple[str, Config, Config | None] | None:
-    """The kind, configuration and that of the backward layer, for a layer that is recurrent.
+    """The kind, configuration and that of the backward layer, for a layer that is recurrent; how they merge is in the first.
 
     Raises WeightsError for what Bidirectional may do and is not supported, and for a class of somebody's own with such a name.
     """
@@ -82,9 +83,12 @@ def recurrent(layer: Config) -> tuple[str, Config, Config | None] | None:
     if found is None:
         return None
     _refuse_foreign(layer)
-    if config.get("merge_mode") != "concat":
-        raise WeightsError(f"merge_mode {show(str(config.get('merge_mode')))} is not supported: expected concat")
     kind, forward, _ = found
+    # None gives the two apart: what is joined here is what they are.
+    merge = config.get("merge_mode") or CONCAT
+    if merge not in MERGES:
+        raise WeightsError(f"merge_mode {show(str(merge))} is not supported: expected {', '.join(MERGES)} or none")
+    forward = {**forward, "merge_mode": merge}
     _, backward, _ = recurrent(config.get("backward_layer") or inner) or (None, {}, None)
     for option in ("units", "use_bias", "reset_after"):
         if forward.get(option) != backward.get(option):
@@ -112,6 +116,7 @@ def declared(
         **activations,
         "reverse_activations": () if backward is None else tuple(_activations(KINDS[kind], backward, version).values()),
         "bidirectional": backward is not None,
+        "merge": config.get("merge_mode", CONCAT),
         "reverse": reverse,
         "batch_first": not config.get("time_major", False),
         # Before it had the option, Keras reset before the product.
@@ -147,7 +152,7 @@ def undeclared(parts: Sequence[Parts], version: Version) -> Module:
     # A GRU that resets after the product has two biases; without any, it is taken for what is the default.
     after = kind != "GRU" or len(parts[0]) < 3 or parts[0][2][0].ndim == 2
     options = {"bidirectional": len(parts) == 2, "batch_first": True, "reset_after": after, "recurrent_activation": gates}
-    assumed = ("nonlinearity" if kind == "RNN" else "recurrent_activation", *(("direction",) if len(parts) == 1 else ()))
+    assumed = ("nonlinearity" if kind == "RNN" else "recurrent_activation", "direction" if len(parts) == 1 else "merge")
     module = _built(kind, parts, options, assumed)
     return replace(module, last_output=True, hard_sigmoid=version.hard_sigmoid, open=question)
 

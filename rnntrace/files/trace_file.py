@@ -20,6 +20,7 @@ from rnntrace.files.tensors import Tensors
 from rnntrace.files.writing import Content
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key
+from rnntrace.model.merges import LAST_OUTPUT
 from rnntrace.model.observation import Observation
 from rnntrace.model.signals import Inputs, SignalRequest, assemble, to_own_layout, to_time_major
 from rnntrace.model.spec import ModuleSpec
@@ -150,7 +151,9 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> TraceFile:
         hidden=hidden or theirs,
         captured=theirs if seen["captured_path"] else {},
     )
-    shapes = {"output": (inputs.steps, inputs.batch, len(spec.directions) * spec.output_size)}
+    shapes = {"output": (inputs.steps, inputs.batch, spec.width)}
+    if spec.merges:
+        shapes[LAST_OUTPUT] = (1, inputs.batch, spec.width)
     shapes |= {f"{state}_n": initial.shape for state, initial in inputs.states.items()}
     for name, values in observation.outputs.items():
         if shapes[name] != values.shape:

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from rnntrace.equations.activations import OF_KERAS
 from rnntrace.errors import FrameworkError, show
 from rnntrace.frameworks.protocol import GATES
 from rnntrace.model.conventions import BY_NAME, KERAS
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key, LayerDirection
 from rnntrace.model.layouts import to_convention
+from rnntrace.model.merges import CONCAT
 from rnntrace.model.observation import Observation
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import REVERSE, ModuleSpec
@@ -44,13 +46,14 @@ NAME = "keras"
 OFFERS = frozenset({GATES})
 
 _LAYERS = {"RNN": "SimpleRNN", "LSTM": "LSTM", "GRU": "GRU"}
-_NAMES = {
-    **{name: name for name in ("tanh", "sigmoid", "relu", "linear", "elu", "selu", "softplus", "softsign", "relu6")},
-    **{name: name for name in ("exponential", "hard_tanh", "silu")},
-    "hard_sigmoid_keras3": "hard_sigmoid",
-    "leaky_relu:0.2": "leaky_relu",
-}
+_NAMES = {own: name for name, own in OF_KERAS.items() if name != "swish"} | {"hard_sigmoid_keras3": "hard_sigmoid"}
 """Keras 3's own name for each activation that it has."""
+_NUMBERED: dict[str, Callable[..., Any]] = {
+    "hard_sigmoid": lambda a, slope=0.2, offset=0.5: keras.ops.clip(slope * a + offset, 0, 1),
+    "leaky_relu": lambda a, slope=0.01: keras.ops.leaky_relu(a, slope),
+    "elu": lambda a, alpha=1.0: keras.ops.elu(a, alpha),
+}
+"""Those that take numbers: Keras takes any function for an activation."""
 _RECORDED = {"LSTM": ("i", "f", "g", "o", ""), "GRU": ("z", "r", "n")}
 """What each activation of a step leaves behind, in the order in which a cell calls them; the last of an LSTM is tanh(c)."""
 LONGEST = 200
@@ -67,10 +70,14 @@ def lacks(spec: ModuleSpec) -> str:
         return f"{spec.kind} outside of a layer"
     if spec.proj_size:
         return "LSTM with a projection"
+    # On torch, Keras 3.15 multiplies matrices of float64 in float32, but for its fused path.
+    one = keras.ops.ones((1, 1), dtype=spec.precision.name)
+    if (found := keras.backend.standardize_dtype(keras.ops.matmul(one, one).dtype)) != spec.precision.name:
+        return f"{spec.kind} in {spec.dtype}, which it multiplies in {found} on its {keras.backend.backend()} backend"
     if spec.peepholes or spec.coupled or spec.clip is not None or spec.layer_norm or spec.independent:
         return f"{spec.kind} as {spec.cell.title}"
     for activation in (*_own(spec), *spec.reverse_activations):
-        if activation not in _NAMES:
+        if activation not in _NAMES and activation.partition(":")[0] not in _NUMBERED:
             return f"{spec.kind} with {activation}"
     if any(len({*found[1:]}) > 1 for found in (_own(spec), spec.reverse_activations)):
         return "LSTM whose cell state has another activation than the candidate"
@@ -85,8 +92,16 @@ def _own(spec: ModuleSpec) -> tuple[str, ...]:
 def _layer(spec: ModuleSpec, options: dict[str, Any], activations: tuple[str, ...], *, go_backwards: bool) -> Any:
     """A layer of one direction."""
     names = ("activation",) if spec.family == "RNN" else ("recurrent_activation", "activation")
-    own = {name: _NAMES[activation] for name, activation in zip(names, activations, strict=False)}
+    own = {name: _activation(activation) for name, activation in zip(names, activations, strict=False)}
     return getattr(keras.layers, _LAYERS[spec.family])(spec.hidden_size, go_backwards=go_backwards, **own, **options)
+
+
+def _activation(text: str) -> Any:
+    """An activation as Keras takes it: by its own name, or as a function with its numbers."""
+    if text in _NAMES:
+        return _NAMES[text]
+    name, *numbers = text.split(":")
+    return lambda a: _NUMBERED[name](a, *map(float, numbers))
 
 
 @_quietly()
@@ -108,7 +123,9 @@ def build(spec: ModuleSpec, device: str = "cpu") -> list[Any]:
         layer = _layer(spec, options, _own(spec), go_backwards=spec.reverse)
         if spec.bidirectional:
             other = _layer(spec, options, spec.reverse_activations or _own(spec), go_backwards=True)
-            layer = keras.layers.Bidirectional(layer, backward_layer=other, merge_mode="concat", dtype=spec.precision.name)
+            layer = keras.layers.Bidirectional(
+                layer, backward_layer=other, merge_mode=spec.merge_of(number), dtype=spec.precision.name
+            )
         layer.build((None, None, spec.layer_input_size(number)))
         layers.append(layer)
     return layers
@@ -149,7 +166,7 @@ def observe(module: list[Any], spec: ModuleSpec, inputs: Inputs, capture: str = 
             for column in [] if reason else columns:
                 captured |= _recorded(_of(module, spec, column), spec, inputs, column, x)
             h, states = _run(module[number], spec, inputs, columns, x)
-            hidden |= {(*column, "h"): part for column, part in zip(columns, np.split(h, len(columns), 2), strict=True)}
+            hidden |= _by_direction(module, spec, inputs, columns, x, h)
             for place, state in enumerate(states):
                 finals[[*finals][place % len(finals)]].append(state)
             x = h
@@ -184,7 +201,7 @@ def _of(module: list[Any], spec: ModuleSpec, column: LayerDirection) -> Any:
 
 
 def _run(layer: Any, spec: ModuleSpec, inputs: Inputs, columns: list[LayerDirection], x: Array) -> tuple[Array, list[Array]]:
-    """h (T, B, ·) of a layer's directions side by side, and the last states (B, ·) of one direction after the other."""
+    """h (T, B, ·) of a layer's directions, joined, and the last states (B, ·) of one direction after the other."""
     initial = [inputs.initial(state)[spec.layer_directions.index(column)] for column in columns for state in _states(spec)]
     valid = inputs.valid
     mask = None if valid is None else keras.ops.convert_to_tensor(np.ascontiguousarray(valid.T))
@@ -199,6 +216,25 @@ def _run(layer: Any, spec: ModuleSpec, inputs: Inputs, columns: list[LayerDirect
         # At steps that do not exist Keras repeats a state, and the module has none.
         h = np.where(valid[..., None], h, h.dtype.type(0))
     return np.ascontiguousarray(h), [_numbers(final) for final in finals]
+
+
+def _by_direction(
+    module: list[Any], spec: ModuleSpec, inputs: Inputs, columns: list[LayerDirection], x: Array, h: Array
+) -> dict[Key, Array]:
+    """The h of each direction; where Keras gives them merged, each direction runs once more by itself."""
+    if spec.merge_of(columns[0][0]) != CONCAT:
+        parts = [_alone(_of(module, spec, column), spec, inputs, column, x) for column in columns]
+    else:
+        parts = np.split(h, len(columns), 2)
+    return {(*column, "h"): part for column, part in zip(columns, parts, strict=True)}
+
+
+def _alone(layer: Any, spec: ModuleSpec, inputs: Inputs, column: LayerDirection, x: Array) -> Array:
+    """The h (T, B, ·) of one direction of a layer."""
+    row = spec.layer_directions.index(column)
+    own: dict[str, Any] = {f"{state}0": inputs.initial(state)[row : row + 1] for state in spec.cell.states}
+    h, _ = _run(layer, spec.one_way(column[1], num_layers=1), replace(inputs, **own), [(0, column[1])], x)
+    return h
 
 
 def _recorded(layer: Any, spec: ModuleSpec, inputs: Inputs, column: LayerDirection, x: Array) -> dict[Key, Array]:
@@ -223,10 +259,7 @@ def _recorded(layer: Any, spec: ModuleSpec, inputs: Inputs, column: LayerDirecti
         layer.unroll = keras.backend.backend() == "jax"
         if "use_cudnn" in ways:
             layer.use_cudnn = False
-        single = spec.one_way(column[1], num_layers=1)
-        row = spec.layer_directions.index(column)
-        own: dict[str, Any] = {f"{state}0": inputs.initial(state)[row : row + 1] for state in spec.cell.states}
-        h, _ = _run(layer, single, replace(inputs, **own), [(0, column[1])], x)
+        h = _alone(layer, spec, inputs, column, x)
     finally:
         for owner, found in ((cell, kept), (layer, ways)):
             for name, value in found.items():

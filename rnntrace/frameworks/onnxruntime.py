@@ -56,6 +56,8 @@ def lacks(spec: ModuleSpec) -> str:
         return "LSTM with a projection"
     if spec.layer_norm or spec.independent:
         return f"{spec.kind} with {'a layer norm' if spec.layer_norm else 'independent units'}"
+    if spec.merges:
+        return f"{spec.kind} whose directions are merged"
     for activation in _activations(spec):
         if activation.partition(":")[0] not in _ACTIVATIONS:
             return f"{spec.kind} with {activation}"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from rnntrace.model.conventions import ONNX
 from rnntrace.model.dtypes import Array
+from rnntrace.model.merges import LAST_OUTPUT
 from rnntrace.model.module import Module
 from rnntrace.model.signals import Inputs, state_shape
 from rnntrace.model.vocabulary import Name
@@ -22,6 +23,8 @@ def forms(module: Module, inputs: Inputs, name: Name, *, in_onnx_words: bool = F
     spec = module.spec
     if name == "output":
         yield from _output_forms(module, inputs)
+    elif name == LAST_OUTPUT:
+        yield last_output_form(module, inputs)
     elif isinstance(name, str):
         yield from _state_forms(module, inputs, spec.size_of(name.removesuffix("_n")), in_onnx_words)
     else:
@@ -43,17 +46,22 @@ def _sequence_forms(module: Module, inputs: Inputs, size: int) -> Iterator[Form]
 
 
 def _output_forms(module: Module, inputs: Inputs) -> Iterator[Form]:
-    """Of the output, (T, B, D·R): as of a sequence, and with ONNX's axis of directions in either of its layouts."""
+    """Of the output, (T, B, width): as of a sequence, and with ONNX's axis of directions in either of its layouts."""
     spec, T, B, D = module.spec, inputs.steps, inputs.batch, len(module.spec.directions)
-    yield from _sequence_forms(module, inputs, D * spec.output_size)
+    yield from _sequence_forms(module, inputs, spec.width)
+    if spec.merges:
+        return
     if spec.batch_first:
         yield (B, T, D, spec.output_size), lambda array: array.swapaxes(0, 1).reshape(T, B, -1)
     yield (T, D, B, spec.output_size), lambda array: array.swapaxes(1, 2).reshape(T, B, -1)
 
 
 def last_output_form(module: Module, inputs: Inputs) -> Form:
-    """Of what Keras' return_sequences=False gives, every direction's last output: h_n (D, B, R) of the last layer."""
-    B, D, R = inputs.batch, len(module.spec.directions), module.spec.output_size
+    """Of what Keras' return_sequences=False gives, every direction's last output: h_n (D, B, R) of the last layer.
+
+    Where directions are merged, it is one that has been, (1, B, R).
+    """
+    B, D, R = inputs.batch, len(module.spec.output_parts), module.spec.output_size
     return (B, D * R), lambda array: array.reshape(B, D, R).swapaxes(0, 1)
 
 

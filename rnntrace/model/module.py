@@ -150,7 +150,7 @@ def _continues(below: Module, above: Module) -> bool:
         return False
     if not _start_alike(below, above):
         return False
-    expected = replace(below.spec, input_size=below.spec.output_size * len(below.spec.directions))
+    expected = replace(below.spec, input_size=below.spec.width)
     sources = [module.mask.source if module.mask else None for module in (below, above)]
     return above.spec == expected and sources[0] == sources[1]
 
@@ -181,7 +181,7 @@ def _stack(chain: list[Layer]) -> Module:
         for direction in first.spec.directions
     }
     try:
-        spec = replace(first.spec, num_layers=len(chain))
+        spec = replace(first.spec, num_layers=len(chain), inner_merge=first.spec.merge)
     except SpecError as error:
         raise SpecError(f"{chain[0].name} and the {len(chain) - 1} layers above it: {error}") from None
     mask = first.mask and last.mask and replace(first.mask, zeros=last.mask.zeros)

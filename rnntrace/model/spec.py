@@ -13,6 +13,7 @@ from rnntrace.equations.plain import as_data, from_data
 from rnntrace.errors import SpecError, show
 from rnntrace.model.dtypes import DTYPES, Dtype
 from rnntrace.model.kinds import KINDS, command_name
+from rnntrace.model.merges import CONCAT, MERGED
 from rnntrace.model.spec_checks import ACTIVATIONS_OF, OF_FAMILIES, USUAL, complaints, complaints_of_options
 
 FORWARD, REVERSE = "forward", "reverse"
@@ -30,7 +31,8 @@ class ModuleSpec:
     `activation` the candidate's and, unless `cell_activation` says otherwise, that of the cell state on its way to h; None
     where there are none. `reverse_activations` are those of the reverse direction where they are others: of the gates, the
     candidate and the cell state, as far as there are such, or of an RNN. A module with `reverse` has one direction, from the
-    last step to the first. Raises SpecError for a module that cannot exist.
+    last step to the first. `merge` says how the last layer joins its two directions, see `MERGES`, and `inner_merge` how
+    the layers below do, for the one above. Raises SpecError for a module that cannot exist.
     """
 
     kind: str = ""
@@ -55,6 +57,8 @@ class ModuleSpec:
     layer_norm: bool = False
     independent: bool = False
     reverse_activations: tuple[str, ...] = ()
+    merge: str = CONCAT
+    inner_merge: str = CONCAT
     cell: Cell = field(default=None, repr=False)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
@@ -132,7 +136,8 @@ class ModuleSpec:
     def one_way(self, direction: str, **sizes: Any) -> "ModuleSpec":
         """One direction of the module as a module of its own, with other sizes where they are given."""
         other = direction == REVERSE and self.reverse_activations
-        changes: dict[str, Any] = {"bidirectional": False, "reverse": direction == REVERSE, "reverse_activations": (), **sizes}
+        changes: dict[str, Any] = {"bidirectional": False, "reverse": direction == REVERSE, "reverse_activations": ()}
+        changes |= {"merge": CONCAT, "inner_merge": CONCAT, **sizes}
         if other:
             changes |= zip(ACTIVATIONS_OF[self.family], self.reverse_activations, strict=True)
         return replace(self, **changes)
@@ -171,12 +176,33 @@ class ModuleSpec:
         return self.proj_size or self.hidden_size
 
     def layer_input_size(self, layer: int) -> int:
-        """Size of what the layer reads at each step: x for layer 0, every direction's h of the layer below for others."""
-        return self.input_size if layer == 0 else self.output_size * len(self.directions)
+        """Size of what the layer reads at each step: x for layer 0, what the layer below gives for others."""
+        if layer == 0:
+            return self.input_size
+        return self.output_size * (len(self.directions) if self.inner_merge == CONCAT else 1)
 
-    def output_units(self, direction: str) -> slice:
-        """Which units of the output (T, B, D·R) a direction gives."""
-        first = self.directions.index(direction) * self.output_size
+    @property
+    def merges(self) -> bool:
+        """Whether the two directions of the last layer are joined otherwise than side by side."""
+        return self.merge != CONCAT
+
+    def merge_of(self, layer: int) -> str:
+        """How a layer joins its two directions."""
+        return self.merge if layer == self.num_layers - 1 else self.inner_merge
+
+    @property
+    def output_parts(self) -> tuple[str, ...]:
+        """Whose units the output has, one after the other: those of each direction, or of both as they are merged."""
+        return (MERGED,) if self.merges else self.directions
+
+    @property
+    def width(self) -> int:
+        """Size of the output: of all its parts."""
+        return len(self.output_parts) * self.output_size
+
+    def output_units(self, part: str) -> slice:
+        """Which units of the output (T, B, width) are those of a part."""
+        first = self.output_parts.index(part) * self.output_size
         return slice(first, first + self.output_size)
 
     @property
@@ -196,6 +222,7 @@ class ModuleSpec:
             "a layer norm": self.layer_norm,
             "independent units": self.independent,
             "activations of its own in reverse": self.reverse_activations,
+            f"layers that merge their directions by {self.inner_merge}": self.inner_merge != CONCAT,
         }
         if has := next((words for words, there in beside.items() if there), ""):
             return f"a module with {has}"

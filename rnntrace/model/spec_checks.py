@@ -11,6 +11,7 @@ from rnntrace.equations.expression import Op
 from rnntrace.equations.parameters import Role
 from rnntrace.model.dtypes import DTYPES, is_whole
 from rnntrace.model.limits import MAX_LAYERS, MAX_PARAMETERS, over
+from rnntrace.model.merges import CONCAT, MERGES
 
 if TYPE_CHECKING:
     from rnntrace.model.spec import ModuleSpec
@@ -97,6 +98,11 @@ def complaints(spec: ModuleSpec) -> Iterator[str]:
                 yield f"{option} does not apply to {kind}: a cell is one step of one layer; use {spec.family} instead"
     if spec.reverse and spec.bidirectional:
         yield "a module is bidirectional or runs in reverse alone, not both"
+    for merge in (spec.merge, spec.inner_merge):
+        if merge not in MERGES:
+            yield f"unknown merge {merge!r}: choose one of {', '.join(MERGES)}"
+    if (spec.merge, spec.inner_merge) != (CONCAT, CONCAT) and not spec.bidirectional:
+        yield f"`merge` joins two directions, and this {kind} has one: leave it out, or make it bidirectional"
     if spec.num_layers > MAX_LAYERS:
         yield f"{spec.num_layers} layers are {over('MAX_LAYERS', MAX_LAYERS)}: use fewer"
     if spec.parameters > MAX_PARAMETERS:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from rnntrace.model.merges import LAST_OUTPUT
 from rnntrace.model.spec import REVERSE, ModuleSpec
 
 Name = str | tuple[int, str, str]
@@ -60,6 +61,8 @@ def of_results(spec: ModuleSpec) -> Vocabulary:
     other_words = {"output": ("Y",), **{f"{state}_n": (f"{state}n", f"Y_{state}") for state in spec.cell.states}}
     for name, others in other_words.items():
         words |= {word.lower(): name for word in (name, *others)}
+    if spec.merges:
+        other_words[LAST_OUTPUT] = ()
     canonical: dict[Name, str] = {name: name for name in other_words}
     for layer, direction in spec.layer_directions:
         alone = len(spec.layer_directions) == 1
@@ -93,18 +96,18 @@ def signal_names(states: Iterable[str]) -> tuple[str, ...]:
 
 
 def output_names(spec: ModuleSpec) -> tuple[str, ...]:
-    """What a module returns: output and final states, h_n and, for an LSTM, c_n."""
-    return ("output", *(f"{state}_n" for state in spec.cell.states))
+    """What a module returns: output and final states, h_n and, for an LSTM, c_n; the last output where it is merged."""
+    return ("output", *(f"{state}_n" for state in spec.cell.states), *((LAST_OUTPUT,) if spec.merges else ()))
 
 
 def is_output(name: str) -> bool:
     """Whether a quantity is one that a module returns; all others are symbols of its cell."""
-    return name == "output" or name.endswith("_n")
+    return name in ("output", LAST_OUTPUT) or name.endswith("_n")
 
 
 def output_rank(name: str) -> int:
-    """In which order outputs are told: output, h_n, other final states; 0 for what is no output."""
-    return {"output": 1, "h_n": 2}.get(name, 3) if is_output(name) else 0
+    """In which order outputs are told: output, h_n, other final states, the last output; 0 for what is no output."""
+    return {"output": 1, "h_n": 2, LAST_OUTPUT: 4}.get(name, 3) if is_output(name) else 0
 
 
 def canonical_names(spec: ModuleSpec, names: Iterable[Name]) -> tuple[str, ...]:

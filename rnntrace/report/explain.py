@@ -12,6 +12,7 @@ from rnntrace.equations.notation import LATEX, MEANINGS, UNICODE, formula, left_
 from rnntrace.equations.parameters import Role
 from rnntrace.model.blocks import Block, biases_a_gate, blocks
 from rnntrace.model.conventions import Convention
+from rnntrace.model.merges import CONCAT
 from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.report.run import describe
 from rnntrace.report.table import SCHEMA, Column, Formula, Formulas, Line, Report, Scale, Table
@@ -101,7 +102,8 @@ def _shapes(spec: ModuleSpec, found: Sequence[Block]) -> Table:
     cell = spec.cell
     rows = [(f"x{UNICODE.now}", "input", f"({spec.layer_input_size(0)})")]
     if spec.num_layers > 1:
-        below = "h of both directions below" if spec.bidirectional else "h of the layer below"
+        both = f"h of both directions below{f', merged by {spec.inner_merge}' if spec.inner_merge != CONCAT else ''}"
+        below = both if spec.bidirectional else "h of the layer below"
         rows.append((f"x{UNICODE.now}", f"input above: {below}", f"({spec.layer_input_size(1)})"))
     rows += [(left_side(step.symbol, UNICODE), step.role, f"({spec.size_of(step.symbol)})") for step in cell.steps]
     layers = {block.layer: block for block in found if block.layer < 2}

@@ -19,6 +19,7 @@ ASSUMED = {
     "batch_first": ("time first from batch first", "time first"),
     "dropout": ("dropout", "none"),
     "direction": ("forward from go_backwards", "forward"),
+    "merge": ("how directions are merged", "side by side"),
     "recurrent_activation": ("sigmoid from hard_sigmoid gates", ""),
 }
 """By field of a spec: what a file may not tell, and what is assumed then; of gates that differs from file to file."""

@@ -12,6 +12,7 @@ from rnntrace.equations.cell import Cell
 from rnntrace.equations.expression import Op
 from rnntrace.equations.parameters import TERMS, Role
 from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.merges import LAST_OUTPUT
 from rnntrace.model.weights import LayerWeights
 from rnntrace.report.excerpt import excerpt, far_apart, is_long, part_of
 from rnntrace.report.select import View, selected
@@ -45,7 +46,7 @@ def output_tables(result: Result, view: View) -> Iterator[Table]:
 
 
 def _worst_places(result: Result, name: str, axes: Sequence[str], shape: tuple[int, ...]) -> Iterator[int]:
-    """The rows of the largest difference and of the first value out of tolerance in a long output, direction by direction.
+    """The rows of the largest difference and of the first value out of tolerance in a long output, part by part.
 
     Of fewer rows the table itself tells which these are.
     """
@@ -53,11 +54,11 @@ def _worst_places(result: Result, name: str, axes: Sequence[str], shape: tuple[i
     if name != "output" or expected is None or not is_long(int(np.prod(shape))):
         return
     steps = np.arange(result.inputs.steps)
-    for direction in result.spec.directions:
-        units = result.spec.output_units(direction)
-        flags = result.comparison.out_of_tolerance.get((result.spec.num_layers - 1, direction, name))
+    for part in result.spec.output_parts:
+        units = result.spec.output_units(part)
+        flags = result.comparison.out_of_tolerance.get((result.spec.num_layers - 1, part, name))
         mine, theirs = result.replayed_outputs[name][..., units], expected[..., units]
-        for t, item, unit in far_apart(mine, theirs, flags, steps, np.arange(size), direction):
+        for t, item, unit in far_apart(mine, theirs, flags, steps, np.arange(size), part):
             where = {"t": t, "item": item, "unit": units.start + unit}
             yield int(np.ravel_multi_index([where[axis] for axis in axes], shape))
 
@@ -82,6 +83,8 @@ def _out_of_tolerance(result: Result, name: str, places: _Places) -> Flags:
             units = spec.output_units(direction)
             part = (unit >= units.start) & (unit < units.stop)
             out[part] = flags[row[part], item[part], unit[part] - units.start]
+        elif other == name == LAST_OUTPUT:
+            out = flags[row, item, unit]
         elif other == name:
             part = row == spec.layer_directions.index((layer, direction))
             out[part] = flags[0, item[part], unit[part]]

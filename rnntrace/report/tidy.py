@@ -12,6 +12,7 @@ from rnntrace.engine.judge.difference import difference
 from rnntrace.engine.judge.result import Result
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key
+from rnntrace.model.merges import LAST_OUTPUT
 from rnntrace.model.windows import pieces, release
 from rnntrace.report.select import View, are_selected, numbers_in, selected
 from rnntrace.report.table import Column, Rows, Scale, Table
@@ -136,21 +137,22 @@ def _outputs(result: Result, view: View) -> Iterator[dict[str, Any]]:
     """Output and final states by the layer and direction that they come from; t of a final state is an item's last step."""
     if "outputs" not in view.parts:
         return
-    spec, steps = result.spec, _Steps(result, view)
+    spec, steps, last = result.spec, _Steps(result, view), result.spec.num_layers - 1
+    parts = spec.output_parts if selected(last, view.layers) else ()
     for name, values in result.replayed_outputs.items():
         expected = result.observation.outputs.get(name)
-        for layer, direction in _columns(result, view):
-            where = layer, direction, name
-            if name != "output":
-                t = result.trace.final_step(direction)[None]
-                # From behind: the other side may have given the last rows alone.
-                row = spec.layer_directions.index((layer, direction)) - len(spec.layer_directions)
-                mine = values[row][None]
-                theirs = expected[row][None] if expected is not None and len(expected) >= -row else None
-                yield _rows(view, _Place(*where, t, steps.chosen[t]), mine, theirs)
-            elif layer == spec.num_layers - 1:
-                half = np.s_[..., spec.output_units(direction)]
-                yield from steps.rows(where, values[half], None if expected is None else expected[half])
+        if name == "output":
+            for part in parts:
+                units = np.s_[..., spec.output_units(part)]
+                yield from steps.rows((last, part, name), values[units], None if expected is None else expected[units])
+            continue
+        for layer, direction in [(last, part) for part in parts] if name == LAST_OUTPUT else _columns(result, view):
+            t = result.trace.final_step(direction)[None]
+            # From behind: the other side may have given the last rows alone.
+            row = -1 if name == LAST_OUTPUT else spec.layer_directions.index((layer, direction)) - len(spec.layer_directions)
+            mine = values[row][None]
+            theirs = expected[row][None] if expected is not None and len(expected) >= -row else None
+            yield _rows(view, _Place(layer, direction, name, t, steps.chosen[t]), mine, theirs)
 
 
 def _weights(result: Result, view: View) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from rnntrace.model.merges import CONCAT
 from rnntrace.model.spec import ModuleSpec
 
 
@@ -23,5 +24,9 @@ def variant(spec: ModuleSpec) -> Iterator[str]:
         yield f"candidate {spec.activation}"
     if spec.cell_activation not in (None, spec.activation):
         yield f"cell state {spec.cell_activation}"
+    if spec.merges:
+        yield f"merge {spec.merge}"
+    if spec.inner_merge != CONCAT:
+        yield f"merge {spec.inner_merge} between layers"
     if spec.reverse_activations:
         yield f"in reverse {', '.join(spec.reverse_activations)}"

@@ -1,6 +1,7 @@
 """`compare`: weights beside a framework, against expected outputs, or beside other weights; and two traces."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.equations.cell import Cell
-from rnntrace.errors import UsageError
+from rnntrace.errors import SignalError, UsageError
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import FRAMEWORKS
 from rnntrace.verbs.compare_one import compare_with_expected, compare_with_framework
@@ -17,9 +18,12 @@ from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace
 from rnntrace.verbs.given.arrays import label_of, labels_of
 from rnntrace.verbs.given.keywords import given, pass_on, several
 from rnntrace.verbs.given.naming import listed
-from rnntrace.verbs.given.overrides import FileOverrides, Modules, own_states, read_files
+from rnntrace.verbs.given.overrides import FileOverrides, Modules, as_merged, own_states, read_files
 from rnntrace.verbs.given.sources import SIGNALS, read_sources, sources_of
 from rnntrace.verbs.results import Results
+
+Judged = Callable[[Modules], dict[str, Result]]
+"""Modules beside what is expected of them."""
 
 
 def compare(
@@ -38,6 +42,7 @@ def compare(
     batch_first: bool = False,
     go_backwards: bool = False,
     recurrent_activation: str | None = None,
+    merge: str | None = None,
     dropout: float = 0.0,
     device: str = "cpu",
     steps: int | None = None,
@@ -72,9 +77,8 @@ def compare(
     `expected` is an array (the output), what torch returns, a dictionary of output, h_n, c_n, gates and states ("f",
     "0.forward.f"), or a file; `require` names what it has to hold. No framework is run beside it unless `framework` names one:
     then both must agree. Of a `cell` of your own, its text or a file of it, weights are arrays under the names of the text.
-    What weights leave open is said by `nonlinearity`,
-    `batch_first`, `go_backwards`, `recurrent_activation` and `dropout`; `names` and `ignore` are as in `load`, and `module`
-    chooses one module.
+    What weights leave open is said by `nonlinearity`, `batch_first`, `go_backwards`, `recurrent_activation`, `merge` and
+    `dropout`; `names` and `ignore` are as in `load`, and `module` chooses one module.
 
     Gives a result, or for several modules or sides `Results` by name. Raises RnnTraceError for what cannot be read or compared.
     """
@@ -101,7 +105,9 @@ def compare(
         labels = labels_of(weights, other)
         sides[""] = compare_weights(modules, second[0], signals, judging, labels, distribution=dist, seed=seed)
     elif expected is not None:
-        sides["expected"] = compare_with_expected(modules, signals, judging, expected, ignored, several(require))
+        beside_expected = partial(compare_with_expected, sources=signals, judging=judging, expected=expected)
+        merged = as_merged(modules, overrides)
+        sides["expected"] = _by_shape(partial(beside_expected, ignored=ignored, require=several(require)), modules, merged)
         if framework is not None:
             sides[framework] = beside(framework=framework)
     else:
@@ -109,6 +115,23 @@ def compare(
     ignored.check()
     results = _named(weights, expected, modules, sides)
     return next(iter(results.values())) if len(results) == 1 else Results(results)
+
+
+def _by_shape(judged: Judged, modules: Modules, merged: Mapping[str, Modules]) -> dict[str, Result]:
+    """The results beside what is expected; of an output as wide as one direction with both merged, if one way alone agrees."""
+    try:
+        return judged(modules)
+    except SignalError:
+        found: dict[str, dict[str, Result]] = {}
+        for merge, other in merged.items():
+            with suppress(SignalError):
+                found[merge] = judged(other)
+        agreeing = [merge for merge, results in found.items() if all(result.passed for result in results.values())]
+        if len(agreeing) != 1:
+            raise
+    (merge,) = agreeing
+    remark = f"the output is as wide as one direction, and read as both of them merged: `merge={merge}` alone agrees"
+    return {prefix: replace(result, warnings=(*result.warnings, remark)) for prefix, result in found[merge].items()}
 
 
 def _refuse_contradictions(

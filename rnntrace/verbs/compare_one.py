@@ -15,9 +15,11 @@ from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.equations.cell import listed
 from rnntrace.errors import UsageError, show
 from rnntrace.files.ignored import Ignored
+from rnntrace.frameworks.registry import framework as beside
 from rnntrace.frameworks.registry import framework_for
 from rnntrace.model.conventions import ONNX
 from rnntrace.model.dtypes import Array
+from rnntrace.model.module import Module
 from rnntrace.model.signals import Inputs, assemble, check_not_empty
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.vocabulary import Name, canonical_names, is_output
@@ -50,8 +52,10 @@ def compare_with_framework(
 ) -> dict[str, Result]:
     """Trace every module beside a framework, each on the signals of `sources`. One seed serves all.
 
-    Raises UsageError for a module that the framework lacks.
+    A framework that has a module in float32 alone is compared in that. Raises UsageError for a module that it lacks.
     """
+    if framework is not None:
+        modules = {prefix: _in_its_format(module, framework) for prefix, module in modules.items()}
     for prefix, module in modules.items():
         try:
             found = framework_for(module.spec, framework)
@@ -76,6 +80,15 @@ def compare_with_framework(
         results[prefix] = undecided(replace(result, warnings=(*result.warnings, *unmasked(module))), module.open)
         seed = result.seed
     return results
+
+
+def _in_its_format(module: Module, name: str) -> Module:
+    """The module in float32, where that is what the framework has of it; weights from a text, say, are in float64."""
+    spec, lacks = module.spec, beside(name).lacks
+    narrow = replace(spec, dtype="float32")
+    if spec.dtype != "float64" or not (lack := lacks(spec)) or lacks(narrow):
+        return module
+    return replace(module, spec=narrow, remarks=(*module.remarks, f"{name} has no {lack}: both sides run in float32"))
 
 
 def compare_with_expected(

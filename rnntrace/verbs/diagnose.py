@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import make_tolerance
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.equations.cell import Cell
-from rnntrace.errors import UsageError
+from rnntrace.errors import SignalError, UsageError
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_VALUES, over
@@ -22,17 +24,18 @@ from rnntrace.model.signals import trace_size
 from rnntrace.model.vocabulary import Name
 from rnntrace.report.diagnose import diagnosis_report, explained
 from rnntrace.report.table import Report
+from rnntrace.verbs.compare import Judged
 from rnntrace.verbs.compare_one import compare_with_expected
 from rnntrace.verbs.compare_two import is_trace, opened
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
-from rnntrace.verbs.given.overrides import FileOverrides, own_states, read_weights
+from rnntrace.verbs.given.overrides import FileOverrides, Modules, as_merged, own_states, read_weights
 from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.shown import Shown
 
 OF_WEIGHTS = (
-    *("cell", "module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "recurrent_activation", "unbatched"),
-    *("input", "text", "alphabet", "h0", "c0", "states", "lengths", "tolerance"),
+    *("cell", "module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "recurrent_activation", "merge"),
+    *("unbatched", "input", "text", "alphabet", "h0", "c0", "states", "lengths", "tolerance"),
 )
 """What a trace says by itself."""
 SECONDS = 10.0
@@ -70,6 +73,7 @@ def diagnose(
     batch_first: bool = False,
     go_backwards: bool = False,
     recurrent_activation: str | None = None,
+    merge: str | None = None,
     unbatched: bool = False,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
@@ -100,19 +104,39 @@ def diagnose(
         refuse(options, OF_WEIGHTS, f"belongs to weights, and {label} is a saved trace: leave it out")
         if expected is not None:
             raise UsageError(f"{label} is a saved trace, which holds its expected outputs: leave `expected` out")
-        result = opened(weights)
+        results = [opened(weights)]
     elif expected is None:
         raise UsageError(f"{label} holds weights: give the outputs that are to be explained as `expected`, and their `input`")
     else:
         ignored = Ignored(several(ignore))
-        modules = read_weights(weights, pass_on(FileOverrides, keywords, names=several(names), ignored=ignored))
+        overrides = pass_on(FileOverrides, keywords, names=several(names), ignored=ignored)
+        modules = read_weights(weights, overrides)
         any_batch_first = any(module.spec.batch_first for module in modules.values())
         own = own_states(modules)
         signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own)
-        (result,) = compare_with_expected(modules, signals, judging, expected, ignored).values()
+        beside = partial(compare_with_expected, sources=signals, judging=judging, expected=expected, ignored=ignored)
+        results = _readings(beside, modules, as_merged(modules, overrides))
         ignored.check()
-    found = _searched(result, end - time.monotonic(), judging)
+    for result in results:
+        found = _searched(result, end - time.monotonic(), judging)
+        if explained(result, found):
+            break
     return ShownDiagnosis(**vars(found), result=result, source=label)
+
+
+def _readings(judged: Judged, modules: Modules, merged: Mapping[str, Modules]) -> list[Result]:
+    """The result that is to be explained; of an output as wide as one direction, that of each way to merge both."""
+    try:
+        (result,) = judged(modules).values()
+        return [result]
+    except SignalError:
+        found: list[Result] = []
+        for other in merged.values():
+            with suppress(SignalError):
+                found += judged(other).values()
+        if not found:
+            raise
+        return found
 
 
 def _searched(result: Result, seconds: float, judging: JudgeOptions) -> Diagnosis:

@@ -78,6 +78,7 @@ def explain(
     recurrent_activation: str | None = None,
     cell_activation: str | None = None,
     reverse_activations: str | Sequence[str] = (),
+    merge: str | None = None,
     layer_norm: bool = False,
     independent: bool = False,
     module: str | None = None,

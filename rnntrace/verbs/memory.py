@@ -41,7 +41,7 @@ def needed(spec: ModuleSpec, steps: int, batch: int, *, kept: int, itemsize: int
     replay, and bounds on rounding. These are counted for half precision, which does not agree without them.
     """
     rows, directions, own = steps * batch, len(spec.directions), spec.precision.replay.itemsize
-    output, states = rows * directions * spec.output_size, len(spec.cell.states)
+    output, states = rows * spec.width, len(spec.cell.states)
 
     def quantities(number: int) -> int:
         """Values of so many gates and states, h among them, of every layer and direction."""

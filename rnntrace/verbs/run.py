@@ -57,6 +57,7 @@ def run(
     recurrent_activation: str | None = None,
     cell_activation: str | None = None,
     reverse_activations: str | Sequence[str] = (),
+    merge: str | None = None,
     layer_norm: bool = False,
     independent: bool = False,
     weights: Any = None,
@@ -181,6 +182,7 @@ def build_and_trace(
         scratch is not None
         and WINDOWS in offers
         and not judging.needs_all
+        and not spec.merges
         and (_is_long(spec, steps, batch, judging) or memory.is_short(needed, free))
     )
     draw = torch.drawing(spec, distribution)

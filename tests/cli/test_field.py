@@ -20,6 +20,7 @@ pytestmark = [
 ]
 
 Answer = tuple[str, str, int, tuple[str, ...]]
+SUMMED = "compare lstm.pt --batch-first --input x.npz --expected"
 
 ANSWERS: list[Answer] = [
     # Gates with the hard sigmoid of Keras 2 and of Keras 3.
@@ -64,7 +65,13 @@ ANSWERS: list[Answer] = [
     ("22-dynamic-quantised", "inspect int8.pt", 2, ("quantised module",)),
     ("25-matlab", "inspect net73.mat", 2, ("MATLAB",)),
     ("26-keras-stateful", "diagnose model.keras --input x.npz --expected second.npz", 0, ("lstm.state.carried-over",)),
-    ("32-sum-of-directions", "inspect sum.keras", 2, ("layer bidirectional", "merge_mode sum")),
+    # The halves of both directions added, as a flag says it, and where it alone agrees.
+    ("32-sum-of-directions", f"{SUMMED} right.npz -q", 0, ("PASS", "--merge sum alone agrees")),
+    ("32-sum-of-directions", f"{SUMMED} right.npz --merge sum -q", 0, ("PASS",)),
+    ("32-sum-of-directions", f"{SUMMED} right.npz --merge ave -q", 1, ("FAIL", "t=1")),
+    ("32-sum-of-directions", f"{SUMMED} runtime.npz --merge sum -q", 1, ("FAIL", "t=1")),
+    ("32-sum-of-directions", f"{SUMMED} runtime.npz -q", 2, ("as wide as one direction", "--merge")),
+    ("32-sum-of-directions", "inspect sum.keras", 0, ("merge sum",)),
 ]
 """By case: what a person types, the exit code, and what the answer has in it."""
 

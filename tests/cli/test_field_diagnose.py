@@ -48,6 +48,11 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
         "gru.pt --batch-first --input x_h0.npz --expected burn_h0_half.npz",
         ["gru.equation.reset-before"],
     ),
+    "32 added without turning back": (
+        "32-sum-of-directions",
+        "lstm.pt --batch-first --input x.npz --expected runtime.npz",
+        ["lstm.reading.reverse-not-flipped"],
+    ),
     "14 linear before reset": (
         "14-onnx-linear-before-reset",
         "gru.pt --batch-first --input x.npz --expected onnx.npz",

@@ -19,7 +19,7 @@ from rnntrace.model.dtypes import Array
 
 pytestmark = pytest.mark.usefixtures("folder")
 
-COUNT = int(os.environ.get("RNNTRACE_TEST_REQUESTS", "300"))
+COUNT = int(os.environ.get("RNNTRACE_TEST_REQUESTS", "150"))
 """Requests of a run of the tests, the same ones every time; as many more as one likes by the variable."""
 PARTS = 6
 STEPS, BATCH, INPUT, HIDDEN = 4, 2, 3, 2

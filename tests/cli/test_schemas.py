@@ -54,6 +54,11 @@ RUNS = {
     "wrong numbers on both sides": "run rnn --dtype float16 --nonlinearity relu --input '[[6e4, 6e4, 6e4]]' -H 8",
     "drifting": "run rnn --weights wild.npz -H 32 -T 200",
     "drawn": "run lstm --weights lstm.pt",
+    "merged": "run gru -b -l 2 --merge sum",
+    "peepholes": "run lstm --peepholes --show weights",
+    "layer norm": "run rnn --layer-norm --show all",
+    "a cell of one's own": "run --cell slow.cell --show all --state m0=random",
+    "sequences without steps": "run gru --reset-before --lengths 4,0 -B 2",
 }
 COMPARISONS = {
     "with torch": "compare lstm.pt",
@@ -124,6 +129,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, arrays in {"other": other, "wild": wild, "x": {"x": x.numpy()}, "y": y, "wrong": wrong}.items():
         (folder / f"{name}.npz").write_bytes(npz_bytes(arrays))
     np.save(folder / "output.npy", y["output"])
+    (folder / "slow.cell").write_text(
+        "m = 0.9 * m[t-1] + 0.1 * tanh(W_c x + U_c h[t-1])  # slow memory\nh = tanh(m)  # output\n"
+    )
     np.save(folder / "zeros.npy", np.zeros_like(y["output"]))
     blocks = [numpy_helper.from_array(drawn(*shape), name) for name, shape in {"W": (1, 6, 3), "R": (1, 6, 2)}.items()]
     node = helper.make_node("GRU", ["X", "W", "R"], ["Y"], hidden_size=2)
@@ -202,7 +210,7 @@ def test_the_family_is_wide(answer: Callable[[str], Any]) -> None:
         "FAIL",
         "UNDECIDED",
     }
-    assert {entry["spec"]["kind"] for entry in found if "spec" in entry} == set(rnntrace.model.kinds.KINDS)
+    assert {entry["spec"]["kind"] for entry in found if "spec" in entry} == {*rnntrace.model.kinds.KINDS, "slow"}
     assert all(f'"{word}"' in json.dumps(found) for word in ("nan", "inf", "-inf"))
     assert any(entry.get("not_finite") for entry in found)
 

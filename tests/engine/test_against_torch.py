@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from strategies import Case, cases, examples
+from thorough import in_turn
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -62,7 +63,10 @@ FORMS = {
     "packed": {"batch": 3, "lengths": (2, 5, 4)},
     "unbatched": {"unbatched": True},
 }
-GRID = [(spec, form) for spec in modules() for form in FORMS if not (spec.is_cell and form == "packed")]
+GRID = in_turn(
+    ((spec, form) for spec in modules() for form in FORMS if not (spec.is_cell and form == "packed")), [*reversed(DTYPES)]
+)
+"""A module, how it is fed, and its number format."""
 
 
 def name(spec: ModuleSpec) -> str:
@@ -129,8 +133,7 @@ def assert_every_step_agrees(result: Result) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("spec", "form"), GRID, ids=[f"{name(spec)}-{form}" for spec, form in GRID])
+@pytest.mark.parametrize(("spec", "form", "dtype"), GRID, ids=[f"{name(spec)}-{form}-{dtype}" for spec, form, dtype in GRID])
 def test_every_gate_of_every_module(spec: ModuleSpec, form: str, dtype: str) -> None:
     """For every combination of options, signals and formats, replay and torch agree in every gate, state and output."""
     c0 = "random" if spec.has_cell_state else "zeros"

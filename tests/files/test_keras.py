@@ -13,6 +13,7 @@ import pytest
 from commandline import all_in, ask, refused
 
 import rnntrace
+from rnntrace.equations.activations import OF_KERAS
 from rnntrace.model.dtypes import Array
 
 pytestmark = [
@@ -109,6 +110,57 @@ DECLARED: dict[str, tuple[Build, dict[str, Any]]] = {
     "a stack in both directions, last output": (
         lambda L: [L.Bidirectional(L.SimpleRNN(2, return_sequences=True)), L.Bidirectional(L.SimpleRNN(2))],
         {"num_layers": 2, "bidirectional": True},
+    ),
+    **{
+        f"merged by {merge}, {what}": (
+            lambda L, merge=merge, last=last: [L.Bidirectional(L.LSTM(4, return_sequences=not last), merge_mode=merge)],
+            {"bidirectional": True, "merge": merge},
+        )
+        for merge in ("sum", "mul", "ave")
+        for what, last in {"every step": False, "last output": True}.items()
+    },
+    "a stack that is merged": (
+        lambda L: [
+            L.Bidirectional(L.GRU(4, return_sequences=True), merge_mode="sum"),
+            L.Bidirectional(L.GRU(4, return_sequences=True), merge_mode="sum"),
+        ],
+        {"num_layers": 2, "merge": "sum", "inner_merge": "sum"},
+    ),
+    "a stack that is merged, last output": (
+        lambda L: [
+            L.Bidirectional(L.SimpleRNN(4, return_sequences=True), merge_mode="ave"),
+            L.Bidirectional(L.SimpleRNN(4), merge_mode="ave"),
+        ],
+        {"num_layers": 2, "merge": "ave", "inner_merge": "ave"},
+    ),
+    "relu in one direction": (
+        lambda L: [
+            L.Bidirectional(
+                L.SimpleRNN(4, name="to"), backward_layer=L.SimpleRNN(4, go_backwards=True, activation="relu", name="fro")
+            )
+        ],
+        {"nonlinearity": "tanh", "reverse_activations": ("relu",)},
+    ),
+    **{
+        f"candidate {name}": (
+            lambda L, name=name: [L.LSTM(4, activation=name, return_sequences=True)],
+            {"activation": own, "cell_activation": own},
+        )
+        for name, own in OF_KERAS.items()
+        if name not in ("tanh", "exponential")
+    },
+    **{
+        f"gates {name}": (
+            lambda L, name=name: [L.GRU(4, recurrent_activation=name, return_sequences=True)],
+            {"recurrent_activation": own},
+        )
+        for name, own in {"hard_sigmoid": "hard_sigmoid_keras3", "relu": "relu", "softsign": "softsign"}.items()
+    },
+    "hidden state elu": (lambda L: [L.SimpleRNN(4, activation="elu", return_sequences=True)], {"nonlinearity": "elu"}),
+    "no activation": (lambda L: [L.GRU(4, activation=None, return_sequences=True)], {"activation": "linear"}),
+    "a layer as activation": (
+        lambda L: [L.SimpleRNN(4, activation=L.LeakyReLU(negative_slope=0.15), return_sequences=True)],
+        {"nonlinearity": "leaky_relu:0.15"},
     ),
     "a stack, reset before": (
         lambda L: [L.GRU(4, return_sequences=True, reset_after=False), L.GRU(4, reset_after=False)],
@@ -271,6 +323,35 @@ def test_what_the_weights_alone_do_not_tell_can_be_said(keras: Any, capsys: pyte
         assert verdict(capsys, written(model, ".keras"), *judged, *arguments)["passed"], option
         other = sequential(keras, [keras.layers.SimpleRNN(4, return_sequences=True)])
         assert "contradicts" in refused(capsys, "compare", written(other, ".keras"), *judged, *arguments)
+
+
+@pytest.mark.parametrize("merge", ["sum", "mul", "ave"])
+def test_weights_alone_do_not_tell_how_directions_merge(merge: str, keras: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """--merge says it; where one way alone agrees, that is what is read, and said aloud; wrong numbers pass by none."""
+    L = keras.layers
+    model = sequential(keras, [L.Bidirectional(L.GRU(4, return_sequences=True), merge_mode=merge)])
+    path, output = written(model, ".weights.h5"), predicted(model, x_of())
+    judged = signals(output=output)
+    assert "merge" in inspected(path, capsys)[0]["assumed"]
+    assert verdict(capsys, path, *judged, "--merge", merge)["passed"]
+    found = ask(capsys, "compare", path, *judged, "-q")
+    assert (found.code, f"--merge {merge} alone agrees" in found.err) == (0, True)
+    for other in {"sum", "mul", "ave"} - {merge}:
+        assert not verdict(capsys, path, *judged, "--merge", other)["passed"]
+    assert "as wide as one direction" in refused(capsys, "compare", path, *judged, "--merge", "concat")
+    assert "contradicts" in refused(capsys, "compare", written(model, ".keras"), *judged, "--merge", "concat")
+    output[0, 1, 2] += 0.01
+    assert "as wide as one direction" in refused(capsys, "compare", path, *signals(output=output))
+
+
+def test_two_directions_that_are_not_joined_have_their_states(keras: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """merge_mode=None gives two outputs: side by side they are the module's, and each one's last is a row of h_n."""
+    L = keras.layers
+    model = sequential(keras, [L.Bidirectional(L.LSTM(4, return_sequences=True), merge_mode=None)])
+    forward, reverse = predicted(model, x_of())
+    path = written(model, ".keras")
+    assert verdict(capsys, path, *signals(output=np.concatenate([forward, reverse], 2)))["passed"]
+    assert not verdict(capsys, path, *signals(output=np.concatenate([reverse, forward], 2)))["passed"]
 
 
 def test_one_of_two_files_tells_the_direction(keras: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -458,31 +539,17 @@ def test_half_precision_of_an_unknown_kind_is_refused(keras: Any, capsys: pytest
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 REFUSED: dict[str, tuple[Build, tuple[str, ...]]] = {
-    "activation": (lambda L: [L.LSTM(4, activation="relu")], ("layer lstm", "activation relu", "expected tanh")),
-    "activation of SimpleRNN": (lambda L: [L.SimpleRNN(4, activation="elu")], ("activation elu",)),
-    "linear": (lambda L: [L.GRU(4, activation=None)], ("activation linear",)),
+    "activation": (lambda L: [L.LSTM(4, activation="gelu")], ("layer lstm", "activation gelu", "expected tanh")),
+    "activation of SimpleRNN": (lambda L: [L.SimpleRNN(4, activation="softmax")], ("activation softmax",)),
     "recurrent_activation": (
-        lambda L: [L.GRU(4, recurrent_activation="relu")],
-        ("layer gru", "recurrent_activation relu", "expected sigmoid or hard_sigmoid"),
+        lambda L: [L.GRU(4, recurrent_activation="mish")],
+        ("layer gru", "activation mish", "hard_sigmoid"),
     ),
-    "merge_mode": (
-        lambda L: [L.Bidirectional(L.LSTM(4, return_sequences=True), merge_mode="sum")],
-        ("layer bidirectional", "merge_mode sum", "expected concat"),
-    ),
-    "no merge": (lambda L: [L.Bidirectional(L.LSTM(4), merge_mode=None)], ("merge_mode None",)),
     "directions apart": (
         lambda L: [
             L.Bidirectional(L.GRU(4, name="to"), backward_layer=L.GRU(4, go_backwards=True, reset_after=False, name="fro"))
         ],
         ("reset_after",),
-    ),
-    "relu in one direction": (
-        lambda L: [
-            L.Bidirectional(
-                L.SimpleRNN(4, name="to"), backward_layer=L.SimpleRNN(4, go_backwards=True, activation="relu", name="fro")
-            )
-        ],
-        ("activation",),
     ),
     "backwards first": (
         lambda L: [L.Bidirectional(L.LSTM(4, go_backwards=True, name="to"), backward_layer=L.LSTM(4, name="fro"))],

@@ -39,6 +39,7 @@ JUDGED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         for branch in ("then", "else")
     },
     "keras/hard.h5": ("keras/hard.h5", "keras/x.npz", "keras/hard_y.npz", ()),
+    "keras/bisum.h5": ("keras/bisum.h5", "keras/x.npz", "keras/bisum_y.npz", ()),
     **{
         f"pt/{name}": (f"pt/{name}", "pt/x.npz", f"pt/{outputs}.npz", ("--batch-first",))
         for name, outputs in {
@@ -77,7 +78,6 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "pt/list.pt": ("a list of 18 without names", "(64, 8), (64, 16), (64,)"),
     "pt/param_orth.pt": ("lstm.parametrizations.weight_hh_l0", "a parametrization"),
     "pt/quant_sd.pt": ("quantised module",),
-    "keras/bisum.h5": ("layer bidirectional", "merge_mode sum"),
     "keras/stacked.h5": ("layer rnn", "StackedRNNCells"),
     "other/m.tflite": ("TensorFlow Lite", ".keras or .h5"),
     "other/tfjs/model.json": ("TensorFlow.js",),

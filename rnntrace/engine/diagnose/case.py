@@ -121,7 +121,7 @@ def by_layer(case: Case, play: Callable[[Case], Trace]) -> Trace:
         initial = {state: values[rows] for state, values in case.inputs.states.items()}
         one = replace(
             case.with_inputs(x=x, states=initial),
-            spec=replace(spec, num_layers=1, input_size=spec.layer_input_size(layer)),
+            spec=replace(spec, num_layers=1, input_size=spec.layer_input_size(layer), merge=spec.merge_of(layer)),
             weights=Weights({(0, direction): case.weights[layer, direction] for direction in spec.directions}),
         )
         trace = play(one)

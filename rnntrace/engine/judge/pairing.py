@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key
+from rnntrace.model.merges import LAST_OUTPUT, MERGED
+from rnntrace.model.spec import FORWARD
 
 
 @dataclass(frozen=True)
@@ -95,23 +97,15 @@ HalfUnits = Mapping[str | Key, Array]
 """Half a unit of the last digit of values that were typed, by the name of an output, or by key: in the shape of the values."""
 
 
-def pair_up(
-    shown: Trace, one_step: Trace, own: Mapping[Key, Array], half_units: HalfUnits | None = None, carried: Trace | None = None
-) -> list[Quantity]:
-    """Every gate and state that the framework's `own` values hold, in order of computation.
-
-    `half_units` are those of values that were typed, and `carried` what typed weights and inputs leave open.
-    """
-    half_units = half_units or {}
+def pair_up(shown: Trace, one_step: Trace, own: Mapping[Key, Array]) -> list[Quantity]:
+    """Every gate and state that the framework's `own` values hold, in order of computation."""
     quantities = []
     t = times(slice(0, shown.inputs.steps), shown.inputs.batch)
     for key, values in shown.columns.items():
         if key in own:
             layer, direction, symbol = key
-            bound = one_step.bounds.columns[key] if one_step.bounds else None
             sides = values, one_step.columns[key], own[key]
-            open_ = half_units.get(key), carried.columns[key] if carried else None
-            quantities.append(Quantity(symbol, layer, direction, *sides, t, shown.inputs.valid, bound, *open_))
+            quantities.append(Quantity(symbol, layer, direction, *sides, t, shown.inputs.valid))
     return quantities
 
 
@@ -120,34 +114,27 @@ def pair_outputs(
     one_step: Trace,
     expected: Mapping[str, Array],
     taken: Mapping[str, Array] | None = None,
-    half_units: HalfUnits | None = None,
-    carried: Trace | None = None,
 ) -> list[Quantity]:
     """Output and final states, time-major, as far as they are `expected`; each layer and direction is a quantity of its own.
 
     `taken` is what was taken for the outputs of both traces, where that is not what they are; what it lacks is not paired.
-    An expected final state with fewer rows than there are layers and directions holds the last ones. `half_units` and `carried`
-    are as in `pair_up`.
+    An expected final state with fewer rows than there are layers and directions holds the last ones.
     """
     spec = shown.spec
     last, t = spec.num_layers - 1, times(slice(0, shown.inputs.steps), shown.inputs.batch)
     quantities = []
     mine, forced = (shown.outputs, one_step.outputs) if taken is None else (taken, taken)
     expected = {name: values for name, values in expected.items() if name in mine}
-    bounds = one_step.bounds.outputs if one_step.bounds else {}
-    half_units, left_open = half_units or {}, carried.outputs if carried else {}
 
     def pair(name: str, layer: int, direction: str, part: Any, t: NDArray[np.int_], theirs: Any = None) -> None:
         given = part if theirs is None else theirs
-        sides = mine[name][part], forced[name][part], expected[name][given]
-        half_unit = half_units[name][given] if name in half_units else None
-        rest = {"bound": bounds, "carried": left_open}
-        may_be_off = {what: arrays[name][part] for what, arrays in rest.items() if arrays}
-        quantities.append(Quantity(name, layer, direction, *sides, t, half_unit=half_unit, **may_be_off))
+        quantities.append(Quantity(name, layer, direction, mine[name][part], forced[name][part], expected[name][given], t))
 
     if "output" in expected:
-        for direction in spec.directions:
-            pair("output", last, direction, np.s_[..., spec.output_units(direction)], t)
+        for whose in spec.output_parts:
+            pair("output", last, whose, np.s_[..., spec.output_units(whose)], t)
+    if LAST_OUTPUT in expected:
+        pair(LAST_OUTPUT, last, MERGED, np.s_[:], shown.final_step(FORWARD)[None])
     for state in spec.cell.states:
         if f"{state}_n" in expected:
             missing = len(spec.layer_directions) - len(expected[f"{state}_n"])

@@ -26,10 +26,12 @@ from rnntrace.engine.judge.tally import Tallies
 from rnntrace.engine.judge.tolerance import Tolerance
 from rnntrace.engine.judge.verdict import Comparison, Difference, Verdict, concluded
 from rnntrace.engine.replay.trace import Trace
-from rnntrace.engine.replay.windows import Replays, Window
+from rnntrace.engine.replay.windows import Replays, Window, merged
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key, LayerDirection
+from rnntrace.model.merges import LAST_OUTPUT, MERGED
 from rnntrace.model.observation import Observation
+from rnntrace.model.spec import FORWARD
 
 
 class Judgement:
@@ -112,6 +114,7 @@ class Judgement:
                 runs["outputs"] = self.replays.again(doing, self.observation.hidden, (), rounding)
         if rounding and self.typed and self.half_units:
             runs["left open"] = self.replays.again(doing, None, (), EXACT, self.typed)
+        ends: dict[str, tuple[Window, Window | None]] = {}
         for column in self.spec.layer_directions:
             for windows in zip(*(run(column) for run in runs.values()), strict=True):
                 found = dict(zip(runs, windows, strict=True))
@@ -120,6 +123,14 @@ class Judgement:
                 tallies.add(gates.steps, self._gates(column, gates, left_open))
                 tallies.add(gates.steps, self._output(column, outputs, left_open))
             tallies.add(None, self._final_states(column, outputs, left_open))
+            ends[column[1]] = outputs, left_open
+        if self.spec.merges:
+            (forward, open_forward), (reverse, open_reverse) = ends.values()
+            both = merged(self.spec, forward, reverse, rounding)
+            left_open = merged(self.spec, open_forward, open_reverse, EXACT) if open_forward and open_reverse else None
+            column = self.spec.num_layers - 1, MERGED
+            tallies.add(both.steps, self._output(column, both, left_open))
+            tallies.add(None, self._last_output(column, both, left_open))
         counted = tallies.in_order
         out = {tally.key: tallies.out[tally.key] for tally in counted}
         return concluded(counted, self.tolerance, out, sound=self.sound, drift=self.drift)
@@ -164,19 +175,18 @@ class Judgement:
                 )
 
     def _output(self, column: LayerDirection, window: Window, left_open: Window | None) -> Iterator[Quantity]:
-        """What this direction of the last layer gives to the output: its own, and 0 at steps that do not exist."""
-        expected = self.observation.outputs.get("output")
-        if expected is None or column[0] < self.spec.num_layers - 1:
+        """What this direction of the last layer, or both merged, give to the output: 0 at steps that do not exist."""
+        expected, (layer, part) = self.observation.outputs.get("output"), column
+        if expected is None or layer < self.spec.num_layers - 1 or part not in self.spec.output_parts:
             return
         t, valid = self._rows(window.steps)
-        units, half_units = self.spec.output_units(column[1]), self.half_units.get("output")
-
+        units, half_units = self.spec.output_units(part), self.half_units.get("output")
         h = self.spec.cell.output
 
         def padded(values: Array) -> Array:
             return values if valid is None else np.where(valid[..., None], values, values.dtype.type(0))
 
-        shown = padded(self.behind.columns[*column, h][window.steps])
+        shown = self.behind.output if part == MERGED else padded(self.behind.columns[*column, h][window.steps])
         yield Quantity(
             "output",
             *column,
@@ -211,6 +221,24 @@ class Judgement:
                 half_unit=_part(self.half_units.get(name), theirs),
                 carried=left_open.final_bounds[state] if left_open else None,
             )
+
+    def _last_output(self, column: LayerDirection, window: Window, left_open: Window | None) -> Iterator[Quantity]:
+        """What both directions of the last layer give together at their final steps, where it is merged."""
+        expected, h = self.observation.outputs.get(LAST_OUTPUT), self.spec.cell.output
+        if expected is None:
+            return
+        shown = self.outputs[LAST_OUTPUT]
+        yield Quantity(
+            LAST_OUTPUT,
+            *column,
+            shown,
+            window.final.get(h, shown),
+            expected,
+            self.shown.final_step(FORWARD)[None],
+            bound=window.final_bounds.get(h),
+            half_unit=self.half_units.get(LAST_OUTPUT),
+            carried=left_open.final_bounds[h] if left_open else None,
+        )
 
     def _rows(self, steps: slice) -> tuple[NDArray[np.int_], Flags | None]:
         """The times (T, B) of the rows of some steps, and which of them exist."""

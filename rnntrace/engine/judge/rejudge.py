@@ -62,7 +62,8 @@ def _as_made(result: Result, options: JudgeOptions, said: Verdict, *, sound: boo
     spec, inputs, seen = result.spec, result.inputs, result.observation
     kept = {symbol for *_, symbol in result.trace.columns}
     dtype = options.numpy_dtype(spec)
-    long = trace_size(spec, inputs.steps, inputs.batch, len(kept)) >= LONG and not (seen.captured or options.needs_all)
+    size, at_once = trace_size(spec, inputs.steps, inputs.batch, len(kept)), seen.captured or options.needs_all or spec.merges
+    long = size >= LONG and not at_once
     replays: Replays = Whole(spec, result.weights, inputs, dtype)
     if long:
         # Any array will do: all lie in one file, which is let go of as a whole.
@@ -91,7 +92,7 @@ def _made_up(judgement: Judgement) -> list[str]:
 
 def _outputs_apart(result: Result, behind: Trace) -> list[str]:
     """A sentence if the replay's outputs are not the states that they come from: bit by bit, and a piece at a time."""
-    if behind is not result.trace:
+    if behind is not result.trace or result.spec.merges:
         return _outputs_differ(result, behind.outputs)
     valid = result.inputs.valid
     for direction in result.spec.directions:

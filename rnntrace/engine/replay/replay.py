@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from rnntrace.engine.judge.merging import joined_bounds
 from rnntrace.engine.judge.rounding import Typed, error_bounds
 from rnntrace.engine.judge.rules import Bounded, Format
 from rnntrace.engine.replay.evaluate import Scope, evaluate
 from rnntrace.engine.replay.program import Program
-from rnntrace.engine.replay.trace import BOUNDS, TERMS, VALUES, Trace, input_term_symbol, recurrent_term_symbol, side_by_side
+from rnntrace.engine.replay.trace import BOUNDS, TERMS, VALUES, Trace, input_term_symbol, joined, recurrent_term_symbol
 from rnntrace.engine.replay.writer import compiled
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.expression import Op
@@ -68,7 +69,7 @@ def replay(
             if layer == 0:
                 layer_input = inputs.x
             elif known:
-                layer_input = side_by_side(known, layer - 1, spec, inputs.valid)
+                layer_input = joined(known, layer - 1, spec, inputs.valid)
             else:
                 layer_input = so_far.hidden(layer - 1)
             own = cell[direction] if isinstance(cell, Mapping) else cell or spec.cell_of(direction)
@@ -80,7 +81,9 @@ def replay(
             if keep_terms:
                 terms |= {(layer, direction, symbol): array for symbol, array in column.terms().items()}
             if rounding is not None:
-                inherited = None if layer == 0 or known else side_by_side(bounds, layer - 1, spec, inputs.valid)
+                inherited = (
+                    None if layer == 0 or known else joined_bounds(columns, bounds, layer - 1, spec, inputs.valid, rounding)
+                )
                 off = errors or {}
                 if typed:
                     inherited = typed.x if layer == 0 else inherited

@@ -9,6 +9,7 @@ from rnntrace.equations.cell import Cell
 from rnntrace.equations.parameters import Role
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key
+from rnntrace.model.merges import LAST_OUTPUT, MERGED, MERGES
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import FORWARD, REVERSE, ModuleSpec
 
@@ -106,12 +107,12 @@ class Trace:
         return initial
 
     def hidden(self, layer: int) -> Array:
-        """What a layer gives to the one above: every direction's output side by side, (T, B, D·R), zero at padded steps."""
-        return side_by_side(self.columns, layer, self.spec, self.inputs.valid)
+        """What a layer gives to the one above: every direction's output, joined, (T, B, width), zero at padded steps."""
+        return joined(self.columns, layer, self.spec, self.inputs.valid)
 
     @property
     def output(self) -> Array:
-        """The last layer's hidden states, (T, B, D·R), zero at padded steps."""
+        """The last layer's hidden states, (T, B, width), zero at padded steps."""
         return self.hidden(self.spec.num_layers - 1)
 
     def final(self, state: str) -> Array:
@@ -130,21 +131,31 @@ class Trace:
         return finals
 
     def final_step(self, direction: str) -> np.ndarray[tuple[int], np.dtype[np.int_]]:
-        """(B,): the t at which each item's state is final: its length going forward, 1 in reverse."""
+        """(B,): the t at which each item's state is final: its length going forward and for both directions, 1 in reverse."""
         if direction == REVERSE:
             return np.ones(self.inputs.batch, int)
-        assert direction == FORWARD
+        assert direction in (FORWARD, MERGED)
         return np.asarray(self.inputs.lengths or (self.inputs.steps,) * self.inputs.batch)
 
     @property
     def outputs(self) -> dict[str, Array]:
-        """output, h_n and other final states; time-major."""
+        """output, h_n and other final states; time-major.
+
+        Where directions are merged, also `last_output` (1, B, R): both final outputs merged, as return_sequences=False has it.
+        """
         finals = {f"{state}_n": self.final(state) for state in self.spec.cell.states}
-        return {"output": self.output, **finals}
+        last = {LAST_OUTPUT: self.last_output} if self.spec.merges else {}
+        return {"output": self.output, **finals, **last}
+
+    @property
+    def last_output(self) -> Array:
+        """The final outputs of the last layer's two directions, merged, (1, B, R)."""
+        forward, reverse = self.final(self.spec.cell.output)[-2:]
+        return MERGES[self.spec.merge](forward, reverse)[None]
 
 
-def side_by_side(columns: Mapping[Key, Array], layer: int, spec: ModuleSpec, valid: Flags | None) -> Array:
-    """The outputs of a layer's directions, (T, B, D·R), zero at the steps that do not exist; a single one as it is."""
+def joined(columns: Mapping[Key, Array], layer: int, spec: ModuleSpec, valid: Flags | None) -> Array:
+    """The outputs of a layer's directions as its output (T, B, width), zero at the steps that do not exist."""
     parts = [columns[layer, direction, spec.cell.output] for direction in spec.directions]
-    h = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+    h = parts[0] if len(parts) == 1 else MERGES[spec.merge_of(layer)](*parts)
     return h if valid is None else np.where(valid[..., None], h, h.dtype.type(0))

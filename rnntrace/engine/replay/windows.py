@@ -10,12 +10,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rnntrace.engine.judge.merging import merged_bounds
 from rnntrace.engine.judge.rounding import Typed
-from rnntrace.engine.judge.rules import Format
+from rnntrace.engine.judge.rules import Bounded, Format
 from rnntrace.engine.replay.replay import BLOCK, replay
-from rnntrace.engine.replay.trace import BOUNDS, TERMS, VALUES, Trace, side_by_side
+from rnntrace.engine.replay.trace import BOUNDS, TERMS, VALUES, Trace, joined
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key, LayerDirection
+from rnntrace.model.merges import MERGES
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.model.weights import Weights
@@ -188,7 +190,7 @@ def window_inputs(
         return part
     columns = [(below, direction, spec.cell.output) for direction in spec.directions]
     given = {column: hidden[column][steps] for column in columns}
-    return replace(part, x=side_by_side(given, below, spec, part.valid))
+    return replace(part, x=joined(given, below, spec, part.valid))
 
 
 def replay_windows(
@@ -231,6 +233,19 @@ def _window(trace: Trace, column: LayerDirection, steps: slice) -> Window:
     row, states = trace.spec.layer_directions.index(column), trace.spec.cell.states
     ends = [None if whole is None else {s: whole.final(s)[row : row + 1] for s in states} for whole in (trace, trace.bounds)]
     return Window(steps, channels[VALUES], channels.get(TERMS, {}), channels.get(BOUNDS, {}), ends[0] or {}, ends[1] or {})
+
+
+def merged(spec: ModuleSpec, forward: Window, reverse: Window, rounding: Format | None) -> Window:
+    """What both directions of a layer give together, where their output is merged: at every step, and behind them."""
+    h, join = spec.cell.output, MERGES[spec.merge]
+    ends = [(forward.values, reverse.values, forward.bounds, reverse.bounds)]
+    ends += [(forward.final, reverse.final, forward.final_bounds, reverse.final_bounds)]
+    joined = [{h: join(one[h], other[h])} if h in one else {} for one, other, _, _ in ends]
+    bounds: list[dict[str, Array]] = [{}, {}]
+    if rounding is not None:
+        sides = [(Bounded(one[h], off[h]), Bounded(other[h], apart[h])) for one, other, off, apart in ends]
+        bounds = [{h: merged_bounds(spec.merge, *both, rounding)} for both in sides]
+    return Window(forward.steps, joined[0], {}, bounds[0], joined[1], bounds[1])
 
 
 def _behind(before: States, trace: Trace) -> States:

@@ -25,7 +25,7 @@ def seed(value: int) -> None:
 
 def build(spec: ModuleSpec, device: str = "cpu") -> Any:
     """The module of torch.nn that `spec` describes, its parameters drawn as torch does, in eval mode."""
-    options: dict[str, Any] = {"bias": spec.bias, "dtype": _torch_dtype(spec)}
+    options: dict[str, Any] = {"bias": spec.bias, "dtype": torch_dtype(spec)}
     if spec.family == "RNN":
         options["nonlinearity"] = spec.nonlinearity
     if spec.kind == "LSTM":
@@ -109,13 +109,13 @@ def drawn_weights(spec: ModuleSpec) -> Weights:
     other, as they are declared, from the same distribution: uniform in ±1/√H.
     """
     twin = _plain(spec)
-    if twin is not None and twin.shapes(0) == spec.shapes(0):
+    if twin is not None and all(twin.shapes(layer) == spec.shapes(layer) for layer in range(min(spec.num_layers, 2))):
         found = weights_from_torch(twin, parameters(build(twin), twin))
         return found.reversed() if spec.reverse else found
     bound = spec.hidden_size**-0.5
 
     def drawn(shape: tuple[int, ...]) -> Array:
-        return to_numpy(torch.empty(shape, dtype=_torch_dtype(spec)).uniform_(-bound, bound))
+        return to_numpy(torch.empty(shape, dtype=torch_dtype(spec)).uniform_(-bound, bound))
 
     return Weights(
         {
@@ -139,7 +139,7 @@ def drawing(spec: ModuleSpec, distribution: str) -> Draw:
         raise UsageError(f"unknown distribution {distribution!r}: choose normal or uniform")
 
     def draw(shape: tuple[int, ...]) -> Array:
-        return to_numpy(sample(shape, dtype=_torch_dtype(spec)))
+        return to_numpy(sample(shape, dtype=torch_dtype(spec)))
 
     return draw
 
@@ -153,7 +153,8 @@ def to_numpy(tensor: torch.Tensor) -> Array:
     return array
 
 
-def _torch_dtype(spec: ModuleSpec) -> torch.dtype:
+def torch_dtype(spec: ModuleSpec) -> torch.dtype:
+    """The module's number format."""
     dtype: torch.dtype = getattr(torch, spec.dtype)
     return dtype
 

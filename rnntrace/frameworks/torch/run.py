@@ -11,9 +11,10 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnntrace.errors import FrameworkError, UsageError
 from rnntrace.frameworks.torch.capture import CaptureFailed, capture_gates, native_path
-from rnntrace.frameworks.torch.modules import build, first_line, to_numpy
+from rnntrace.frameworks.torch.modules import build, first_line, to_numpy, torch_dtype
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import parameter_name, part_shapes
+from rnntrace.model.merges import CONCAT, LAST_OUTPUT
 from rnntrace.model.observation import UNKNOWN_PATH, Observation
 from rnntrace.model.signals import Inputs, to_own_layout, to_time_major, trace_size
 from rnntrace.model.spec import ModuleSpec
@@ -74,7 +75,21 @@ def observe(
         raise FrameworkError(f"torch could not run {spec.kind} in {spec.dtype}: {first_line(error)}") from error
     finally:
         module.train(was_training)
-    return observation(module, path, outputs, hidden, captured, reason)
+    return observation(module, path, merged(spec, outputs), hidden, captured, reason)
+
+
+def merged(spec: ModuleSpec, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Outputs with both directions merged as code behind a module of torch does it, in the module's number format."""
+    if not spec.merges:
+        return outputs
+
+    def both(values: Array, axis: int) -> Array:
+        forward, reverse = torch.from_numpy(values).to(torch_dtype(spec)).chunk(2, axis)
+        if spec.merge == "mul":
+            return to_numpy(forward * reverse)
+        return to_numpy(forward + reverse if spec.merge == "sum" else (forward + reverse) / 2)
+
+    return {**outputs, "output": both(outputs["output"], 2), LAST_OUTPUT: both(outputs["h_n"][-2:], 0)}
 
 
 def observation(
@@ -176,6 +191,7 @@ def one_layer(module: Any, spec: ModuleSpec, layer: int, directions: tuple[str, 
         input_size=spec.layer_input_size(layer),
         num_layers=1,
         bidirectional=len(directions) > 1,
+        merge=CONCAT,
         # Inside a stack only the first layer reads batch-first memory, and other strides may take another operator.
         batch_first=spec.batch_first and layer == 0,
     )

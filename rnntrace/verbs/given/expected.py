@@ -9,6 +9,7 @@ from rnntrace.files import digits
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.dtypes import Array
 from rnntrace.model.forms import forms, last_output_form
+from rnntrace.model.merges import LAST_OUTPUT
 from rnntrace.model.module import Module
 from rnntrace.model.observation import Observation
 from rnntrace.model.signals import Inputs
@@ -38,7 +39,7 @@ class Expected:
     def observation(self, spec: ModuleSpec, source: Any) -> Observation:
         """As what a framework made of the inputs. That of the last layer is known from the output, if it was not given."""
         known, half_units = dict(self.values), dict(self.half_units)
-        for direction in spec.directions if "output" in known else ():
+        for direction in spec.directions if "output" in known and not spec.merges else ():
             key, units = (spec.num_layers - 1, direction, spec.cell.output), spec.output_units(direction)
             if key not in known:
                 known[key] = known["output"][..., units]
@@ -69,7 +70,7 @@ def read_expected(
     """
     if isinstance(source, str) and not source:
         raise UsageError("`expected` needs the name of a file, or JSON, and is empty")
-    words, h_n = of_results(module.spec), f"{module.spec.cell.output}_n"
+    words, last = of_results(module.spec), LAST_OUTPUT if module.spec.merges else f"{module.spec.cell.output}_n"
     tensors = (ignored or Ignored()).without(tensors_of(_by_name(source, module.spec)))
     found = found_in(tensors, words, source, alone="output")
     if not found:
@@ -86,17 +87,17 @@ def read_expected(
         is_last, bring = _form(module, inputs, words.canonical[name], name, array, source, in_onnx_words)
         if is_last and not module.last_output:
             # A module that gives every step has not been given its output.
-            names = names - {"output"} | {h_n}
-        if is_last and h_n in found:
+            names = names - {"output"} | {last}
+        if is_last and last in found:
             last_output, last_half_unit = bring(array), None if half is None else bring(half)
             continue
-        target = h_n if is_last else name
+        target = last if is_last else name
         values[target] = bring(array)
         if half is not None:
             half_units[target] = bring(half)
         if is_last:
-            notes.append(f"{label_of(source)} holds the output of the final step alone: it is judged as {h_n}")
-        elif isinstance(name, str) and name != "output" and len(values[name]) < len(module.spec.layer_directions):
+            notes.append(f"{label_of(source)} holds the output of the final step alone: it is judged as {last}")
+        elif isinstance(name, str) and name.endswith("_n") and len(values[name]) < len(module.spec.layer_directions):
             notes.append(f"{name} in {label_of(source)} is that of the last layer alone: the layers below it are not judged")
     _check_required(module.spec, names, require, source)
     unused, aside = unused_in(tensors, words, source, [*found.values()])
@@ -149,4 +150,6 @@ def _hint(spec: ModuleSpec, array: Array, shape: tuple[int, ...]) -> str:
     """What may have happened to an array of the wrong shape."""
     if array.ndim == len(shape) == 3 and array.shape == (shape[1], shape[0], shape[2]):
         return ": batch and time are the other way round" + ("" if spec.batch_first else ", see `batch_first`")
+    if spec.bidirectional and not spec.merges and array.shape == (*shape[:-1], spec.output_size):
+        return ": it is as wide as one direction; if both are summed or averaged, say so with `merge`"
     return ""

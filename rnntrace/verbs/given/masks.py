@@ -28,6 +28,9 @@ def masked(module: Module, inputs: Inputs) -> Masked:
     mask = module.mask
     if mask is None:
         return Masked(inputs)
+    if module.spec.merges and not mask.zeros:
+        doubt = f"{mask.source} masks steps, and what Keras repeats there is merged with the other direction"
+        return Masked(inputs, doubt=doubt)
     if mask.value is None:
         if inputs.lengths is not None:
             return Masked(inputs, f"{mask.source} masks steps: those behind the lengths given")
@@ -59,7 +62,7 @@ def unmasked(module: Module) -> tuple[str, ...]:
 
 
 def without_repeats(spec: ModuleSpec, mask: Mask | None, inputs: Inputs, output: Array) -> Array:
-    """An output (T, B, D·R) of Keras with zeros at masked steps, as a replay has it, where they repeat the step before.
+    """An output (T, B, width) of Keras with zeros at masked steps, as a replay has it, where they repeat the step before.
 
     The reverse direction starts with the steps that are masked at the end, and gives zeros there anyway.
     """

@@ -13,6 +13,7 @@ from rnntrace.model import likely
 from rnntrace.model.conventions import TORCH
 from rnntrace.model.kinds import parse_kind
 from rnntrace.model.layouts import weights_from_torch
+from rnntrace.model.merges import CONCAT
 from rnntrace.model.module import Contents, Module, Refused
 from rnntrace.model.names import Renaming
 from rnntrace.model.spec import ModuleSpec, command_line
@@ -80,6 +81,7 @@ VARIANTS = (
     "recurrent_activation",
     "cell_activation",
     "reverse_activations",
+    "merge",
     "layer_norm",
     "independent",
 )
@@ -106,6 +108,7 @@ def spec_of_kind(kind: Any, sources: Sources, keywords: Mapping[str, Any]) -> Mo
     variant = {
         "reset_after": not keywords["reset_before"],
         "reverse_activations": several(keywords["reverse_activations"]),
+        "merge": keywords["merge"] or CONCAT,
     }
     return pass_on(ModuleSpec, keywords, kind="" if own else parse_kind(str(kind)), cell=own, **sizes, **variant)
 
@@ -184,7 +187,8 @@ def _instead(tensors: Tensors) -> str:
 def _fits(module: Module, wanted: ModuleSpec) -> bool:
     """Whether a module is the one that is wanted, but for its number format and layout, and what its file cannot tell."""
     shape = ("kind", "input_size", "hidden_size", "num_layers", "bidirectional", "bias", "proj_size", "reset_after", "reverse")
+    joined = ("merge",) if module.layout != TORCH and "merge" not in module.assumed else ()
     # A state_dict holds parameters alone; of a model's layers shapes may leave tanh or relu open.
     open_ones = (*USUAL, "clip", "reverse_activations") if module.layout == TORCH else {*module.assumed} & {"nonlinearity"}
     told = [name for name in OF_FAMILIES if name not in open_ones]
-    return all(getattr(module.spec, name) == getattr(wanted, name) for name in (*shape, *told))
+    return all(getattr(module.spec, name) == getattr(wanted, name) for name in (*shape, *joined, *told))

@@ -9,6 +9,7 @@ from rnntrace.equations.cell import Cell
 from rnntrace.errors import UsageError, show
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.conventions import TORCH
+from rnntrace.model.merges import CONCAT, MERGES
 from rnntrace.model.module import Contents, Module
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.cells import cell, module_with
@@ -28,6 +29,7 @@ class FileOverrides:
     names: tuple[str, ...] = ()
     go_backwards: bool = False
     recurrent_activation: str | None = None
+    merge: str | None = None
     cell: Cell | str | Path | None = None
     ignored: Ignored = field(default_factory=Ignored)
 
@@ -61,7 +63,7 @@ def read_files(sources: Sequence[Any], overrides: FileOverrides) -> list[Modules
 
 
 def _of_own_cell(own: Cell | str | Path, sources: Sequence[Any], overrides: FileOverrides) -> list[Modules]:
-    for name in ("module", "names", "nonlinearity", "go_backwards", "recurrent_activation"):
+    for name in ("module", "names", "nonlinearity", "go_backwards", "recurrent_activation", "merge"):
         if getattr(overrides, name):
             raise UsageError(f"`{name}` says what a file leaves open, and a `cell` of your own says what it is: leave it out")
     declared = cell(own)
@@ -90,6 +92,7 @@ def _refuse_contradicted(labels: Sequence[str], files: Sequence[Modules], overri
         if overrides.nonlinearity is not None and said:
             raise UsageError(f"`nonlinearity={overrides.nonlinearity}` contradicts {label}, which says {said.pop()}")
         _refuse_activation(label, found, overrides.recurrent_activation)
+        _refuse_merge(label, found, overrides.merge)
     modules = [module for found in files for module in found.values()]
     # Of two files, one may tell the direction.
     if overrides.go_backwards and not any("direction" in module.assumed or module.output_reversed for module in modules):
@@ -112,6 +115,30 @@ def _refuse_activation(label: str, modules: Modules, wanted: str | None) -> None
             raise UsageError(f"`recurrent_activation={wanted}` contradicts {label}, which says {found}")
 
 
+def _refuse_merge(label: str, modules: Modules, wanted: str | None) -> None:
+    """Raises UsageError if directions are to be merged otherwise than a file tells, or if nothing in it has two."""
+    both_ways = [module for module in modules.values() if module.spec.bidirectional]
+    if wanted is not None and not both_ways:
+        raise UsageError(f"`merge` joins two directions, and {label} holds no bidirectional module: leave it out")
+    for module in both_ways:
+        if wanted not in (None, module.spec.merge) and not _leaves_merge_open(module):
+            raise UsageError(f"`merge={wanted}` contradicts {label}, which says {module.spec.merge}")
+
+
+def _leaves_merge_open(module: Module) -> bool:
+    """Whether the file does not tell how directions are joined: what comes behind torch's last layer is not in a state_dict."""
+    return "merge" in module.assumed or module.layout == TORCH
+
+
+def as_merged(modules: Modules, overrides: FileOverrides) -> dict[str, Modules]:
+    """The only module as if its directions were merged, by the name of each way; none if that is known, or there are others."""
+    module = next(iter(modules.values()))
+    if len(modules) > 1 or overrides.merge is not None or not module.spec.bidirectional or not _leaves_merge_open(module):
+        return {}
+    ways = {merge: replace(module.spec, merge=merge) for merge in MERGES if merge != CONCAT}
+    return {merge: {prefix: replace(module, spec=spec) for prefix in modules} for merge, spec in ways.items()}
+
+
 def _leaves_gates_open(module: Module) -> bool:
     """Whether the file does not tell the activation of gates: a state_dict may be that of a port of any framework."""
     return "recurrent_activation" in module.assumed or module.layout == TORCH
@@ -123,6 +150,8 @@ def _overridden(module: Module, overrides: FileOverrides) -> Module:
         # By this name each Keras means its own.
         named = module.hard_sigmoid if overrides.recurrent_activation == "hard_sigmoid" else overrides.recurrent_activation
         spec, module = replace(spec, recurrent_activation=named), replace(module, open="")
+    if overrides.merge is not None and spec.bidirectional and _leaves_merge_open(module):
+        spec = replace(spec, merge=overrides.merge)
     if overrides.nonlinearity is not None and "nonlinearity" in module.assumed:
         spec = replace(spec, nonlinearity=overrides.nonlinearity)
     if not spec.is_cell:

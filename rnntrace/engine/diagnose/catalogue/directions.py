@@ -102,7 +102,7 @@ def _with_reverse(case: Case, flip: Callable[[Array], Array]) -> Trace:
 
     def play(one: Case) -> Trace:
         columns: dict[Key, Array] = {}
-        one_way = replace(one.spec, bidirectional=False, reverse_activations=())
+        one_way = one.spec.one_way(FORWARD)
         for row, direction in enumerate(one.spec.directions):
             turned = flip if direction == REVERSE else lambda array: array
             initial = {state: values[row : row + 1] for state, values in one.inputs.states.items()}

@@ -1,12 +1,16 @@
 """Mistakes in reading what a module returns."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from rnntrace.engine.diagnose.case import Case, Change, Entry, Outputs, Read
+from rnntrace.engine.replay.trace import Trace, joined
 from rnntrace.equations.cell import Cell
 from rnntrace.model.dtypes import Array
+from rnntrace.model.merges import MERGES
+from rnntrace.model.spec import REVERSE
 
 _ROWS = "take row 0 for layer 0 forward, row 1 for layer 0 reverse, then layer 1: one row for each layer and direction"
 _BOTH_WAYS = "two directions (`bidirectional=True`)"
@@ -27,12 +31,12 @@ def output_mistakes(kind: str, cell: Cell) -> Iterator[Entry]:
     def where(applies: Callable[[Case], bool]) -> Change:
         return lambda case: case if applies(case) else None
 
-    both_ways = where(lambda case: case.spec.bidirectional)
+    halves = where(_has_halves)
     yield Entry(
         f"{kind}.reading.reverse-not-flipped",
         "the reverse half of the output was left in the order in which it was computed",
         "flip it back in time: output[t] belongs to x[t] in both directions",
-        where(lambda case: case.spec.bidirectional and case.inputs.steps > 1),
+        _not_flipped,
         _reverse_not_flipped,
         frameworks=("Keras go_backwards",),
         needs=f"{_BOTH_WAYS} and more than one step",
@@ -42,7 +46,7 @@ def output_mistakes(kind: str, cell: Cell) -> Iterator[Entry]:
         f"{kind}.reading.halves-swapped",
         "the forward and the reverse half of the output were exchanged",
         "put the forward half first",
-        both_ways,
+        halves,
         lambda case, outputs: {**outputs, "output": np.roll(outputs["output"], case.spec.output_size, axis=2)},
         needs=_BOTH_WAYS,
     )
@@ -51,7 +55,7 @@ def output_mistakes(kind: str, cell: Cell) -> Iterator[Entry]:
             f"{kind}.reading.{name}",
             f"the two halves of the output were stacked on {says} and reshaped, where they belong side by side",
             "join them on the last axis: torch.cat([forward, reverse], dim=-1)",
-            where(lambda case, axis=axis: case.spec.bidirectional and _is_another(case, axis)),  # type: ignore[misc]
+            where(lambda case, axis=axis: _has_halves(case) and _is_another(case, axis)),  # type: ignore[misc]
             lambda case, outputs, axis=axis: {**outputs, "output": _stacked(case, outputs["output"], axis)},  # type: ignore[misc]
             needs=f"{_BOTH_WAYS}{needs}",
             causal=False,
@@ -71,7 +75,7 @@ def output_mistakes(kind: str, cell: Cell) -> Iterator[Entry]:
         f"{kind}.reading.last-output-as-{h_n}",
         "output[-1] was taken for the final states: the reverse direction ends at t = 1, and output[-1] is its first step",
         f"take {h_n} itself, or output[0] for the reverse half",
-        both_ways,
+        halves,
         _last_output_as_final,
         needs=_BOTH_WAYS,
     )
@@ -118,22 +122,45 @@ def output_mistakes(kind: str, cell: Cell) -> Iterator[Entry]:
 
 
 def merge_mistakes(kind: str) -> Iterator[Entry]:
-    """What else than side by side the halves of two directions can be; they come last, since it changes the shape."""
-    for name, merge, did in (
-        ("summed", np.add, "added to"),
-        ("averaged", lambda forward, reverse: (forward + reverse) / 2, "averaged with"),
-        ("multiplied", np.multiply, "multiplied by"),
+    """How else the halves of two directions can be joined; they come last, since side by side they have another shape."""
+    for merge, name, did in (
+        ("sum", "summed", "added to"),
+        ("ave", "averaged", "averaged with"),
+        ("mul", "multiplied", "multiplied by"),
     ):
         yield Entry(
             f"{kind}.merge.{name}",
-            f"the forward half of the output was {did} the reverse half, where both belong side by side",
-            "join them on the last axis; in Keras, merge_mode='concat'",
-            lambda case: case if case.spec.bidirectional else None,
-            lambda case, outputs, merge=merge: {**outputs, "output": merge(*np.split(outputs["output"], 2, axis=2))},  # type: ignore[misc]
+            f"the forward half of the output was {did} the reverse half, which is not how this module joins them",
+            "join them as the module does: side by side on the last axis, or as Keras' merge_mode says",
+            _merged_otherwise(merge),
+            lambda case, outputs, merge=merge: _merged(case, outputs, merge),  # type: ignore[misc]
             frameworks=("Keras merge_mode",),
             needs=f"{_BOTH_WAYS} and given outputs as wide as one of them: it is looked for, and not made on purpose",
             reshapes=True,
         )
+
+
+def _has_halves(case: Case) -> bool:
+    """Whether the output is that of both directions side by side."""
+    return len(case.spec.output_parts) > 1
+
+
+def _merged_otherwise(merge: str) -> Change:
+    """A module that merges its directions, with another way to do so; one that does not, as it is."""
+
+    def change(case: Case) -> Case | None:
+        if not case.spec.bidirectional or case.spec.merge == merge:
+            return None
+        return replace(case, spec=replace(case.spec, merge=merge)) if case.spec.merges else case
+
+    return change
+
+
+def _merged(case: Case, outputs: Outputs, merge: str) -> Outputs:
+    """The halves of the output merged, where they are side by side."""
+    if case.spec.merges:
+        return outputs
+    return {**outputs, "output": MERGES[merge](*np.split(outputs["output"], 2, axis=2))}
 
 
 def _is_another(case: Case, axis: int) -> bool:
@@ -155,7 +182,34 @@ def _states(order: Callable[[Array], Array]) -> Read:
     return lambda case, outputs: {name: values if name == "output" else order(values) for name, values in outputs.items()}
 
 
+class _NotFlipped(Trace):
+    """A trace whose reverse direction is merged in the order in which it was computed."""
+
+    @property
+    def output(self) -> Array:
+        """The last layer's hidden states, (T, B, R)."""
+        layer, h = self.spec.num_layers - 1, self.spec.cell.output
+        flipped = {(layer, REVERSE, h): self.columns[layer, REVERSE, h][::-1]}
+        return joined({**self.columns, **flipped}, layer, self.spec, self.inputs.valid)
+
+
+def _not_flipped(case: Case) -> Case | None:
+    """The case as it is, where its output has a half to leave unflipped; where halves are merged, that is done before."""
+    if not case.spec.bidirectional or case.inputs.steps == 1:
+        return None
+    if not case.spec.merges:
+        return case
+
+    def run(one: Case) -> Trace:
+        trace = case.run(one)
+        return _NotFlipped(trace.spec, trace.inputs, trace.channels)
+
+    return replace(case, run=run)
+
+
 def _reverse_not_flipped(case: Case, outputs: Outputs) -> Outputs:
+    if case.spec.merges:
+        return outputs
     forward, reverse = np.split(outputs["output"], 2, axis=2)
     return {**outputs, "output": np.concatenate([forward, reverse[::-1]], axis=2)}
 
