@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rnntrace.engine.judge.pairing import Quantity
@@ -214,7 +214,10 @@ def test_given_tolerances_replace_single_values() -> None:
 @settings(max_examples=60)
 @given(st.data())
 def test_the_pieces_do_not_matter(data: st.DataObject) -> None:
-    """Judged in pieces of any length, and from either end, a quantity gives the comparison that it gives whole."""
+    """Judged in pieces of any length, and from either end, a quantity gives the comparison that it gives whole.
+
+    But for what steps in another order would do, which is tried within a piece.
+    """
     steps, batch, units = (data.draw(st.integers(1, most)) for most in (9, 3, 2))
     numbers = st.sampled_from([0.0, 0.5, 0.5 + 1e-4, 0.25, np.nan, np.inf, -0.0, 1e39])
     sides = [
@@ -234,5 +237,6 @@ def test_the_pieces_do_not_matter(data: st.DataObject) -> None:
         out[rows] = tally.add(whole.part(rows))
     expected = compare([whole], tolerance, FLOAT32)
     found = concluded([tally], tolerance, {tally.key: out})
+    assume(not any("steps" in said for each in (expected, found) for said in (each.doubt, *each.remarks)))
     assert repr(replace(found, out_of_tolerance={})) == repr(replace(expected, out_of_tolerance={}))
     assert np.array_equal(out, expected.out_of_tolerance[1, direction, "c"])

@@ -119,6 +119,7 @@ def test_torch_and_keras_give_what_the_replay_gives(kind: str, merge: str) -> No
             assert (failed.comparison.first_failure.symbol, failed.comparison.first_failure.direction) == ("output", "merged")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_merged_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in (
         (["run", "lstm", "--merge", "sum"], "joins two directions"),
