@@ -266,7 +266,8 @@ def _shorter(expr: Expr) -> Expr:
 def _worked_out(expr: Expr, operators: Collection[Op]) -> Expr:
     args = tuple(_worked_out(arg, operators) for arg in expr.args)
     if expr.op in operators and all(arg.op is Op.CONSTANT for arg in args):
-        function, numbers = OPERATORS[expr.op], [np.asarray(arg.value) for arg in args]
+        # Operators write into arrays, which a number by itself is none.
+        function, numbers = OPERATORS[expr.op], [np.array([arg.value]) for arg in args]
         result = reduce(function, numbers) if len(numbers) > 1 and expr.op in _ARITHMETIC else function(*numbers)
-        return _constant(float(result))
+        return _constant(float(result.item()))
     return replace(expr, args=args)

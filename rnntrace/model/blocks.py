@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rnntrace.equations.parameters import Role
+from rnntrace.equations.parameters import Parameter, Role
 from rnntrace.errors import UsageError
 from rnntrace.model.conventions import KERAS, ONNX, Convention
-from rnntrace.model.layouts import parameter_name, part_shapes
+from rnntrace.model.layouts import block_order, parameter_name, part_shapes
 from rnntrace.model.spec import REVERSE, ModuleSpec
 
 _ONE_ARRAY_A_GATE = ("cuDNN", "flax linen", "TFLite")
@@ -70,24 +70,26 @@ def blocks(spec: ModuleSpec, convention: Convention) -> Iterator[Block]:
     Raises UsageError if the framework has no module of this kind.
     """
     order = gate_order(spec, convention)
+    # Behind the gates comes what else has weights, as the cell state where it has a layer norm.
+    others = [gate for parameter in spec.declared for gate in parameter.gates]
     for layer, direction in spec.layer_directions:
         shapes = spec.shapes(layer)
         names = _parameters(spec, convention, layer, direction)
-        for gate in order:
+        for gate in dict.fromkeys((*order, *others)):
             for parameter in spec.declared:
                 if gate in parameter.gates and parameter.name in names:
                     array, offset = names[parameter.name]
-                    own = [other for other in order if other in parameter.gates]
-                    place, (_, size, *others) = own.index(gate), shapes[parameter.name]
+                    own = _stacked(spec, convention, parameter)
+                    place, (_, size, *rest) = own.index(gate), shapes[parameter.name]
                     axis: str | None = "rows"
-                    start, stop, step, shape = offset + place * size, offset + (place + 1) * size, 1, (size, *others)
+                    start, stop, step, shape = offset + place * size, offset + (place + 1) * size, 1, (size, *rest)
                     if convention.framework in _ONE_ARRAY_A_GATE:
                         axis = None
                     elif convention.framework in _INTERLEAVED:
                         start, stop, step = place, len(own) * size, len(own)
-                    if convention.transposed and others:
+                    if convention.transposed and rest:
                         axis, shape = axis and "columns", shape[::-1]
-                    elif convention.transposed is None and others:
+                    elif convention.transposed is None and rest:
                         axis = "gates"
                     name = parameter.block(gate)
                     yield Block(layer, direction, gate, name, array, axis, start, stop, step, shape, parameter.role)
@@ -95,6 +97,17 @@ def blocks(spec: ModuleSpec, convention: Convention) -> Iterator[Block]:
             if not parameter.gates:
                 h, array, shape = spec.cell.output, names[parameter.name][0], shapes[parameter.name]
                 yield Block(layer, direction, h, parameter.name, array, None, 0, shape[0], 1, shape, parameter.role)
+
+
+def _stacked(spec: ModuleSpec, convention: Convention, parameter: Parameter) -> Sequence[str]:
+    """The gates whose blocks lie one after the other in the array of a parameter.
+
+    Under torch's names, and those of a cell of one's own, there are no others; a framework may have blocks that are not used.
+    """
+    if spec.is_custom or convention.framework in _TORCHS_NAMES:
+        order = gate_order(spec, convention)
+        return sorted(parameter.gates, key=lambda gate: order.index(gate) if gate in order else len(order))
+    return block_order(convention, spec.cell, parameter)
 
 
 def biases_a_gate(spec: ModuleSpec, convention: Convention) -> int | None:
@@ -113,8 +126,9 @@ def _parameters(spec: ModuleSpec, convention: Convention, layer: int, direction:
     if framework == ONNX:
         row = f"[{int(direction == REVERSE)}]" if spec.bidirectional else "[0]"
         # B is the input biases of all gates and behind them the recurrent ones.
-        biases = {"b_ih": ("B", 0), "b_hh": ("B", len(spec.cell.gates) * spec.hidden_size)}
-        return {parameter: (name + row, offset) for parameter, (name, offset) in (names | biases).items()}
+        biases = {"b_ih": ("B", 0), "b_hh": ("B", len(convention.order(spec.cell)) * spec.hidden_size)}
+        found = names | biases | {"p": ("P", 0)}
+        return {parameter: (name + row, offset) for parameter, (name, offset) in found.items()}
     count = biases_a_gate(spec, convention)
     if count is None:
         return names

@@ -164,7 +164,7 @@ def from_convention(
         found["p"] = p
 
     def blocks(parameter: Parameter, stacked: Array) -> Array:
-        order = _order(convention, cell, parameter)
+        order = block_order(convention, cell, parameter)
         return stacked.reshape(len(order), -1, *stacked.shape[1:])[[order.index(gate) for gate in parameter.gates]]
 
     own = {parameter.name: parameter for parameter in cell.parameters}
@@ -179,7 +179,7 @@ def to_convention(convention: Convention, cell: Cell, weights: LayerWeights) -> 
     found = {}
     for parameter in cell.parameters:
         if (array := weights.arrays.get(parameter.name)) is not None and parameter.gates:
-            order = _order(convention, cell, parameter)
+            order = block_order(convention, cell, parameter)
             empty = np.zeros_like(array[0])
             blocks = [array[parameter.gates.index(gate)] if gate in parameter.gates else empty for gate in order]
             stacked = np.concatenate(blocks)
@@ -187,7 +187,7 @@ def to_convention(convention: Convention, cell: Cell, weights: LayerWeights) -> 
     return found
 
 
-def _order(convention: Convention, cell: Cell, parameter: Parameter) -> str:
+def block_order(convention: Convention, cell: Cell, parameter: Parameter) -> str:
     """The framework's order of the blocks of a parameter."""
     return convention.peepholes if parameter.role is Role.DIAGONAL else convention.order(cell)
 

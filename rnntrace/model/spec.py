@@ -12,7 +12,7 @@ from rnntrace.equations.parameters import Parameter
 from rnntrace.equations.plain import as_data, from_data
 from rnntrace.errors import SpecError, show
 from rnntrace.model.dtypes import DTYPES, Dtype
-from rnntrace.model.kinds import KINDS, command_name
+from rnntrace.model.kinds import KINDS
 from rnntrace.model.merges import CONCAT, MERGED
 from rnntrace.model.spec_checks import ACTIVATIONS_OF, OF_FAMILIES, USUAL, complaints, complaints_of_options
 
@@ -276,17 +276,3 @@ class ModuleSpec:
         """The way back from `document`. Raises SpecError, and TypeError for fields that a module does not have."""
         own = {"cell": from_data(found["cell"])} if "cell" in found else {}
         return cls(**{**found, **own})
-
-
-def command_line(spec: ModuleSpec) -> str:
-    """The arguments of `rnntrace run` that describe a module: `lstm -i 3 -H 2 --layers 2 --bidirectional`."""
-    words = [command_name(spec.kind), f"-i {spec.input_size}", f"-H {spec.hidden_size}"]
-    if spec.num_layers > 1:
-        words.append(f"--layers {spec.num_layers}")
-    if spec.bidirectional:
-        words.append("--bidirectional")
-    if not spec.bias:
-        words.append("--no-bias")
-    if spec.proj_size:
-        words.append(f"--proj-size {spec.proj_size}")
-    return " ".join(words)

@@ -126,6 +126,8 @@ _ROLES = {
     Role.INPUT_BIAS: "input bias",
     Role.RECURRENT_BIAS: "recurrent bias",
     Role.DIAGONAL: "weights unit by unit",
+    Role.GAIN: "scale unit by unit",
+    Role.SHIFT: "shift unit by unit",
     Role.PROJECTION: "projection of the hidden state",
 }
 

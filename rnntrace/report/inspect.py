@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from rnntrace.errors import show
+from rnntrace.model.command_line import command_line
 from rnntrace.model.dtypes import Array
 from rnntrace.model.module import Module, Refused
-from rnntrace.model.spec import ModuleSpec, command_line
+from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.report.table import SCHEMA, Column, Line, Report, Scale, Table
 from rnntrace.report.variant import variant
@@ -176,7 +177,7 @@ def _document(inspection: Inspection, weights: bool) -> dict[str, Any]:
             "layout": module.layout,
             "spec": spec.document(),
             "parameters": module.parameters,
-            "run": None if spec.torch_lacks else command_line(spec),
+            "run": command_line(spec) or None,
             "assumed": list(module.assumed),
             "mask": module.mask.source if module.mask else None,
             "remarks": list(module.remarks),

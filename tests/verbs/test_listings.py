@@ -1,12 +1,16 @@
 """`mistakes` and `layouts` from Python: what they hold, and how they show themselves."""
 
 import json
+from functools import reduce
 
+import numpy as np
 import pytest
 from commandline import ask
 
 import rnntrace
+from rnntrace.engine.replay.operators import OPERATORS
 from rnntrace.equations import cells
+from rnntrace.equations.expression import Expr, Op
 
 
 def test_mistakes_are_those_that_the_command_lists(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,3 +73,24 @@ def test_one_cell_is_a_text_for_people_and_a_row_an_equation_for_programs(capsys
     assert ask(capsys, "cells", "rnn", "--format", "csv").out == (
         "symbol,role,equation\nh,hidden state,h = tanh(W_ih x + b_ih + W_hh h[t-1] + b_hh)\n"
     )
+
+
+@pytest.mark.parametrize("name", rnntrace.cells())
+def test_a_built_in_cell_and_its_text_are_explained_alike(name: str) -> None:
+    """Equations and numbers put in: every operator of theirs is worked out to the value that the replay has."""
+    text = rnntrace.cells(name)[name]
+    assert rnntrace.explain(cell=text)
+    explained = rnntrace.explain(cell=text, t=2, unit=1, back=1, seed=1, hidden=3, input_size=3)
+    for moment in explained.moments:
+        for derivation in moment.derivations:
+            for stage in derivation.stages[1:]:
+                assert worked_out(stage) == pytest.approx(derivation.value, rel=1e-5, abs=1e-6)
+
+
+def worked_out(expr: Expr) -> float:
+    """What an expression of numbers comes to."""
+    if expr.op is Op.CONSTANT:
+        return float(expr.value)
+    numbers = [np.array([worked_out(arg)]) for arg in expr.args]
+    joins = expr.op in (Op.ADD, Op.MULTIPLY)
+    return float((reduce(OPERATORS[expr.op], numbers) if joins else OPERATORS[expr.op](*numbers))[0])

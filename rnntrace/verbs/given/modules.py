@@ -10,13 +10,14 @@ from rnntrace.errors import UsageError, WeightsError, show
 from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
 from rnntrace.model import likely
+from rnntrace.model.command_line import command_line
 from rnntrace.model.conventions import TORCH
 from rnntrace.model.kinds import parse_kind
 from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.merges import CONCAT
 from rnntrace.model.module import Contents, Module, Refused
 from rnntrace.model.names import Renaming
-from rnntrace.model.spec import ModuleSpec, command_line
+from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.spec_checks import OF_FAMILIES, USUAL
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import label_of, tensors_of
@@ -64,12 +65,12 @@ def module_for(source: Any, spec: ModuleSpec) -> Module:
     if not fitting:
         check_judged(source, contents)
     holds = "; ".join(
-        f"{show(prefix) or 'a state_dict'}: {module.spec.torch_lacks or 'run ' + command_line(module.spec)}"
+        f"{show(prefix) or 'a state_dict'}: {'run ' + line if (line := command_line(module.spec)) else module.spec.torch_lacks}"
         for prefix, module in contents.modules.items()
     )
     if fitting:
         raise WeightsError(f"{label_of(source)} holds {len(fitting)} modules that fit, and one was expected: {holds}")
-    raise WeightsError(f"{label_of(source)} holds no module that fits {command_line(spec)}; it holds {holds}")
+    raise WeightsError(f"{label_of(source)} holds no module that fits {command_line(spec) or spec}; it holds {holds}")
 
 
 VARIANTS = (
