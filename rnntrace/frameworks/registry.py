@@ -37,7 +37,7 @@ def framework_for(spec: ModuleSpec, name: str | None = None) -> Framework | None
     if lack := found.lacks(spec):
         others = [other.NAME for other in _having(spec)]
         instead = f"choose {' or '.join(others)} as `framework`" if others else "choose another `framework`"
-        raise UsageError(f"{name} has no {lack}: {instead}, or give outputs of its own to `compare` as `expected`")
+        raise UsageError(f"{name} has no {lack}: {instead}, or give outputs of its own, as `expected` of compare")
     return found
 
 

@@ -61,7 +61,7 @@ class Difference:
     decimals: int | None = None
 
 
-ALONE = "no framework that is installed has this cell: give outputs to judge it by, `compare` with `expected`"
+ALONE = "no framework that is installed has this cell: give outputs to judge it by, as `expected` of compare"
 """Why nothing can be said of a replay that stands alone."""
 
 

@@ -14,6 +14,7 @@ from rnntrace.model.spec import REVERSE
 
 _ROWS = "take row 0 for layer 0 forward, row 1 for layer 0 reverse, then layer 1: one row for each layer and direction"
 _BOTH_WAYS = "two directions (`bidirectional=True`)"
+_HALVES = "two directions side by side (`bidirectional=True`, not merged)"
 
 
 _STACKED = (
@@ -48,7 +49,7 @@ def output_mistakes(kind: str, cell: Cell) -> Iterator[Entry]:
         "put the forward half first",
         halves,
         lambda case, outputs: {**outputs, "output": np.roll(outputs["output"], case.spec.output_size, axis=2)},
-        needs=_BOTH_WAYS,
+        needs=_HALVES,
     )
     for name, axis, says, needs in _STACKED:
         yield Entry(
@@ -57,7 +58,7 @@ def output_mistakes(kind: str, cell: Cell) -> Iterator[Entry]:
             "join them on the last axis: torch.cat([forward, reverse], dim=-1)",
             where(lambda case, axis=axis: _has_halves(case) and _is_another(case, axis)),  # type: ignore[misc]
             lambda case, outputs, axis=axis: {**outputs, "output": _stacked(case, outputs["output"], axis)},  # type: ignore[misc]
-            needs=f"{_BOTH_WAYS}{needs}",
+            needs=f"{_HALVES}{needs}",
             causal=False,
             itemwise=False,
         )
@@ -77,7 +78,7 @@ def output_mistakes(kind: str, cell: Cell) -> Iterator[Entry]:
         f"take {h_n} itself, or output[0] for the reverse half",
         halves,
         _last_output_as_final,
-        needs=_BOTH_WAYS,
+        needs=_HALVES,
     )
     yield Entry(
         f"{kind}.reading.directions-first",
