@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 COUNT = int(os.environ.get("RNNTRACE_TEST_REQUESTS", "150"))
 """Requests of a run of the tests, the same ones every time; as many more as one likes by the variable."""
-PARTS = 6
+PARTS = 3
 STEPS, BATCH, INPUT, HIDDEN = 4, 2, 3, 2
 NAMES = (
     *("output", "h_n", "c_n", "Y", "Y_h", "Y_c", "hn", "cn", "h_0", "outputs", "Output", "x", "h0", "c0", "lengths", "foo", ""),
