@@ -178,7 +178,7 @@ def test_what_reads_files_of_others_has_limits() -> None:
 def test_a_terminal_is_left_as_it_was() -> None:
     """Where the process is ended that has drawn progress, its line goes and the cursor comes back."""
     ours, theirs = pty.openpty()
-    command = program("time.sleep(1000)", "--timeout", "1.5")
+    command = program("time.sleep(1000)", "--timeout", "6")
     command[2] = "import rnntrace.cli.progress as progress; progress.PATIENCE = 0.1\n" + command[2]
     environment = {**os.environ, "TERM": "xterm", "PYTHONIOENCODING": "utf-8"}
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
@@ -192,7 +192,7 @@ def test_a_terminal_is_left_as_it_was() -> None:
     drawn, _, said = written.decode().rpartition("\x1b[?25h")
     assert "working" in drawn
     assert "\x1b[?25l" in drawn
-    assert said.startswith("rnntrace: error: it takes over 1.5 s")
+    assert said.startswith("rnntrace: error: it takes over 6 s")
 
 
 # --- signals ----------------------------------------------------------------------------------------------------------
