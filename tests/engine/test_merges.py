@@ -86,9 +86,11 @@ def test_another_way_to_merge_is_named(wrong: str, name: str) -> None:
     assert [answer.id for answer in found.answers] == [f"lstm.merge.{name}"]
 
 
+@pytest.mark.parametrize("lengths", [None, (7, 3)])
 @pytest.mark.parametrize("merge", BY_HAND)
-def test_a_reverse_half_that_was_not_flipped_is_named(merge: str) -> None:
+def test_a_reverse_half_that_was_not_flipped_is_named(merge: str, lengths: tuple[int, ...] | None) -> None:
     spec, weights, inputs = merged("GRU", merge)
+    inputs = replace(inputs, lengths=lengths)
     apart = replay(replace(spec, merge="concat"), weights, inputs).outputs
     forward, reverse = np.split(apart["output"], 2, axis=2)
     given = {"output": BY_HAND[merge](forward, reverse[::-1]), "h_n": apart["h_n"]}

@@ -6,11 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from rnntrace.engine.diagnose.case import Case, Change, Entry, Outputs, Read
-from rnntrace.engine.replay.trace import Trace, joined
+from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.cell import Cell
 from rnntrace.model.dtypes import Array
-from rnntrace.model.merges import MERGES
-from rnntrace.model.spec import REVERSE
+from rnntrace.model.merges import CONCAT, MERGES
 
 _ROWS = "take row 0 for layer 0 forward, row 1 for layer 0 reverse, then layer 1: one row for each layer and direction"
 _BOTH_WAYS = "two directions (`bidirectional=True`)"
@@ -189,9 +188,9 @@ class _NotFlipped(Trace):
     @property
     def output(self) -> Array:
         """The last layer's hidden states, (T, B, R)."""
-        layer, h = self.spec.num_layers - 1, self.spec.cell.output
-        flipped = {(layer, REVERSE, h): self.columns[layer, REVERSE, h][::-1]}
-        return joined({**self.columns, **flipped}, layer, self.spec, self.inputs.valid)
+        side_by_side = Trace(replace(self.spec, merge=CONCAT), self.inputs, self.channels).output
+        forward, reverse = np.split(side_by_side, 2, axis=2)
+        return MERGES[self.spec.merge](forward, reverse[::-1])
 
 
 def _not_flipped(case: Case) -> Case | None:
