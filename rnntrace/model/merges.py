@@ -18,15 +18,10 @@ LAST_OUTPUT = "last_output"
 """The name of an output: what both give at their final steps, merged, which no part of the final states is."""
 
 
-def _averaged(forward: Array, reverse: Array) -> Array:
-    average: Array = (forward + reverse) / forward.dtype.type(2)
-    return average
-
-
 MERGES: dict[str, Callable[[Array, Array], Array]] = {
     CONCAT: lambda forward, reverse: np.concatenate([forward, reverse], axis=-1),
-    "sum": np.add,
-    "mul": np.multiply,
-    "ave": _averaged,
+    "sum": lambda forward, reverse: forward + reverse,
+    "mul": lambda forward, reverse: forward * reverse,
+    "ave": lambda forward, reverse: (forward + reverse) / 2,
 }
-"""By Keras' name."""
+"""By Keras' name: of arrays, and all but the first of a framework's tensors too."""

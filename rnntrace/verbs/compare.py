@@ -1,7 +1,6 @@
 """`compare`: weights beside a framework, against expected outputs, or beside other weights; and two traces."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,17 +12,14 @@ from rnntrace.equations.cell import Cell
 from rnntrace.errors import SignalError, UsageError
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import FRAMEWORKS
-from rnntrace.verbs.compare_one import compare_with_expected, compare_with_framework
+from rnntrace.verbs.compare_one import compare_with_expected, compare_with_framework, merged_readings
 from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace
 from rnntrace.verbs.given.arrays import label_of, labels_of
 from rnntrace.verbs.given.keywords import given, pass_on, several
 from rnntrace.verbs.given.naming import listed
-from rnntrace.verbs.given.overrides import FileOverrides, Modules, as_merged, own_states, read_files
+from rnntrace.verbs.given.overrides import FileOverrides, Modules, own_states, read_files
 from rnntrace.verbs.given.sources import SIGNALS, read_sources, sources_of
 from rnntrace.verbs.results import Results
-
-Judged = Callable[[Modules], dict[str, Result]]
-"""Modules beside what is expected of them."""
 
 
 def compare(
@@ -105,9 +101,8 @@ def compare(
         labels = labels_of(weights, other)
         sides[""] = compare_weights(modules, second[0], signals, judging, labels, distribution=dist, seed=seed)
     elif expected is not None:
-        beside_expected = partial(compare_with_expected, sources=signals, judging=judging, expected=expected)
-        merged = as_merged(modules, overrides)
-        sides["expected"] = _by_shape(partial(beside_expected, ignored=ignored, require=several(require)), modules, merged)
+        against: dict[str, Any] = {"judging": judging, "expected": expected, "ignored": ignored, "require": several(require)}
+        sides["expected"] = _beside_expected(partial(compare_with_expected, sources=signals, **against), modules, overrides)
         if framework is not None:
             sides[framework] = beside(framework=framework)
     else:
@@ -117,15 +112,14 @@ def compare(
     return next(iter(results.values())) if len(results) == 1 else Results(results)
 
 
-def _by_shape(judged: Judged, modules: Modules, merged: Mapping[str, Modules]) -> dict[str, Result]:
+def _beside_expected(
+    judged: Callable[[Modules], dict[str, Result]], modules: Modules, overrides: FileOverrides
+) -> dict[str, Result]:
     """The results beside what is expected; of an output as wide as one direction with both merged, if one way alone agrees."""
     try:
         return judged(modules)
     except SignalError:
-        found: dict[str, dict[str, Result]] = {}
-        for merge, other in merged.items():
-            with suppress(SignalError):
-                found[merge] = judged(other)
+        found = merged_readings(judged, modules, overrides)
         agreeing = [merge for merge, results in found.items() if all(result.passed for result in results.values())]
         if len(agreeing) != 1:
             raise

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import MOST_DIGITS
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.equations.cell import listed
-from rnntrace.errors import UsageError, show
+from rnntrace.errors import SignalError, UsageError, show
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import framework as beside
 from rnntrace.frameworks.registry import framework_for
@@ -26,7 +27,7 @@ from rnntrace.model.vocabulary import Name, canonical_names, is_output
 from rnntrace.verbs.given.expected import Expected, read_expected
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.masks import masked, undecided, unmasked, without_repeats
-from rnntrace.verbs.given.overrides import Modules
+from rnntrace.verbs.given.overrides import FileOverrides, Modules, as_merged
 from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.judged import judged
 from rnntrace.verbs.run import build_and_trace
@@ -80,6 +81,17 @@ def compare_with_framework(
         results[prefix] = undecided(replace(result, warnings=(*result.warnings, *unmasked(module))), module.open)
         seed = result.seed
     return results
+
+
+def merged_readings(
+    beside_expected: Callable[[Modules], dict[str, Result]], modules: Modules, overrides: FileOverrides
+) -> dict[str, dict[str, Result]]:
+    """The results with both directions merged, by each way that fits the shapes of what is expected; see `as_merged`."""
+    found: dict[str, dict[str, Result]] = {}
+    for merge, other in as_merged(modules, overrides).items():
+        with suppress(SignalError):
+            found[merge] = beside_expected(other)
+    return found
 
 
 def _in_its_format(module: Module, name: str) -> Module:

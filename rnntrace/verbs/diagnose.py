@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,12 +23,11 @@ from rnntrace.model.signals import trace_size
 from rnntrace.model.vocabulary import Name
 from rnntrace.report.diagnose import diagnosis_report, explained
 from rnntrace.report.table import Report
-from rnntrace.verbs.compare import Judged
-from rnntrace.verbs.compare_one import compare_with_expected
+from rnntrace.verbs.compare_one import compare_with_expected, merged_readings
 from rnntrace.verbs.compare_two import is_trace, opened
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
-from rnntrace.verbs.given.overrides import FileOverrides, Modules, as_merged, own_states, read_weights
+from rnntrace.verbs.given.overrides import FileOverrides, own_states, read_weights
 from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.shown import Shown
 
@@ -115,28 +113,19 @@ def diagnose(
         own = own_states(modules)
         signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own)
         beside = partial(compare_with_expected, sources=signals, judging=judging, expected=expected, ignored=ignored)
-        results = _readings(beside, modules, as_merged(modules, overrides))
+        try:
+            results = [*beside(modules).values()]
+        except SignalError:
+            # An output as wide as one direction is explained by each way to merge both.
+            results = [result for found in merged_readings(beside, modules, overrides).values() for result in found.values()]
+            if not results:
+                raise
         ignored.check()
     for result in results:
         found = _searched(result, end - time.monotonic(), judging)
         if explained(result, found):
             break
     return ShownDiagnosis(**vars(found), result=result, source=label)
-
-
-def _readings(judged: Judged, modules: Modules, merged: Mapping[str, Modules]) -> list[Result]:
-    """The result that is to be explained; of an output as wide as one direction, that of each way to merge both."""
-    try:
-        (result,) = judged(modules).values()
-        return [result]
-    except SignalError:
-        found: list[Result] = []
-        for other in merged.values():
-            with suppress(SignalError):
-                found += judged(other).values()
-        if not found:
-            raise
-        return found
 
 
 def _searched(result: Result, seconds: float, judging: JudgeOptions) -> Diagnosis:

@@ -14,7 +14,7 @@ from rnntrace.frameworks.torch.capture import CaptureFailed, capture_gates, nati
 from rnntrace.frameworks.torch.modules import build, first_line, to_numpy, torch_dtype
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import parameter_name, part_shapes
-from rnntrace.model.merges import CONCAT, LAST_OUTPUT
+from rnntrace.model.merges import CONCAT, LAST_OUTPUT, MERGES
 from rnntrace.model.observation import UNKNOWN_PATH, Observation
 from rnntrace.model.signals import Inputs, to_own_layout, to_time_major, trace_size
 from rnntrace.model.spec import ModuleSpec
@@ -84,10 +84,8 @@ def merged(spec: ModuleSpec, outputs: Mapping[str, Array]) -> Mapping[str, Array
         return outputs
 
     def both(values: Array, axis: int) -> Array:
-        forward, reverse = torch.from_numpy(values).to(torch_dtype(spec)).chunk(2, axis)
-        if spec.merge == "mul":
-            return to_numpy(forward * reverse)
-        return to_numpy(forward + reverse if spec.merge == "sum" else (forward + reverse) / 2)
+        merge: Any = MERGES[spec.merge]
+        return to_numpy(merge(*torch.from_numpy(values).to(torch_dtype(spec)).chunk(2, axis)))
 
     return {**outputs, "output": both(outputs["output"], 2), LAST_OUTPUT: both(outputs["h_n"][-2:], 0)}
 
