@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.notation import TEXT, formula
-from rnntrace.report.table import SCHEMA, Column, Report, Rows, Scale, Table
+from rnntrace.report.table import SCHEMA, Report, Rows, Table, word_table
 
 
 def cells_report(cells: Mapping[str, Cell], texts: Mapping[str, str]) -> Report:
     """A table of names and what they are; of a single cell its text alone, line by line, and its equations as rows."""
     alone = len(cells) == 1
     lines = [line for text in texts.values() for line in text.splitlines()] if alone else []
-    listed = _table("cells", {"cell": list(cells), "what it is": [cell.title for cell in cells.values()]})
+    listed = word_table("cells", ("cell", list(cells)), ("what it is", [cell.title for cell in cells.values()]))
     equations = [_equations(name, cell) for name, cell in cells.items()]
     return Report(
         headline=tuple(((line,), ()) for line in lines),
@@ -40,23 +38,9 @@ def cells_report(cells: Mapping[str, Cell], texts: Mapping[str, str]) -> Report:
 
 def _equations(name: str, cell: Cell) -> Table:
     """A row for each equation of the cell."""
-    return _table(
+    return word_table(
         name,
-        {
-            "symbol": [step.symbol for step in cell.steps],
-            "role": [step.role for step in cell.steps],
-            "equation": [formula(step, TEXT, cell.parameters) for step in cell.steps],
-        },
-    )
-
-
-def _table(title: str, words: Mapping[str, list[str]]) -> Table:
-    """Words under headings, the first of them names."""
-    scales = [Scale.NAME, *[Scale.WORD] * (len(words) - 1)]
-    return Table(
-        title,
-        tuple(
-            Column(heading, np.array(found, object), scale, "words", "words")
-            for scale, (heading, found) in zip(scales, words.items(), strict=True)
-        ),
+        ("symbol", [step.symbol for step in cell.steps]),
+        ("role", [step.role for step in cell.steps]),
+        ("equation", [formula(step, TEXT, cell.parameters) for step in cell.steps]),
     )

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
-from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
+from rnntrace.report.table import SCHEMA, Report, word_table
 
 
 @dataclass(frozen=True)
@@ -31,16 +29,16 @@ def doctor_report(checkup: Checkup) -> Report:
     """What there is, and the pip line for what is not."""
     missing = [extra for extra in checkup.extras if extra.version is None]
     facts = {**checkup.versions, **checkup.facts}
-    extras = {
-        "extra": [extra.name for extra in checkup.extras],
-        "version": [extra.version or "not installed" for extra in checkup.extras],
-        "for": [extra.gives for extra in checkup.extras],
-    }
     return Report(
         headline=(),
         tables=(
-            Table("this machine", (_words("what", list(facts)), _words("found", list(facts.values())))),
-            Table("optional packages", tuple(_words(heading, words) for heading, words in extras.items())),
+            word_table("this machine", ("what", list(facts)), ("found", list(facts.values()))),
+            word_table(
+                "optional packages",
+                ("extra", [extra.name for extra in checkup.extras]),
+                ("version", [extra.version or "not installed" for extra in checkup.extras]),
+                ("for", [extra.gives for extra in checkup.extras]),
+            ),
         ),
         conclusion=tuple(extra.install for extra in missing) or ("nothing is missing",),
         passed=None,
@@ -51,10 +49,4 @@ def doctor_report(checkup: Checkup) -> Report:
             "facts": dict(checkup.facts),
             "extras": [asdict(extra) for extra in checkup.extras],
         },
-    )
-
-
-def _words(heading: str, words: list[str]) -> Column:
-    return Column(
-        heading, np.array(words, object), Scale.NAME if heading in ("what", "extra") else Scale.WORD, "words", "words"
     )

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-import numpy as np
-
 from rnntrace.model.conventions import Convention
 from rnntrace.model.recipe import recipe
-from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
+from rnntrace.report.table import SCHEMA, Report, Table, word_table
 
 
 def layouts_report(chosen: Sequence[Convention], *, recipes: bool) -> Report:
@@ -46,14 +44,9 @@ def _overview(conventions: Sequence[Convention]) -> Table:
     ]
     headings = ("framework", "LSTM", "biases", "GRU", "biases", "reset", "kept by", "matrices")
     columns = zip(headings, zip(*rows, strict=True), strict=True)
-    return Table("conventions", tuple(_words(heading, words) for heading, words in columns))
+    return word_table("conventions", *columns)
 
 
 def _recipe(convention: Convention) -> Table:
     kinds, steps = zip(*recipe(convention), strict=True)
-    return Table(f"from {convention.framework} to torch", (_words("for", kinds), _words("do", steps)))
-
-
-def _words(heading: str, words: Sequence[str]) -> Column:
-    scale = Scale.NAME if heading in ("framework", "for") else Scale.WORD
-    return Column(heading, np.array(words, object), scale, "words", "words")
+    return word_table(f"from {convention.framework} to torch", ("for", kinds), ("do", steps))

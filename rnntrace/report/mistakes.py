@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rnntrace.engine.judge.result import Result
-from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
+from rnntrace.report.table import SCHEMA, Report, Table, word_table
 
 if TYPE_CHECKING:
     from rnntrace.engine.diagnose.blindness import Blindness
@@ -28,8 +26,7 @@ def mistakes_report(found: Sequence["Mistake"]) -> Report:
 
 def _table(title: str, mistakes: Sequence["Mistake"]) -> Table:
     says = [mistake.says + (f" ({', '.join(mistake.frameworks)})" if mistake.frameworks else "") for mistake in mistakes]
-    columns = [_words("id", [mistake.id for mistake in mistakes]), _words("what went wrong, and where it comes from", says)]
-    return Table(title, tuple(columns))
+    return word_table(title, ("id", [mistake.id for mistake in mistakes]), ("what went wrong, and where it comes from", says))
 
 
 def told(mistake: "Mistake") -> dict[str, Any]:
@@ -50,16 +47,10 @@ def blind_tables(result: Result) -> tuple[Table, ...]:
     if not spots:
         return ()
     ids, shown_by = [spot.mistake.id for spot in spots], [spot.shown_by for spot in spots]
-    columns = (_words("mistake", ids), _words("what would show it", shown_by))
-    return (Table("blind to, judged by the outputs alone", columns),)
+    return (word_table("blind to, judged by the outputs alone", ("mistake", ids), ("what would show it", shown_by)),)
 
 
 def blind_document(blind: "Blindness") -> dict[str, Any]:
     """The same in JSON."""
     mistakes = [{**told(spot.mistake), "shown_by": spot.shown_by} for spot in blind.spots]
     return {"possible": blind.possible, "mistakes": mistakes}
-
-
-def _words(heading: str, words: Sequence[str]) -> Column:
-    scale = Scale.NAME if heading in ("id", "mistake") else Scale.WORD
-    return Column(heading, np.array(words, object), scale, "words", "words")

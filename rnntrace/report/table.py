@@ -1,6 +1,6 @@
 """A report: what every renderer gets, and all that it gets."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -66,6 +66,18 @@ class Table:
     def rows(self) -> int:
         """Number of rows at hand."""
         return len(self.columns[0].values)
+
+
+def word_table(title: str, *columns: tuple[str, Sequence[str]]) -> Table:
+    """Headings with the words below each; those of the first column say which row is which."""
+    scales = [Scale.NAME, *[Scale.WORD] * (len(columns) - 1)]
+    return Table(
+        title,
+        tuple(
+            Column(heading, np.array(words, object), scale, "words", "words")
+            for (heading, words), scale in zip(columns, scales, strict=True)
+        ),
+    )
 
 
 @dataclass(frozen=True)
