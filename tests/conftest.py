@@ -35,8 +35,8 @@ def _no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, which is also the current one."""
+    """An empty folder of its own for each test, which is also the current one."""
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -5,7 +5,6 @@ from typing import Any
 from rnntrace.model.kinds import command_name
 from rnntrace.model.merges import CONCAT
 from rnntrace.model.spec import ModuleSpec
-from rnntrace.model.spec_checks import USUAL
 
 
 def command_line(spec: ModuleSpec) -> str:
@@ -23,8 +22,7 @@ def command_line(spec: ModuleSpec) -> str:
         "reset_before": (not spec.reset_after, False),
         **{name: (getattr(spec, name), False) for name in ("peepholes", "coupled", "layer_norm", "independent")},
         "clip": (spec.clip, None),
-        **{name: (getattr(spec, name), usual) for name, usual in USUAL.items()},
-        "cell_activation": (spec.cell_activation, spec.activation),
+        **{name: (own, None) for name, own in spec.unusual_activations.items()},
         "reverse_activations": (",".join(spec.reverse_activations), ""),
         "merge": (spec.merge, CONCAT),
     }

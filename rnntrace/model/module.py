@@ -66,6 +66,10 @@ class Module:
     lengths: tuple[int, ...] | None = None
     remarks: tuple[str, ...] = ()
 
+    def leaves_open(self, name: str) -> bool:
+        """Whether a file does not tell this field of the spec: a state_dict may be that of a port, with code behind it."""
+        return name in self.assumed or (self.layout == TORCH and name in ("recurrent_activation", "merge"))
+
     @property
     def parameters(self) -> int:
         """Number of trainable parameters that the file holds."""

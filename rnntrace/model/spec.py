@@ -73,14 +73,9 @@ class ModuleSpec:
 
     def __str__(self) -> str:
         """As one would write it: `LSTM(3, 2, num_layers=2)`, without what goes without saying."""
-        activations = {name: (None, usual) for name, usual in USUAL.items()} | {"cell_activation": (None, self.activation)}
-        options = [one for one in fields(self) if one.name not in ("kind", "input_size", "hidden_size", "cell")]
-        named = {one.name: getattr(self, one.name) for one in options}
-        said = [
-            f"{one.name}={named[one.name]!r}"
-            for one in options
-            if named[one.name] not in activations.get(one.name, (one.default,))
-        ]
+        left_out = {"kind", "input_size", "hidden_size", "cell", *(USUAL.keys() - self.unusual_activations.keys())}
+        options = {one: getattr(self, one.name) for one in fields(self) if one.name not in left_out}
+        said = [f"{one.name}={value!r}" for one, value in options.items() if value != one.default]
         return f"{self.kind}({', '.join([str(self.input_size), str(self.hidden_size), *said])})"
 
     def _keep_own_cell(self) -> None:
@@ -211,6 +206,12 @@ class ModuleSpec:
         return "c" in self.cell.states
 
     @property
+    def unusual_activations(self) -> dict[str, str]:
+        """The activations that do not go without saying, by field; the cell state's usual one is the candidate's."""
+        usual = USUAL | {"cell_activation": self.activation}
+        return {name: own for name, word in usual.items() if (own := getattr(self, name)) not in (None, word)}
+
+    @property
     def torch_lacks(self) -> str:
         """What of this module torch cannot express, in words; empty if it can."""
         if self.is_custom:
@@ -228,8 +229,8 @@ class ModuleSpec:
             return f"a module with {has}"
         whose = {"recurrent_activation": "gates are", "activation": "candidate is", "cell_activation": "cell state is"}
         for name, words in whose.items():
-            if getattr(self, name) not in (None, USUAL[name]):
-                return f"a module whose {words} {getattr(self, name)}"
+            if name in self.unusual_activations:
+                return f"a module whose {words} {self.unusual_activations[name]}"
         if self.nonlinearity not in (None, "tanh", "relu"):
             return f"an RNN with {self.nonlinearity}"
         if not self.reset_after:

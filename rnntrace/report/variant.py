@@ -8,8 +8,9 @@ from rnntrace.model.spec import ModuleSpec
 
 def variant(spec: ModuleSpec) -> Iterator[str]:
     """What the cell has that torch's plain ones do not."""
-    if spec.nonlinearity not in (None, "tanh"):
-        yield spec.nonlinearity
+    activations = spec.unusual_activations
+    if "nonlinearity" in activations:
+        yield activations["nonlinearity"]
     beside = {
         "peepholes": spec.peepholes,
         "coupled gates": spec.coupled,
@@ -18,12 +19,8 @@ def variant(spec: ModuleSpec) -> Iterator[str]:
         f"clip {spec.clip}": spec.clip is not None,
     }
     yield from (words for words, there in beside.items() if there)
-    if spec.recurrent_activation not in (None, "sigmoid"):
-        yield f"gates {spec.recurrent_activation}"
-    if spec.activation not in (None, "tanh"):
-        yield f"candidate {spec.activation}"
-    if spec.cell_activation not in (None, spec.activation):
-        yield f"cell state {spec.cell_activation}"
+    whose = {"recurrent_activation": "gates", "activation": "candidate", "cell_activation": "cell state"}
+    yield from (f"{words} {activations[name]}" for name, words in whose.items() if name in activations)
     if spec.merges:
         yield f"merge {spec.merge}"
     if spec.inner_merge != CONCAT:

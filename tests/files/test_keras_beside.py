@@ -340,7 +340,7 @@ def test_a_file_that_says_its_gates_is_not_contradicted(capsys: pytest.CaptureFi
     line = refused(capsys, "compare", path, "--framework", "torch")
     assert all_in(("gates are hard_sigmoid", "torch has no", "--expected"), line)
     line = refused(capsys, "run", "lstm", "-i", "3", "-H", "4", "--weights", path)
-    assert "it holds lstm: run lstm -i 3 -H 4 --recurrent-activation hard_sigmoid" in line
+    assert "it holds lstm_1: run lstm -i 3 -H 4 --recurrent-activation hard_sigmoid" in line
 
 
 @needs_keras

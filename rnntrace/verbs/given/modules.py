@@ -188,7 +188,7 @@ def _instead(tensors: Tensors) -> str:
 def _fits(module: Module, wanted: ModuleSpec) -> bool:
     """Whether a module is the one that is wanted, but for its number format and layout, and what its file cannot tell."""
     shape = ("kind", "input_size", "hidden_size", "num_layers", "bidirectional", "bias", "proj_size", "reset_after", "reverse")
-    joined = ("merge",) if module.layout != TORCH and "merge" not in module.assumed else ()
+    joined = () if module.leaves_open("merge") else ("merge",)
     # A state_dict holds parameters alone; of a model's layers shapes may leave tanh or relu open.
     open_ones = (*USUAL, "clip", "reverse_activations") if module.layout == TORCH else {*module.assumed} & {"nonlinearity"}
     told = [name for name in OF_FAMILIES if name not in open_ones]

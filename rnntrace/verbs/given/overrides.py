@@ -8,7 +8,6 @@ from typing import Any
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import UsageError, show
 from rnntrace.files.ignored import Ignored
-from rnntrace.model.conventions import TORCH
 from rnntrace.model.merges import CONCAT, MERGES
 from rnntrace.model.module import Contents, Module
 from rnntrace.verbs.given.arrays import label_of
@@ -109,7 +108,7 @@ def _refuse_activation(label: str, modules: Modules, wanted: str | None) -> None
         found = module.spec.recurrent_activation
         if (
             wanted not in (None, found)
-            and not _leaves_gates_open(module)
+            and not module.leaves_open("recurrent_activation")
             and (wanted, found) != ("hard_sigmoid", module.hard_sigmoid)
         ):
             raise UsageError(f"`recurrent_activation={wanted}` contradicts {label}, which says {found}")
@@ -121,36 +120,30 @@ def _refuse_merge(label: str, modules: Modules, wanted: str | None) -> None:
     if wanted is not None and not both_ways:
         raise UsageError(f"`merge` joins two directions, and {label} holds no bidirectional module: leave it out")
     for module in both_ways:
-        if wanted not in (None, module.spec.merge) and not _leaves_merge_open(module):
+        if wanted not in (None, module.spec.merge) and not module.leaves_open("merge"):
             raise UsageError(f"`merge={wanted}` contradicts {label}, which says {module.spec.merge}")
-
-
-def _leaves_merge_open(module: Module) -> bool:
-    """Whether the file does not tell how directions are joined: what comes behind torch's last layer is not in a state_dict."""
-    return "merge" in module.assumed or module.layout == TORCH
 
 
 def as_merged(modules: Modules, overrides: FileOverrides) -> dict[str, Modules]:
     """The only module as if its directions were merged, by the name of each way; none if that is known, or there are others."""
     module = next(iter(modules.values()))
-    if len(modules) > 1 or overrides.merge is not None or not module.spec.bidirectional or not _leaves_merge_open(module):
+    if len(modules) > 1 or overrides.merge is not None or not module.spec.bidirectional or not module.leaves_open("merge"):
         return {}
     ways = {merge: replace(module.spec, merge=merge) for merge in MERGES if merge != CONCAT}
     return {merge: {prefix: replace(module, spec=spec) for prefix in modules} for merge, spec in ways.items()}
 
 
-def _leaves_gates_open(module: Module) -> bool:
-    """Whether the file does not tell the activation of gates: a state_dict may be that of a port of any framework."""
-    return "recurrent_activation" in module.assumed or module.layout == TORCH
-
-
 def _overridden(module: Module, overrides: FileOverrides) -> Module:
     spec = module.spec
-    if overrides.recurrent_activation is not None and spec.recurrent_activation is not None and _leaves_gates_open(module):
+    if (
+        overrides.recurrent_activation is not None
+        and spec.recurrent_activation is not None
+        and module.leaves_open("recurrent_activation")
+    ):
         # By this name each Keras means its own.
         named = module.hard_sigmoid if overrides.recurrent_activation == "hard_sigmoid" else overrides.recurrent_activation
         spec, module = replace(spec, recurrent_activation=named), replace(module, open="")
-    if overrides.merge is not None and spec.bidirectional and _leaves_merge_open(module):
+    if overrides.merge is not None and spec.bidirectional and module.leaves_open("merge"):
         spec = replace(spec, merge=overrides.merge)
     if overrides.nonlinearity is not None and "nonlinearity" in module.assumed:
         spec = replace(spec, nonlinearity=overrides.nonlinearity)
