@@ -57,7 +57,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Adjoint:
-    """The adjoint of a cell, and the `terms` that make the gradients of parameters and of x; `on_x` are gradients of x itself."""
+    """The adjoint of a cell, the `terms` that make the gradients of parameters and of x, and what adds to that of x `on_x`."""
 
     cell: Cell
     terms: tuple[Term, ...]

@@ -45,8 +45,8 @@ class Program:
     side; those in `each_step` have rows for one step, all others for the block. `columns` are parts of other arrays. `matrices`
     says which gates' blocks stand side by side in `W_x`, the matrix on x, and in `W_h` (`W_h_2`, …), that on a state; so do
     biases. `transposed` says likewise which gates' blocks stand one above the other in `V_1`, …, by which gradients go back;
-    for none it is a projection. `vectors` says by role and gates whose weights for each unit they are. `of` is what each state is
-    called, whose array a step before is `{name}_before`, and each sequence that is given.
+    for none it is a projection. `vectors` says by role and gates whose weights for each unit they are. `of` is what each state
+    is called, whose array a step before is `{name}_before`, and each sequence that is given.
     """
 
     text: str
