@@ -9,8 +9,8 @@ There is one rule for each operator. Products with what the forward pass has lef
 ∂h · (o · (1 - tanh²(c))): all but the first can be computed for every step at once.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from functools import cache, reduce
 
 from rnntrace.equations import expression as ex
@@ -180,7 +180,7 @@ class _Chain:
             case Op.NEGATE:
                 return (_negative(d),)
             case Op.MULTIPLY:
-                return _times(d, args[1]), _times(d, args[0])
+                return _share(d, args[1]), _share(d, args[0])
             case Op.DIVIDE:
                 return _times(d, constant(1) / args[1]), _times(d, -(value / args[1]))
             case Op.MAXIMUM | Op.MINIMUM:
@@ -232,6 +232,13 @@ def _times(d: Expr, factor: Expr) -> Expr:
     return d * factor
 
 
+def _share(d: Expr, factor: Expr) -> Expr:
+    """The gradient of one factor of a product. With 1 - z that is d - d · z, as where h is written n + z · (h - n)."""
+    if factor.op is Op.SUBTRACT and factor.args[0] == constant(1):
+        return d - _times(d, factor.args[1])
+    return _times(d, factor)
+
+
 def _negative(d: Expr) -> Expr:
     return d.args[0] * -d.args[1] if d.op is Op.MULTIPLY else -d
 
@@ -255,7 +262,19 @@ def _numbered(name: str) -> Iterator[str]:
         number += 1
 
 
-def gates_of(found: Adjoint) -> Mapping[str, str]:
-    """By gate or state of the forward cell: the symbol of the gradient before its activation, where it has one."""
-    symbols = found.cell.symbols
-    return {name: pre_activation(name) for name in found.cell.given if pre_activation(name) in symbols}
+def given(symbol: str) -> str:
+    """A gradient that is known beforehand, as the steps of `started` read it."""
+    return f"{symbol} given"
+
+
+def started(cell: Cell, known: Collection[str]) -> Cell:
+    """An adjoint that computes each gradient from those of the step after, or of this one, that are known beforehand."""
+
+    def read(expr: Expr) -> Expr:
+        if expr.op is Op.NOW and expr.name in known:
+            return now(given(expr.name))
+        return replace(expr, args=tuple(map(read, expr.args)))
+
+    steps = tuple(replace(step, expression=read(step.expression)) for step in cell.steps)
+    narrow = [given(symbol) for symbol in known if symbol in cell.narrow]
+    return replace(cell, steps=steps, given=(*cell.given, *map(given, known)), narrow=(*cell.narrow, *narrow))

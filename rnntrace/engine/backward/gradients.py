@@ -8,7 +8,6 @@ import numpy as np
 from rnntrace.equations.adjoint import gradient, pre_activation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 
@@ -19,14 +18,14 @@ class Gradients:
 
     `columns` are those of each step, (layer, direction, symbol) → (T, B, ·), in input-time order: symbols are those of the
     `adjoint`. Steps that do not exist are NaN. `parameters` are in the shapes of the weights, `signals` those of x (T, B, I)
-    and of the initial states by name, h0 (L·D, B, R), c0 (L·D, B, H).
+    and of the initial states by name, h0 (L·D, B, R), c0 (L·D, B, H). `bounds` say of each what rounding can do to it.
     """
 
     spec: ModuleSpec
-    inputs: Inputs
     columns: Mapping[Key, Array]
     parameters: Weights
     signals: Mapping[str, Array]
+    bounds: "Gradients | None" = None
 
     def of(self, symbol: str, layer: int = 0, direction: str = "") -> Array:
         """∂L/∂ of a gate or state, (T, B, ·)."""

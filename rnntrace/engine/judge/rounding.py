@@ -117,14 +117,16 @@ def error_bounds(
     format: Format,
     errors: Mapping[str, Array],
     half_units: LayerWeights | None = None,
+    given: Mapping[str, Bounded] | None = None,
 ) -> dict[str, Array]:
     """A bound on the rounding error of each gate and state of one layer and direction, (T, B, ·), in the order of computation.
 
     `x` (T, B, I) is what the layer reads and `before` each state a step before; those in `known` are given and exact, the
     others carry the error of the steps before, as far as these exist by `valid` (T, B), and at first that in `errors` (B, ·).
-    `half_units` are those of the weights, where these were typed.
+    `half_units` are those of the weights, where these were typed, and what is `given`, (T, B, ·), has bounds of its own.
     """
     bounds = _Bounds(cell, weights, x, format, half_units)
+    bounds.now = dict(given or {})
     bounds.before = {state: Bounded(before[state], np.zeros_like(before[state])) for state in known}
     plan = schedule(cell, known)
     bounds.at_once(plan.ahead)
@@ -133,7 +135,7 @@ def error_bounds(
         first = {state: errors.get(state, np.zeros_like(values[0])) for state, values in carried.items()}
         _scan(bounds, plan.scan, carried, first, valid)
     bounds.at_once(plan.behind)
-    return {symbol: bounded.error for symbol, bounded in bounds.now.items()}
+    return {symbol: bounds.now[symbol].error for symbol in cell.symbols}
 
 
 def _scan(

@@ -117,7 +117,7 @@ class Column:
         self.steps, self.batch = self.x.shape[:2]
         self.initial: dict[str, Array] = {}
         self.known: dict[str, Array] = {}
-        self.given: dict[str, Array] = {}
+        self.given: dict[str, Bounded] = {}
         self.now: dict[str, Array] = {}
 
     def start(self, state: str, initial: Array, known: Array | None) -> None:
@@ -126,9 +126,10 @@ class Column:
         if known is not None:
             self.known[state] = self._in_order(known)
 
-    def give(self, name: str, sequence: Array) -> None:
-        """Give what the cell has beforehand, (T, B, ·)."""
-        self.given[name] = self._in_order(sequence).astype(self.dtype, copy=False)
+    def give(self, name: str, sequence: Array, error: Array | None = None) -> None:
+        """Give what the cell has beforehand, (T, B, ·), and what it may be off by."""
+        values = self._in_order(sequence).astype(self.dtype, copy=False)
+        self.given[name] = Bounded(values, np.zeros_like(values) if error is None else self._in_order(error))
 
     def run(self) -> None:
         """Compute every step of the cell for every t, block by block."""
@@ -194,7 +195,7 @@ class Column:
         rows = (last - first) * self.batch
         given = {"x": np.ascontiguousarray(self.x[first:last]).reshape(rows, -1)}
         for name, sequence in self.given.items():
-            given[program.of[name]] = np.ascontiguousarray(sequence[first:last]).reshape(rows, -1)
+            given[program.of[name]] = np.ascontiguousarray(sequence.value[first:last]).reshape(rows, -1)
         for state, initial in self.initial.items():
             if state in self.known:
                 before = self._before(state, self.known[state], first, last).reshape(rows, -1)
@@ -255,7 +256,8 @@ class Column:
 
         def bounded(known: Collection[str], x_error: Array | None) -> dict[str, Array]:
             x = Bounded(self.x, np.zeros_like(self.x) if x_error is None else self._in_order(x_error))
-            return error_bounds(self.cell, self.weights, x, self.before, known, self.valid, rounding, errors, half_units)
+            of = self.cell, self.weights, x, self.before, known, self.valid, rounding, errors, half_units
+            return error_bounds(*of, given=self.given)
 
         found = bounded(self.known, inherited)
         if limited and self.cell.output not in self.known:
