@@ -13,6 +13,7 @@ from rnntrace.equations.adjoint import OUTPUT, Adjoint, Term, adjoint, given, ha
 from rnntrace.equations.expression import Op
 from rnntrace.equations.parameters import TERMS, Role, find
 from rnntrace.model.dtypes import Array
+from rnntrace.model.keys import Key
 from rnntrace.model.spec import FORWARD, REVERSE
 from rnntrace.model.weights import LayerWeights, Weights
 
@@ -44,18 +45,24 @@ class Back:
         self.adjoint: Adjoint = adjoint(self.cell)
         self.x, self.valid = x.astype(dtype, copy=False), trace.inputs.valid
         self.initial = {state: trace.initial(state, layer, direction) for state in self.cell.states}
-        self.given = {symbol: trace.columns[layer, direction, symbol] for symbol in self.cell.symbols}
-        self.given |= {previous(state): self._before(state) for state in self.cell.states}
+        self.given = self._forward(trace.columns, layer, self.initial)
+        nothing = {state: np.zeros_like(values) for state, values in self.initial.items()}
+        self.errors = self._forward(trace.bounds.columns, layer, nothing) if trace.bounds else {}
 
-    def _before(self, state: str) -> Array:
+    def _forward(self, columns: Mapping[Key, Array], layer: int, initial: Mapping[str, Array]) -> dict[str, Array]:
+        """What the forward pass has left, (T, B, ·): gates and states, and each state a step before."""
+        found = {symbol: columns[layer, self.direction, symbol] for symbol in self.cell.symbols}
+        return found | {previous(state): self._before(found[state], initial[state]) for state in self.cell.states}
+
+    def _before(self, sequence: Array, initial: Array) -> Array:
         """A state before each step, (T, B, ·): its initial value at first, and where the step before does not exist."""
-        sequence, backwards = self.given[state], self.direction == REVERSE
+        backwards = self.direction == REVERSE
         before = np.empty_like(sequence)
         here, there = (np.s_[:-1], np.s_[1:]) if backwards else (np.s_[1:], np.s_[:-1])
-        before[-1 if backwards else 0] = self.initial[state]
+        before[-1 if backwards else 0] = initial
         before[here] = sequence[there]
         if self.valid is not None:
-            np.copyto(before[here], self.initial[state], where=~self.valid[there][..., None])
+            np.copyto(before[here], initial, where=~self.valid[there][..., None])
         return before
 
     def run(
@@ -69,6 +76,7 @@ class Back:
         """Everything, from the gradients of the output (T, B, R) and of the states behind the last step (B, ·)."""
         cell = started(self.adjoint.cell, tuple(known)) if known else self.adjoint.cell
         sequences = {**self.given, OUTPUT: of_output.value, **{given(symbol): array for symbol, array in known.items()}}
+        off = self.errors | ({OUTPUT: of_output.error} if of_output.error.ndim else {})
         steps: list[dict[str, Array]] = []
         errors: list[dict[str, Array]] = []
         at_end = ends
@@ -78,7 +86,7 @@ class Back:
                 self.spec, cell, self.weights, self.x[piece], valid, OPPOSITE[self.direction], self.dtype, keep=None
             )
             for name, sequence in sequences.items():
-                column.give(name, sequence[piece], of_output.error[piece] if name == OUTPUT and of_output.error.ndim else None)
+                column.give(name, sequence[piece], off[name][piece] if name in off else None)
             for state in self.cell.states:
                 nothing = np.zeros((len(self.x[0]), self.given[state].shape[2]), self.dtype)
                 column.start(handed_on(state), at_end.get(state, nothing), None)
@@ -148,6 +156,7 @@ class _Sums:
         self.values = {name: np.zeros_like(array) for name, array in self.weights.arrays.items()}
         self.errors = {name: np.zeros_like(array) for name, array in self.weights.arrays.items()}
         self.x, self.x_error = (np.zeros(back.x.shape, back.dtype) for _ in range(2))
+        self.one = Bounded(np.ones((1, 1), back.dtype), NOTHING)
         self.scope = Scope(self.cell, self.weights)
         self.scope.enter(back.x, self.scope.input_terms(back.x), dict(back.given), {})
 
@@ -156,15 +165,18 @@ class _Sums:
         leaf, (matrix, bias) = term.leaf, TERMS[term.leaf.op]
         d, argument = self._of(term.gradient), term.argument
         if leaf.op is Op.INPUT_TERM:
-            v = _rows(self.back.x)
+            v = Bounded(_rows(self.back.x), NOTHING)
+        elif argument is None:
+            v = self.one
         else:
-            v = np.ones((1, 1), d.value.dtype) if argument is None else _rows(evaluate(argument, self.scope))
+            off = self.back.errors.get(argument.name, NOTHING)
+            v = Bounded(_rows(evaluate(argument, self.scope)), _rows(off) if off.ndim else NOTHING)
         self._add(matrix, leaf.name, self._sum(d, v, (lambda a, b: a.T @ b) if leaf.op in MATRICES else _products))
-        self._add(bias, leaf.name, self._sum(d, np.ones((1, 1), v.dtype), _products))
+        self._add(bias, leaf.name, self._sum(d, self.one, _products))
         if leaf.op is Op.INPUT_TERM:
             W = self.weights.block(self.cell, Role.INPUT_MATRIX, leaf.name)
             assert W is not None
-            self._add_to_x(self._sum(d, W, np.matmul, len(W) * len(self.cell.gates)))
+            self._add_to_x(self._sum(d, Bounded(W, NOTHING), np.matmul, len(W) * len(self.cell.gates)))
 
     def add_to_x(self, symbol: str) -> None:
         """A gradient of x unit by unit."""
@@ -174,14 +186,15 @@ class _Sums:
         """A gradient of all steps, (T·B, ·), and the bound on its error."""
         return Bounded(_rows(self.steps[symbol]), NOTHING if self.step_errors is None else _rows(self.step_errors[symbol]))
 
-    def _sum(self, d: Bounded, v: Array, product: Callable[[Array, Array], Array], terms: int | None = None) -> Bounded:
-        """A sum of products with exact values, of so many terms: by default of every step and item."""
-        value = product(d.value, v)
+    def _sum(self, d: Bounded, v: Bounded, product: Callable[[Array, Array], Array], terms: int | None = None) -> Bounded:
+        """A sum of products of so many terms: by default of every step and item."""
+        value = product(d.value, v.value)
         if self.rounding is None:
             return Bounded(value, NOTHING)
         gamma = self.rounding.lam * float(np.sqrt((terms or len(d.value)) + 1)) * self.rounding.u
-        size = np.abs(v)
-        return Bounded(value, product(d.error, size) + gamma * product(np.abs(d.value), size))
+        size, largest = np.abs(d.value), np.abs(v.value)
+        error = product(d.error, largest + v.error) + gamma * product(size, largest)
+        return Bounded(value, error + product(size, v.error) if v.error.ndim else error)
 
     def _add(self, role: Role | None, gate: str, found: Bounded) -> None:
         parameter = find(self.cell.parameters, role, gate)

@@ -94,8 +94,9 @@ def judge_backward(
             theirs = Trace(spec, inputs, {VALUES: dict(observation.forward)})
             single = backward(theirs, weights, loss, known=known, truncate=truncate, dtype=dtype, rounding=rounding)
         else:
+            mine = replay(spec, weights, inputs, dtype=dtype, rounding=rounding)
             single = replace(
-                free, bounds=backward(trace, weights, loss, truncate=truncate, dtype=dtype, rounding=rounding).bounds
+                free, bounds=backward(mine, weights, loss, truncate=truncate, dtype=dtype, rounding=rounding).bounds
             )
         comparison = judged.compared(free, single, sound=sound, drift=options.drift)
     if not all(np.isfinite(values).all() for values in trace.outputs.values()):
