@@ -115,6 +115,8 @@ class Back:
 
     def _together(self, parts: list[dict[str, Array]]) -> dict[str, Array]:
         """Pieces, the last one first, as one in input-time order."""
+        if len(parts) == 1:
+            return parts[0]
         ordered = parts if self.direction == REVERSE else parts[::-1]
         return {symbol: np.concatenate([part[symbol] for part in ordered]) for symbol in parts[0]}
 
@@ -131,8 +133,8 @@ class Back:
         bounds = None
         if errors is not None:
             starts = {state: self._at_start(errors[handed_on(state)], None) for state in self.cell.states}
-            bounds = Found(errors, LayerWeights(arrays=sums.errors), sums.x_error, starts)
-        return Found(steps, LayerWeights(arrays=sums.values), sums.x, initial, bounds)
+            bounds = Found(errors, LayerWeights(arrays=sums.errors), sums.x.error, starts)
+        return Found(steps, LayerWeights(arrays=sums.values), sums.x.value, initial, bounds)
 
     def _at_start(self, handed: Array, end: Array | None) -> Array:
         """What the first step hands on to the initial state (B, ·); of a sequence without steps, what came to its end."""
@@ -155,36 +157,47 @@ class _Sums:
         self.steps, self.step_errors = steps, errors
         self.values = {name: np.zeros_like(array) for name, array in self.weights.arrays.items()}
         self.errors = {name: np.zeros_like(array) for name, array in self.weights.arrays.items()}
-        self.x, self.x_error = (np.zeros(back.x.shape, back.dtype) for _ in range(2))
-        self.one = Bounded(np.ones((1, 1), back.dtype), NOTHING)
+        self.of_x: list[Bounded] = []
+        self.ones = Bounded(np.ones((len(back.x) * len(back.x[0]), 1), back.dtype), NOTHING)
         self.scope = Scope(self.cell, self.weights)
-        self.scope.enter(back.x, self.scope.input_terms(back.x), dict(back.given), {})
+        reads_x = any(part.op is Op.INPUT_TERM for term in back.adjoint.terms if term.argument for part in term.argument.walk())
+        self.scope.enter(back.x, self.scope.input_terms(back.x) if reads_x else back.x, dict(back.given), {})
+        self.sums: dict[str, Bounded] = {}
 
     def add(self, term: Term) -> None:
         """Where the forward pass reads a parameter: to its gradient, and to that of x."""
         leaf, (matrix, bias) = term.leaf, TERMS[term.leaf.op]
         d, argument = self._of(term.gradient), term.argument
         if leaf.op is Op.INPUT_TERM:
-            v = Bounded(_rows(self.back.x), NOTHING)
+            self._add(matrix, leaf.name, self._sum(d, Bounded(self._rows(self.back.x), NOTHING), _transposed))
         elif argument is None:
-            v = self.one
+            self._add(matrix, leaf.name, self._over_steps(term.gradient, d))
         else:
             off = self.back.errors.get(argument.name, NOTHING)
-            v = Bounded(_rows(evaluate(argument, self.scope)), _rows(off) if off.ndim else NOTHING)
-        self._add(matrix, leaf.name, self._sum(d, v, (lambda a, b: a.T @ b) if leaf.op in MATRICES else _products))
-        self._add(bias, leaf.name, self._sum(d, self.one, _products))
+            v = Bounded(self._rows(evaluate(argument, self.scope)), self._rows(off) if off.ndim else NOTHING)
+            self._add(matrix, leaf.name, self._sum(d, v, _transposed if leaf.op in MATRICES else _products))
+        if bias is not None and self.cell.of(bias, leaf.name):
+            self._add(bias, leaf.name, self._over_steps(term.gradient, d))
         if leaf.op is Op.INPUT_TERM:
             W = self.weights.block(self.cell, Role.INPUT_MATRIX, leaf.name)
             assert W is not None
-            self._add_to_x(self._sum(d, Bounded(W, NOTHING), np.matmul, len(W) * len(self.cell.gates)))
+            self.of_x.append(self._sum(d, Bounded(W, NOTHING), np.matmul, len(W) * len(self.cell.gates)))
 
     def add_to_x(self, symbol: str) -> None:
         """A gradient of x unit by unit."""
-        self._add_to_x(self._of(symbol))
+        self.of_x.append(self._of(symbol))
 
     def _of(self, symbol: str) -> Bounded:
         """A gradient of all steps, (T·B, ·), and the bound on its error."""
-        return Bounded(_rows(self.steps[symbol]), NOTHING if self.step_errors is None else _rows(self.step_errors[symbol]))
+        error = NOTHING if self.step_errors is None else self._rows(self.step_errors[symbol])
+        return Bounded(self._rows(self.steps[symbol]), error)
+
+    def _over_steps(self, symbol: str, d: Bounded) -> Bounded:
+        """The sum of a gradient over all steps and items."""
+        if symbol not in self.sums:
+            found = self._sum(self.ones, d, _transposed)
+            self.sums[symbol] = Bounded(found.value[0], found.error[0] if found.error.ndim else NOTHING)
+        return self.sums[symbol]
 
     def _sum(self, d: Bounded, v: Bounded, product: Callable[[Array, Array], Array], terms: int | None = None) -> Bounded:
         """A sum of products of so many terms: by default of every step and item."""
@@ -193,8 +206,15 @@ class _Sums:
             return Bounded(value, NOTHING)
         gamma = self.rounding.lam * float(np.sqrt((terms or len(d.value)) + 1)) * self.rounding.u
         size, largest = np.abs(d.value), np.abs(v.value)
-        error = product(d.error, largest + v.error) + gamma * product(size, largest)
+        error = gamma * product(size, largest)
+        if d.error.ndim:
+            error = error + product(d.error, largest + v.error)
         return Bounded(value, error + product(size, v.error) if v.error.ndim else error)
+
+    def _rows(self, values: Array) -> Array:
+        """(T, B, N) as (T·B, N), and 0 at steps that do not exist."""
+        flat = values.reshape(-1, values.shape[-1])
+        return flat if self.back.valid is None else np.where(self.back.valid.reshape(-1, 1), flat, flat.dtype.type(0))
 
     def _add(self, role: Role | None, gate: str, found: Bounded) -> None:
         parameter = find(self.cell.parameters, role, gate)
@@ -204,18 +224,25 @@ class _Sums:
         self.values[parameter.name][where] += found.value
         self.errors[parameter.name][where] += found.error
 
-    def _add_to_x(self, found: Bounded) -> None:
-        self.x += found.value.reshape(self.x.shape)
-        self.x_error += found.error.reshape(self.x.shape if found.error.ndim else ())
+    @property
+    def x(self) -> Bounded:
+        """The gradient of x, (T, B, I)."""
+        shape = self.back.x.shape
+        if not self.of_x:
+            return Bounded(np.zeros(shape, self.back.dtype), np.zeros(shape, self.back.dtype))
+        value, error = self.of_x[0].value, self.of_x[0].error
+        for part in self.of_x[1:]:
+            value, error = value + part.value, error + part.error
+        return Bounded(value.reshape(shape), error.reshape(shape) if error.ndim else error)
+
+
+def _transposed(d: Array, v: Array) -> Array:
+    """Each unit of one with each of the other, summed over all steps and items."""
+    found: Array = d.T @ v
+    return found
 
 
 def _products(d: Array, v: Array) -> Array:
     """Unit by unit, summed over all steps and items."""
     found: Array = (d * v).sum(axis=0)
     return found
-
-
-def _rows(values: Array) -> Array:
-    """(T, B, N) as (T·B, N), and 0 at steps that do not exist."""
-    flat = values.reshape(-1, values.shape[-1])
-    return np.where(np.isnan(flat), flat.dtype.type(0), flat)

@@ -117,7 +117,8 @@ class Column:
         self.steps, self.batch = self.x.shape[:2]
         self.initial: dict[str, Array] = {}
         self.known: dict[str, Array] = {}
-        self.given: dict[str, Bounded] = {}
+        self.given: dict[str, Array] = {}
+        self.off: dict[str, Array] = {}
         self.now: dict[str, Array] = {}
 
     def start(self, state: str, initial: Array, known: Array | None) -> None:
@@ -128,8 +129,9 @@ class Column:
 
     def give(self, name: str, sequence: Array, error: Array | None = None) -> None:
         """Give what the cell has beforehand, (T, B, ·), and what it may be off by."""
-        values = self._in_order(sequence).astype(self.dtype, copy=False)
-        self.given[name] = Bounded(values, np.zeros_like(values) if error is None else self._in_order(error))
+        self.given[name] = self._in_order(sequence).astype(self.dtype, copy=False)
+        if error is not None:
+            self.off[name] = self._in_order(error)
 
     def run(self) -> None:
         """Compute every step of the cell for every t, block by block."""
@@ -195,7 +197,7 @@ class Column:
         rows = (last - first) * self.batch
         given = {"x": np.ascontiguousarray(self.x[first:last]).reshape(rows, -1)}
         for name, sequence in self.given.items():
-            given[program.of[name]] = np.ascontiguousarray(sequence.value[first:last]).reshape(rows, -1)
+            given[program.of[name]] = np.ascontiguousarray(sequence[first:last]).reshape(rows, -1)
         for state, initial in self.initial.items():
             if state in self.known:
                 before = self._before(state, self.known[state], first, last).reshape(rows, -1)
@@ -256,8 +258,9 @@ class Column:
 
         def bounded(known: Collection[str], x_error: Array | None) -> dict[str, Array]:
             x = Bounded(self.x, np.zeros_like(self.x) if x_error is None else self._in_order(x_error))
+            given = {name: Bounded(array, self.off.get(name, np.zeros_like(array))) for name, array in self.given.items()}
             of = self.cell, self.weights, x, self.before, known, self.valid, rounding, errors, half_units
-            return error_bounds(*of, given=self.given)
+            return error_bounds(*of, given=given)
 
         found = bounded(self.known, inherited)
         if limited and self.cell.output not in self.known:

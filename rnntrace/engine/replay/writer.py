@@ -10,7 +10,7 @@ from rnntrace.engine.replay.evaluate import alike, schedule
 from rnntrace.engine.replay.naming import names_of, renamed
 from rnntrace.engine.replay.program import FUNCTIONS, Program
 from rnntrace.equations.cell import Cell, Step
-from rnntrace.equations.expression import Expr, Op
+from rnntrace.equations.expression import CURVES, Expr, Op
 from rnntrace.equations.parameters import TERMS, Role, find
 
 
@@ -60,6 +60,8 @@ class _Writer:
         self.recurrent = Counter(part for part in parts if part.op is Op.RECURRENT_TERM)
         self.sums = Counter(part for part in parts if part.op is Op.ADD and part.args[1].op is Op.RECURRENT_TERM)
         self.clips = Counter(part for part in parts if part.op is Op.CLIP)
+        self.curves = Counter(part for part in parts if part.op in CURVES and not self._waits(part))
+        self.shared: dict[Expr, str] = {}
         self.part = "ahead"
         self.lines: dict[str, list[str]] = {part: [] for part in self.groups}
         # Arrays by name: those that lines use, those that the loop takes row by row, and those that stay as they are in it.
@@ -150,6 +152,11 @@ class _Writer:
 
     def _value(self, expr: Expr, out: str = "") -> str:
         """The name of the value, once the lines that compute it are written: `out` or a new array where operators do."""
+        if self.curves[expr] > 1:
+            # Several read it: it has an array of its own.
+            if expr in self.shared:
+                return self.shared[expr]
+            out = ""
         if self.part == "scan" and expr.args and not self._waits(expr):
             self.part = "ahead"
             # An array for one step holds no block.
@@ -199,6 +206,8 @@ class _Writer:
             free = out not in args and self._width(arg) == self._width(expr)
             args.append(self._value(arg, out if free else ""))
         self._line(f"{expr.op.value}({', '.join('{}' for _ in args)}, {{}})", *args, out)
+        if self.curves[expr] > 1:
+            self.shared[expr] = out
         return out
 
     def _go_back(self, expr: Expr, gradients: tuple[str, ...], out: str) -> None:
