@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rnntrace.engine.backward.backward import backward
+from rnntrace.engine.backward.clipping import NONE, Clipping, clipped, total_norm
 from rnntrace.engine.backward.gradients import Gradients
+from rnntrace.engine.backward.loss import Loss
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.pairing import Quantity, times
 from rnntrace.engine.judge.rules import Format
@@ -21,7 +23,7 @@ from rnntrace.engine.judge.verdict import Comparison, Verdict, concluded
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import VALUES, Trace
 from rnntrace.equations.adjoint import adjoint, gradient
-from rnntrace.model.backward import BackwardObservation
+from rnntrace.model.backward import HANDED_IN, NOTHING_GIVEN, BackwardObservation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key
 from rnntrace.model.signals import Inputs
@@ -33,20 +35,22 @@ from rnntrace.model.weights import Weights
 class BackwardResult:
     """A replay of the backward pass beside a framework's, with the verdict.
 
-    `trace` is the forward pass that was replayed, `loss` the gradients of output and final states that everything starts from,
-    `gradients` the replay's and `observation` the framework's own. `comparison` is the verdict with its reasons; its quantities
-    have the names of gradients, `∂f`, `∂f.pre`, `∂W_ih`, `∂x`.
+    `trace` is the forward pass that was replayed, `loss` what everything starts from, `gradients` the replay's and
+    `observation` the framework's own. Gradients of parameters had a 2-norm of `norm` before they were clipped. `comparison` is
+    the verdict with its reasons; its quantities have the names of gradients, `∂f`, `∂f.pre`, `∂W_ih`, `∂x`.
     """
 
     spec: ModuleSpec
     weights: Weights
     inputs: Inputs
     trace: Trace
-    loss: Mapping[str, Array]
+    loss: Loss
     gradients: Gradients
     observation: BackwardObservation
     comparison: Comparison
     truncate: int | None = None
+    clipping: Clipping = NONE
+    norm: float = 0.0
     seed: int | None = None
     origin: Mapping[str, str] | None = None
     warnings: tuple[str, ...] = ()
@@ -69,40 +73,51 @@ def judge_backward(
     spec: ModuleSpec,
     weights: Weights,
     inputs: Inputs,
-    loss: Mapping[str, Array],
+    loss: Loss,
     observation: BackwardObservation,
     options: JudgeOptions | None = None,
     *,
     truncate: int | None = None,
-    shown: Gradients | None = None,
+    clipping: Clipping | None = None,
 ) -> BackwardResult:
     """Replay a module forward and backward, and judge the gradients by what was observed.
 
-    `loss` is as in `backward`; a replay that there is already can be `shown`. Raises UsageError for options that are none.
+    `clipping` is of the parameters' gradients: what was handed in has been clipped, and a framework's is here. Raises
+    UsageError for options that are none.
     """
-    options = options or JudgeOptions()
+    options, clipping = options or JudgeOptions(), clipping or Clipping()
     dtype, tolerance = options.numpy_dtype(spec), options.tolerance_for(spec)
+    rounding = Format.of(spec.precision, dtype, tolerance.lam) if tolerance.rounding else None
     trace = replay(spec, weights, inputs, dtype=dtype)
-    free = shown or backward(trace, weights, loss, truncate=truncate, dtype=dtype)
-    judged = _Judged(spec, inputs, tolerance, observation)
+    free = backward(trace, weights, loss.gradients, truncate=truncate, dtype=dtype)
+    norm = total_norm(free.parameters)
+    if clipping and observation.parameters is not None and observation.framework != HANDED_IN:
+        observation = replace(observation, parameters=clipped(observation.parameters, clipping))
+
+    def as_clipped(gradients: Gradients) -> Gradients:
+        return replace(gradients, parameters=clipped(gradients.parameters, clipping)) if clipping else gradients
+
+    shown, judged = as_clipped(free), _Judged(spec, inputs, tolerance, observation)
     sound = not inputs.not_finite and all(np.isfinite(array).all() for array in weights.arrays)
-    comparison = judged.compared(free, free, sound=sound, drift=options.drift)
-    if not comparison.passed and comparison.verdict is not Verdict.UNDECIDED:
+    comparison = judged.compared(shown, shown, sound=sound, drift=options.drift)
+    if comparison.verdict in (Verdict.FAIL, Verdict.DRIFT):
         known = _known(spec, observation)
-        rounding = Format.of(spec.precision, dtype, tolerance.lam) if tolerance.rounding else None
         if known and not tolerance.of_trajectory:
             theirs = Trace(spec, inputs, {VALUES: dict(observation.forward)})
-            single = backward(theirs, weights, loss, known=known, truncate=truncate, dtype=dtype, rounding=rounding)
+            single = backward(theirs, weights, loss.gradients, known=known, truncate=truncate, dtype=dtype, rounding=rounding)
         else:
             mine = replay(spec, weights, inputs, dtype=dtype, rounding=rounding)
-            single = replace(
-                free, bounds=backward(mine, weights, loss, truncate=truncate, dtype=dtype, rounding=rounding).bounds
-            )
-        comparison = judged.compared(free, single, sound=sound, drift=options.drift)
+            again = backward(mine, weights, loss.gradients, truncate=truncate, dtype=dtype, rounding=rounding)
+            single = replace(free, bounds=again.bounds)
+        comparison = judged.compared(shown, as_clipped(single), sound=sound, drift=options.drift)
+    doubt = ""
     if not all(np.isfinite(values).all() for values in trace.outputs.values()):
         doubt = "the forward pass is not finite, and neither are its slopes"
+    elif observation.framework == NOTHING_GIVEN:
+        doubt = f"nothing to judge by: {observation.not_captured}"
+    if doubt:
         comparison = replace(comparison, verdict=Verdict.UNDECIDED, first_failure=None, doubt=doubt)
-    return BackwardResult(spec, weights, inputs, trace, loss, free, observation, comparison, truncate)
+    return BackwardResult(spec, weights, inputs, trace, loss, shown, observation, comparison, truncate, clipping, norm)
 
 
 def _known(spec: ModuleSpec, observation: BackwardObservation) -> dict[Key, Array]:
@@ -140,30 +155,35 @@ class _Judged:
                 if key in theirs.columns:
                     bound = None if bounds is None else bounds.columns[key]
                     sides = free.columns[key], single.columns[key], theirs.columns[key]
-                    yield Quantity(symbol, layer, direction, *sides, t, self.inputs.valid, bound)
+                    yield Quantity(symbol, layer, direction, *sides, t, self.inputs.valid, bound, theirs.half_units.get(key))
         for layer, direction in columns:
-            if theirs.parameters is not None:
-                for name, values in theirs.parameters[layer, direction].arrays.items():
-                    mine, once = (side.parameters[layer, direction].arrays[name] for side in (free, single))
-                    bound = None if bounds is None else bounds.parameters[layer, direction].arrays[name]
-                    yield _whole(gradient(name), layer, direction, mine, once, values, bound)
+            for name, values in theirs.parameters[layer, direction].arrays.items() if theirs.parameters else ():
+                mine, once = (side.parameters[layer, direction].arrays[name] for side in (free, single))
+                bound = None if bounds is None else bounds.parameters[layer, direction].arrays[name]
+                half = theirs.half_units.get((layer, direction, gradient(name)))
+                yield _whole(gradient(name), layer, direction, (mine, once, values), bound, half)
         for name, values in theirs.signals.items():
             rows = enumerate(self.spec.layer_directions) if name != "x" else [(slice(None), (0, self.spec.directions[0]))]
             for row, (layer, direction) in rows:
                 bound = None if bounds is None else bounds.signals[name][row]
                 sides = free.signals[name][row], single.signals[name][row], values[row]
+                half = theirs.half_units.get((*self.spec.layer_directions[0], gradient(name)))
+                half = None if half is None else half[row]
                 if name == "x":
-                    yield Quantity(gradient(name), layer, direction, *sides, t, bound=bound)
+                    yield Quantity(gradient(name), layer, direction, *sides, t, bound=bound, half_unit=half)
                 else:
-                    yield _whole(gradient(name), layer, direction, *sides, bound)
+                    yield _whole(gradient(name), layer, direction, sides, bound, half)
 
 
-def _whole(name: str, layer: int, direction: str, mine: Array, once: Array, theirs: Array, bound: Array | None) -> Quantity:
+def _whole(
+    name: str, layer: int, direction: str, sides: tuple[Array, ...], bound: Array | None, half_unit: Array | None
+) -> Quantity:
     """A gradient that belongs to no step, (…, N), as one of t = 0: its rows stand where items do."""
 
     def rows(values: Array) -> Array:
         return values.reshape(1, -1, values.shape[-1])
 
-    sides = rows(mine), rows(once), rows(theirs)
-    t = np.zeros(sides[0].shape[:2], int)
-    return Quantity(name, layer, direction, *sides, t, bound=None if bound is None else rows(bound))
+    mine, once, theirs = map(rows, sides)
+    t = np.zeros(mine.shape[:2], int)
+    bound, half_unit = (None if values is None else rows(values) for values in (bound, half_unit))
+    return Quantity(name, layer, direction, mine, once, theirs, t, bound=bound, half_unit=half_unit)

@@ -5,7 +5,8 @@ In the backward pass a dispatch mode sees the operators that the derivatives of 
 lies in memory, which is that of the forward pass: the graph keeps it there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from rnntrace.model.keys import Key
 from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.signals import Inputs, to_time_major
 from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.weights import LayerWeights, Weights
 
 SLOPES = ("sigmoid_backward", "tanh_backward", "threshold_backward")
 """Operators that take the gradient of an activation's value and that value, and give the gradient of its argument."""
@@ -77,28 +79,87 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def observe_backward(
-    module: Any, spec: ModuleSpec, inputs: Inputs, loss: Mapping[str, Array], capture: str = "auto"
+    module: Any,
+    spec: ModuleSpec,
+    inputs: Inputs,
+    loss: Mapping[str, Array],
+    capture: str = "auto",
+    *,
+    truncate: int | None = None,
 ) -> BackwardObservation:
     """torch's gradients of the loss whose gradients by output, h_n and c_n, time-major, are `loss`; the module stays as it is.
 
-    What is captured comes from the native path, and so do then all gradients. Raises FrameworkError.
+    What is captured comes from the native path, and so do then all gradients. With `truncate` the module is called for so many
+    steps at a time, with the states detached in between. Raises FrameworkError.
     """
     was_training = module.training
     module.eval()
     try:
-        reason = not_to_capture(spec, inputs, capture)
-        if not reason:
-            try:
-                return _captured(module, spec, inputs, loss)
-            except CaptureFailed as failure:
-                reason = str(failure)
-        with torch.enable_grad():
-            found = _gradients(module, spec, inputs, loss)
-        return _observation(module, spec, path_of(module, spec, inputs), inputs, found, {}, {}, reason)
+        if truncate is None or truncate >= inputs.steps:
+            return _at_once(module, spec, inputs, loss, capture)
+        if spec.bidirectional or inputs.lengths is not None:
+            what = "two directions" if spec.bidirectional else "a packed batch"
+            return BackwardObservation.of_nothing(f"torch cannot detach the states of {what} inside of a call")
+        return _in_pieces(module, spec, inputs, loss, capture, truncate)
     except RuntimeError as error:
         raise FrameworkError(f"torch could not run {spec.kind} in {spec.dtype} backward: {first_line(error)}") from error
     finally:
         module.train(was_training)
+
+
+def _at_once(module: Any, spec: ModuleSpec, inputs: Inputs, loss: Mapping[str, Array], capture: str) -> BackwardObservation:
+    reason = not_to_capture(spec, inputs, capture)
+    if not reason:
+        try:
+            return _captured(module, spec, inputs, loss)
+        except CaptureFailed as failure:
+            reason = str(failure)
+    with torch.enable_grad():
+        found = _gradients(module, spec, inputs, loss)
+    return _observation(module, spec, path_of(module, spec, inputs), inputs, found, {}, {}, reason)
+
+
+def _in_pieces(
+    module: Any, spec: ModuleSpec, inputs: Inputs, loss: Mapping[str, Array], capture: str, length: int
+) -> BackwardObservation:
+    """So many steps at a time, each from the states that the ones before have left."""
+    found: list[BackwardObservation] = []
+    states = inputs.states
+    for first in range(0, inputs.steps, length):
+        piece = slice(first, min(first + length, inputs.steps))
+        part = replace(inputs, x=inputs.x[piece], states=states)
+        own = {name: values for name, values in loss.items() if piece.stop == inputs.steps and name != "output"}
+        nothing = np.zeros((inputs.steps, inputs.batch, spec.width), inputs.x.dtype)
+        own["output"] = loss.get("output", nothing)[piece]
+        found.append(_at_once(module, spec, part, own, capture))
+        with torch.no_grad():
+            outputs = call(module, spec, part)
+        states = {state: outputs[f"{state}_n"] for state in spec.cell.states}
+    parameters = [one.parameters for one in found if one.parameters is not None]
+
+    def together(of: Callable[[BackwardObservation], Mapping[Key, Array]]) -> dict[Key, Array]:
+        return {key: np.concatenate([of(one)[key] for one in found]) for key in of(found[0])}
+
+    return replace(
+        found[0],
+        parameters=_total(parameters) if len(parameters) == len(found) else None,
+        signals={**found[0].signals, "x": np.concatenate([one.signals["x"] for one in found])},
+        columns=together(lambda one: one.columns),
+        forward=together(lambda one: one.forward),
+    )
+
+
+def _total(parts: Sequence[Weights]) -> Weights:
+    """The sum of gradients."""
+    first, *rest = parts
+    return Weights(
+        {
+            column: LayerWeights(
+                arrays={name: sum((part[column].arrays[name] for part in rest), array) for name, array in own.arrays.items()}
+            )
+            for column, own in first.columns.items()
+        }
+    )
 
 
 def _captured(module: Any, spec: ModuleSpec, inputs: Inputs, loss: Mapping[str, Array]) -> BackwardObservation:
