@@ -322,10 +322,26 @@ def document(result: BackwardResult) -> dict[str, Any]:
             for state in spec.cell.states
         ],
         "differences": [{**asdict(found), "name": heading(found.name)} for found in compared.differences],
-        "first_failure": asdict(compared.first_failure) if compared.first_failure else None,
-        "worst": asdict(compared.worst) if compared.worst else None,
+        "first_failure": _place(result, compared.first_failure),
+        "worst": _place(result, compared.worst),
         "tolerance": asdict(compared.tolerance),
         "warnings": list(result.warnings),
+    }
+
+
+def _place(result: BackwardResult, found: Place | None) -> dict[str, Any] | None:
+    """A place: `index` is the item and the unit of a gradient at step t, and row and column of one that belongs to no step."""
+    if found is None:
+        return None
+    return {
+        "layer": found.layer,
+        "direction": found.direction,
+        "symbol": _plain(found.symbol) if found.t else found.symbol.removeprefix("∂"),
+        "of": _kind(result, found.symbol) if found.t else "whole",
+        "t": found.t or None,
+        "index": [found.item, found.unit],
+        "replay": found.replay,
+        "framework": found.framework,
     }
 
 

@@ -71,6 +71,7 @@ def backward(
     bias: bool = True,
     nonlinearity: str | None = None,
     proj_size: int = 0,
+    dropout: float = 0.0,
     batch_first: bool = False,
     peepholes: bool = False,
     coupled: bool = False,
@@ -176,7 +177,7 @@ def _problem(
     if of_kind:
         refuse(options, OF_A_FILE, "belongs to a file of weights: leave it out")
         sources = pass_on(read_sources, keywords)
-        spec = spec_of_kind(source, sources, keywords | {"dropout": 0.0})
+        spec = spec_of_kind(source, sources, keywords)
         loaded = None if keywords["weights"] is None else module_for(keywords["weights"], spec)
     else:
         refuse(
