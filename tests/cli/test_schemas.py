@@ -283,6 +283,15 @@ MAY_BE_ABSENT = {
     "run": {"weights", "b_ih", "b_hh", "W_hr"},
     "compare": {"weights", "b_ih", "b_hh"},
     "inspect": {"statistics"},
+    # What there are gradients of, by name.
+    "backward": {
+        *("output", "x", "h0", "c0"),
+        *(
+            f"{part}_l0{end}"
+            for part in ("weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh")
+            for end in ("", "_reverse")
+        ),
+    },
     "doctor": {
         *("threads of torch", "vector instructions", "path of nn.LSTM in float32"),
         *("limit of time for foreign files", "limit of memory for foreign files"),
