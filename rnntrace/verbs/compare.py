@@ -17,7 +17,7 @@ from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace
 from rnntrace.verbs.given.arrays import label_of, labels_of
 from rnntrace.verbs.given.keywords import given, pass_on, several
 from rnntrace.verbs.given.naming import listed
-from rnntrace.verbs.given.overrides import FileOverrides, Modules, own_states, read_files
+from rnntrace.verbs.given.overrides import FileOverrides, Modules, course_of, own_states, read_files
 from rnntrace.verbs.given.sources import SIGNALS, read_sources, sources_of
 from rnntrace.verbs.results import Results
 
@@ -33,6 +33,7 @@ def compare(
     cell: Cell | str | Path | None = None,
     module: str | None = None,
     names: str | Sequence[str] = (),
+    layout: str | None = None,
     ignore: str | Sequence[str] = (),
     nonlinearity: str | None = None,
     batch_first: bool = False,
@@ -74,7 +75,7 @@ def compare(
     "0.forward.f"), or a file; `require` names what it has to hold. No framework is run beside it unless `framework` names one:
     then both must agree. Of a `cell` of your own, its text or a file of it, weights are arrays under the names of the text.
     What weights leave open is said by `nonlinearity`, `batch_first`, `go_backwards`, `recurrent_activation`, `merge` and
-    `dropout`; `names` and `ignore` are as in `load`, and `module` chooses one module.
+    `dropout`; `names`, `layout` and `ignore` are as in `load`, and `module` chooses one module.
 
     Gives a result, or for several modules or sides `Results` by name. Raises RnnTraceError for what cannot be read or compared.
     """
@@ -94,7 +95,9 @@ def compare(
     else:
         any_batch_first = any(module.spec.batch_first for module in modules.values())
         own = own_states(modules)
-        signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own)
+        signals = pass_on(
+            read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own, course=course_of(modules)
+        )
     beside = partial(compare_with_framework, modules, signals, judging, device=device)
     sides: dict[str, dict[str, Result]] = {}
     if other is not None:

@@ -27,12 +27,23 @@ from rnntrace.verbs.compare_one import compare_with_expected, merged_readings
 from rnntrace.verbs.compare_two import is_trace, opened
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
-from rnntrace.verbs.given.overrides import FileOverrides, own_states, read_weights
+from rnntrace.verbs.given.overrides import FileOverrides, course_of, own_states, read_weights
 from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.shown import Shown
 
 OF_WEIGHTS = (
-    *("cell", "module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "recurrent_activation", "merge"),
+    *(
+        "cell",
+        "module",
+        "names",
+        "layout",
+        "ignore",
+        "nonlinearity",
+        "batch_first",
+        "go_backwards",
+        "recurrent_activation",
+        "merge",
+    ),
     *("unbatched", "input", "text", "alphabet", "h0", "c0", "states", "lengths", "tolerance"),
 )
 """What a trace says by itself."""
@@ -66,6 +77,7 @@ def diagnose(
     cell: Cell | str | Path | None = None,
     module: str | None = None,
     names: str | Sequence[str] = (),
+    layout: str | None = None,
     ignore: str | Sequence[str] = (),
     nonlinearity: str | None = None,
     batch_first: bool = False,
@@ -111,7 +123,8 @@ def diagnose(
         modules = read_weights(weights, overrides)
         any_batch_first = any(module.spec.batch_first for module in modules.values())
         own = own_states(modules)
-        signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own)
+        course = course_of(modules)
+        signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own, course=course)
         beside = partial(compare_with_expected, sources=signals, judging=judging, expected=expected, ignored=ignored)
         try:
             results = [*beside(modules).values()]

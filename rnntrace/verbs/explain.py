@@ -19,7 +19,7 @@ from rnntrace.verbs.given.cells import cell as own_cell
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.modules import VARIANTS, is_result, module_for, spec_of_kind
-from rnntrace.verbs.given.overrides import FileOverrides, read_weights
+from rnntrace.verbs.given.overrides import FileOverrides, course_of, named_course, read_weights
 from rnntrace.verbs.given.sources import SIGNALS, read_sources
 from rnntrace.verbs.layouts import convention_named
 from rnntrace.verbs.shown import Shown
@@ -83,6 +83,7 @@ def explain(
     independent: bool = False,
     module: str | None = None,
     names: str | Sequence[str] = (),
+    layout: str | None = None,
     weights: Any = None,
     dtype: str = "float32",
     steps: int | None = None,
@@ -131,14 +132,16 @@ def explain(
     if not kind_alone:
         found = read_module(what, pass_on(FileOverrides, keywords, names=several(names)))
     told = found.spec if found else what if isinstance(what, ModuleSpec) else None
+    course = course_of({"": found}) if found else named_course(layout)
     if told:
         batch_first = told.batch_first
     declared = told.cell if told else None if cell is None else own_cell(cell)
-    sources = pass_on(read_sources, keywords, batch_first=batch_first, own_states=declared.states if declared else ())
+    own_states = declared.states if declared else ()
+    sources = pass_on(read_sources, keywords, batch_first=batch_first, own_states=own_states, course=course)
     spec = told or spec_of_kind(what, sources, keywords)
     if not place:
         return Equations(spec, convention_named(framework or (found.layout if found else TORCH)))
-    own = found or (module_for(weights, spec) if weights is not None else None)
+    own = found or (module_for(weights, spec, layout) if weights is not None else None)
     if own:
         sources = as_held(replace(own, spec=spec), sources)
         sources = replace(sources, warnings=(*sources.warnings, *own.remarks))

@@ -7,6 +7,7 @@ from typing import Any
 from rnntrace.errors import FileError, SignalError, UsageError, show
 from rnntrace.files import digits
 from rnntrace.files.ignored import Ignored
+from rnntrace.model.courses import COURSES
 from rnntrace.model.dtypes import Array
 from rnntrace.model.forms import forms, last_output_form
 from rnntrace.model.merges import LAST_OUTPUT
@@ -16,6 +17,7 @@ from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.vocabulary import Name, of_results, output_names, required
 from rnntrace.verbs.given.arrays import label_of, tensors_of
+from rnntrace.verbs.given.course_words import results_of
 from rnntrace.verbs.given.naming import found_in, listed, unused_in
 
 
@@ -72,6 +74,7 @@ def read_expected(
         raise UsageError("`expected` needs the name of a file, or JSON, and is empty")
     words, last = of_results(module.spec), LAST_OUTPUT if module.spec.merges else f"{module.spec.cell.output}_n"
     tensors = (ignored or Ignored()).without(tensors_of(_by_name(source, module.spec)))
+    tensors = results_of(COURSES.get(module.layout), tensors, batch_first=module.spec.batch_first)
     found = found_in(tensors, words, source, alone="output")
     if not found:
         wanted = ", ".join(name for name in words.canonical if isinstance(name, str))

@@ -11,6 +11,7 @@ from rnntrace.errors import FileError, SignalError, UsageError, show
 from rnntrace.files import digits, is_json
 from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
+from rnntrace.model.courses import Course
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs, SignalRequest, State, to_time_major
 from rnntrace.model.spec import ModuleSpec
@@ -18,6 +19,7 @@ from rnntrace.model.text import one_hot
 from rnntrace.model.vocabulary import Vocabulary, of_signals
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import array_of, label_of, tensors_of
+from rnntrace.verbs.given.course_words import inputs_of
 from rnntrace.verbs.given.naming import found_in, listed, unused_in
 
 if TYPE_CHECKING:
@@ -83,13 +85,15 @@ def read_sources(
     batch_first: bool = False,
     ignored: Ignored | None = None,
     own_states: Iterable[str] = (),
+    course: Course | None = None,
 ) -> Sources:
     """The signals as a user asks for them.
 
     `input`, `h0`, `c0` and the initial `states` of other names (m0) are arrays, a file or JSON, which for `input` may hold all
     of them: x, h0, c0, lengths and the start of a module's `own_states`. States may be "zeros", which they are where nothing
     is said, or "random". A `text` is one item, of one-hot vectors over `alphabet`. What
-    is `ignored` is not read. Raises FileError, SignalError or UsageError.
+    is `ignored` is not read. In the notation of a `course` names and axes are its own.
+    Raises FileError, SignalError or UsageError.
     """
     texts = [text] if isinstance(text, str) else text
     initial = _initial(h0, c0, states)
@@ -112,6 +116,7 @@ def read_sources(
     unused: tuple[str, ...] = ()
     if input is not None:
         tensors = (ignored or Ignored()).without(tensors_of(input))
+        tensors = inputs_of(None if unbatched else course, tensors, alone="x", batch_first=batch_first)
         found = _signals(tensors, words, input)
         unused, aside = unused_in(tensors, words, input, [*found.values()])
         warnings += aside
@@ -129,14 +134,14 @@ def read_sources(
             given.pop(name, None)
             half_units.pop(name, None)
         if not _is_word(wanted, "zeros", "random"):
-            tensors = tensors_of(wanted)
+            tensors = inputs_of(course, tensors_of(wanted), alone=name, batch_first=batch_first)
             own = _single(tensors, words, wanted, name)
             given[name], origin[name] = tensors.arrays[own], "given"
             half_units |= _half_units(tensors, {name: own})
     if lengths is not None:
         given["lengths"] = array_of(lengths)
     if "x" in given:
-        warnings += _warn_of_axes(given["x"], batch_first, texts)
+        warnings += [] if course else _warn_of_axes(given["x"], batch_first, texts)
         _check(given["x"], steps, batch, unbatched, batch_first)
     starts: dict[str, State] = {
         name: given.get(name, "random" if isinstance(wanted, str) and wanted == "random" else "zeros")
