@@ -120,6 +120,8 @@ def explain(
         refuse(options, OF_A_KIND, "describes a kind, and weights say it by themselves: leave it out")
     if kind_alone:
         refuse(options, OF_WEIGHTS, "belongs to weights, in a file or in memory: leave it out, or give them instead of a kind")
+    if kind_alone and weights is None:
+        refuse(options, ("layout",), "says how weights are laid out: leave it out, or give them")
     if place:
         refuse(options, ("framework",), "lays out arrays, and `t` puts numbers in: leave one of them out")
     else:
