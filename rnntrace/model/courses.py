@@ -3,8 +3,26 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from rnntrace.model.conventions import BY_NAME, COURSERA, CS231N
 from rnntrace.model.dtypes import Array
+
+
+@dataclass(frozen=True)
+class Head:
+    """What makes y of the hidden state h: softmax(W h + b), with W (n_y, H) and b (n_y,)."""
+
+    W: Array
+    b: Array
+
+    def softmax(self, h: Array) -> Array:
+        """y (T, B, n_y) of h (T, B, H), in float64."""
+        with np.errstate(all="ignore"):
+            z = h.astype(np.float64) @ self.W.astype(np.float64).T + self.b
+            powers = np.exp(z - z.max(axis=2, keepdims=True))
+            y: Array = powers / powers.sum(axis=2, keepdims=True)
+        return y
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "GRU": {
         "r": ("r", "reset"),
-        "z": ("z", "u", "update"),
+        "z": ("z", "u", "i", "update"),
         "n": ("n", "h", "c", "g", "new", "hidden", "candidate"),
     },
 }

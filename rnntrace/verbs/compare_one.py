@@ -29,6 +29,7 @@ from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.masks import masked, undecided, unmasked, without_repeats
 from rnntrace.verbs.given.overrides import FileOverrides, Modules, as_merged
 from rnntrace.verbs.given.sources import Sources
+from rnntrace.verbs.head import with_head
 from rnntrace.verbs.judged import judged
 from rnntrace.verbs.run import build_and_trace
 from rnntrace.verbs.trace import quantized
@@ -169,6 +170,8 @@ def compare_with_expected(
             if against(replace(given, values={"output": output}, half_units={}), signals).passed
         ]
         result = replace(result, warnings=(*result.warnings, *hints))
+    if given.softmax:
+        result = with_head(result, module.head, given.softmax, judging.tolerance_for(spec))
     return {prefix: replace(result, handed_in=given.names, unused=(*sources.unused, *given.unused))}
 
 

@@ -1,7 +1,7 @@
 """What a user gives to judge a replay by: outputs, gates and states, as frameworks write them."""
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rnntrace.errors import FileError, SignalError, UsageError, show
@@ -17,7 +17,7 @@ from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.vocabulary import Name, of_results, output_names, required
 from rnntrace.verbs.given.arrays import label_of, tensors_of
-from rnntrace.verbs.given.course_words import results_of
+from rnntrace.verbs.given.course_words import results_of, softmax_of
 from rnntrace.verbs.given.naming import found_in, listed, unused_in
 
 
@@ -27,7 +27,7 @@ class Expected:
 
     `half_units` are half a unit of the last digit of each value that was typed, by the same names. An output of the last step
     alone stands under h_n, or, if there is an h_n beside it, in `last_output`, with `last_half_unit`. `names` says what was
-    given, `unused` what else there is, and `notes` are sentences on how it was read.
+    given, `unused` what else there is, and `notes` are sentences on how it was read. `softmax` is what a course's head made.
     """
 
     values: Mapping[Name, Array]
@@ -37,6 +37,7 @@ class Expected:
     last_half_unit: Array | None = None
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    softmax: Mapping[str, tuple[Array, Array | None]] = field(default_factory=dict)
 
     def observation(self, spec: ModuleSpec, source: Any) -> Observation:
         """As what a framework made of the inputs. That of the last layer is known from the output, if it was not given."""
@@ -74,8 +75,14 @@ def read_expected(
         raise UsageError("`expected` needs the name of a file, or JSON, and is empty")
     words, last = of_results(module.spec), LAST_OUTPUT if module.spec.merges else f"{module.spec.cell.output}_n"
     tensors = (ignored or Ignored()).without(tensors_of(_by_name(source, module.spec)))
-    tensors = results_of(COURSES.get(module.layout), tensors, batch_first=module.spec.batch_first)
-    found = found_in(tensors, words, source, alone="output")
+    course = COURSES.get(module.layout)
+    softmax = softmax_of(course, tensors)
+    tensors = results_of(course, tensors, batch_first=module.spec.batch_first)
+    found = found_in(tensors, words, source, alone="output") if tensors.arrays or tensors.refused or not softmax else {}
+    if not found and softmax:
+        raise FileError(
+            f"{label_of(source)} holds {listed([*softmax])} alone, which is judged beside the hidden state: give it too"
+        )
     if not found:
         wanted = ", ".join(name for name in words.canonical if isinstance(name, str))
         holds = listed([*tensors.arrays, *tensors.refused]) or "nothing"
@@ -104,7 +111,7 @@ def read_expected(
             notes.append(f"{name} in {label_of(source)} is that of the last layer alone: the layers below it are not judged")
     _check_required(module.spec, names, require, source)
     unused, aside = unused_in(tensors, words, source, [*found.values()])
-    return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside))
+    return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside), softmax)
 
 
 def _by_name(source: Any, spec: ModuleSpec) -> Any:

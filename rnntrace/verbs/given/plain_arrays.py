@@ -12,7 +12,7 @@ from rnntrace.model import beside
 from rnntrace.model.arranged import Arranged, Column, Slot, arranged, at_run_time
 from rnntrace.model.array_names import ANYWHERE, ARRAY_NAMES, HEADS, framework_of
 from rnntrace.model.conventions import BY_NAME, COURSERA, KERAS, ONNX, TORCH, Convention
-from rnntrace.model.courses import COURSES
+from rnntrace.model.courses import COURSES, Head
 from rnntrace.model.dtypes import DTYPES, Array
 from rnntrace.model.keras_lists import by_position
 from rnntrace.model.module import Contents, Module, Refused, unrecorded
@@ -79,7 +79,8 @@ def recognised_in_layout(source: str, tensors: Tensors, row: Convention, names: 
             reason = f"beside the arrays of {kind} it has {beside.listed(strange)}, a sign of {nature or 'a cell of its own'}"
             refused[prefix] = Refused(where, f"{reason}: to judge the plain {module.spec.kind}, pass {flags}")
         else:
-            modules[prefix] = replace(module, signals=saved, remarks=(*remarks, *module.remarks))
+            head = _head(tensors, prefix, module) if row.framework == COURSERA else None
+            modules[prefix] = replace(module, head=head, signals=saved, remarks=(*remarks, *module.remarks))
     return Contents(modules, refused, len(others))
 
 
@@ -158,6 +159,16 @@ def _module(tensors: Tensors, places: Mapping[Place, Mapping[Slot, str]], row: C
 
 def _columns(places: Mapping[Place, Mapping[Slot, str]], arrays: Mapping[str, Array]) -> dict[Place, Column]:
     return {place: {slot: arrays[name] for slot, name in column.items()} for place, column in places.items()}
+
+
+def _head(tensors: Tensors, prefix: str, module: Module) -> Head | None:
+    """The head of a module, if its matrix (n_y, n_a) and its bias (n_y, 1) are there."""
+    start = prefix and f"{prefix}."
+    inside = {name: tensors.arrays.get(f"{start}{name}") for name in HEADS}
+    W, b = inside["Wya"] if inside["Wy"] is None else inside["Wy"], inside["by"]
+    if W is None or b is None or W.ndim != 2 or W.shape[1] != module.spec.hidden_size or b.size != len(W):
+        return None
+    return Head(W, b.reshape(-1))
 
 
 def _half_units(
