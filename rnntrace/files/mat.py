@@ -25,8 +25,10 @@ HEADER = 128
 """Bytes in front of the first element of version 5."""
 MATRIX, COMPRESSED = 14, 15
 """Types of elements that hold others."""
-NUMBERS = {"double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
-"""MATLAB's classes that are read, and struct."""
+CLASSES = {"double", "single", "logical", "struct", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
+"""MATLAB's classes that are read."""
+NUMBERS = "fiub"
+"""numpy's kinds of dtype that are read: floats, integers, truth values."""
 DEEPEST = 4
 """Matrices inside one another that are looked into."""
 
@@ -49,32 +51,34 @@ def _version_5(content: bytes, scipy: Any) -> Tensors:
     dtypes: dict[str, str] = {}
     refused: dict[str, str] = {}
     classes = {name: told for name, _, told in scipy.whosmat(io.BytesIO(content))}
-    wanted = [name for name, told in classes.items() if told in NUMBERS or told == "struct"]
-    found = scipy.loadmat(io.BytesIO(content), variable_names=wanted, mat_dtype=True) if wanted else {}
+    wanted = [name for name, told in classes.items() if told in CLASSES]
+    # As MATLAB's class is, complex numbers lose a part; as they are stored, whole numbers of a class of floats are no floats.
+    of_class, as_stored = (
+        scipy.loadmat(io.BytesIO(content), variable_names=wanted, mat_dtype=by_class) if wanted else {}
+        for by_class in (True, False)
+    )
     for name, told in classes.items():
-        entries = _fields(name, found[name]) if name in found else [(name, None, f"a {told} of MATLAB")]
-        for own, values, reason in entries:
-            if values is None:
-                refused[own] = reason
+        if name not in as_stored:
+            refused[name] = f"a {told} of MATLAB"
+            continue
+        values = dict(_fields(name, of_class[name]))
+        for own, stored in _fields(name, as_stored[name]):
+            if isinstance(stored, np.ndarray) and stored.dtype.kind in NUMBERS:
+                dtypes[own] = values[own].dtype.name
+                arrays[own] = values[own].astype(np.float32 if dtypes[own] == "float32" else np.float64)
             else:
-                dtypes[own] = values.dtype.name
-                arrays[own] = values.astype(values.dtype if values.dtype.kind == "f" else np.float64)
+                refused[own] = f"an array of {getattr(stored, 'dtype', 'another kind')}"
     check_distinct([*arrays, *refused])
     return Tensors(arrays, dtypes, refused)
 
 
-def _fields(name: str, value: Any) -> Iterator[tuple[str, Any, str]]:
-    """A matrix, or each of a struct's fields, by its full name; None with a reason for what is no matrix of numbers."""
-    if not value.dtype.names:
-        is_number = isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
-        yield name, value if is_number else None, f"an array of {value.dtype}"
-    elif value.shape != (1, 1):
-        yield name, None, f"an array of {value.size:,} structs"
+def _fields(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """A matrix, or each of a struct's fields, by its full name; an array of several structs as it is."""
+    if not value.dtype.names or value.shape != (1, 1):
+        yield name, value
     else:
         for field in value.dtype.names:
-            inside = value[0, 0][field]
-            plain = isinstance(inside, np.ndarray) and inside.dtype.kind in "fiub"
-            yield f"{name}.{field}", inside if plain else None, "no matrix of numbers"
+            yield f"{name}.{field}", value[0, 0][field]
 
 
 def _version_7(content: Any) -> Tensors:

@@ -86,7 +86,7 @@ def recognised_in_layout(source: str, tensors: Tensors, row: Convention, names: 
 
 def told_by_names(tensors: Tensors) -> Convention | None:
     """The framework whose own names the arrays have; None if they are anyone's."""
-    return BY_NAME.get(framework_of([*tensors.arrays]))
+    return BY_NAME.get(framework_of([*tensors.arrays, *tensors.refused]))
 
 
 def _grouped(source: str, tensors: Tensors, renamings: Sequence[Renaming]) -> tuple[dict[str, _Group], list[str]]:
