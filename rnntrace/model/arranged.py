@@ -93,11 +93,11 @@ def _by_direction(columns: Mapping[tuple[int, str], Column]) -> dict[tuple[int, 
         if direction != FORWARD or 3 not in axes:
             found[layer, direction] = column
             continue
-        ways = {len(array) for array in column.values()}
-        if axes != {3} or len(ways) > 1 or not ways <= {1, 2}:
+        ways = {array.shape[:1] for array in column.values()}
+        if axes != {3} or len(ways) > 1 or not ways <= {(1,), (2,)}:
             shapes = ", ".join(str(array.shape) for array in column.values())
             raise WeightsError(f"arrays of three axes should all have one direction in front, or two, and have shapes {shapes}")
-        for number, name in enumerate((FORWARD, REVERSE)[: ways.pop()]):
+        for number, name in enumerate((FORWARD, REVERSE)[: ways.pop()[0]]):
             found[layer, name] = {slot: array[number] for slot, array in column.items()}
     return found
 

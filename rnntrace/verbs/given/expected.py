@@ -77,7 +77,7 @@ def read_expected(
     tensors = (ignored or Ignored()).without(tensors_of(_by_name(source, module.spec)))
     course = COURSES.get(module.layout)
     softmax = softmax_of(course, tensors)
-    tensors = results_of(course, tensors, batch_first=module.spec.batch_first)
+    tensors = results_of(course, tensors, source, batch_first=module.spec.batch_first, unbatched=inputs.unbatched)
     found = found_in(tensors, words, source, alone="output") if tensors.arrays or tensors.refused or not softmax else {}
     if not found and softmax:
         raise FileError(

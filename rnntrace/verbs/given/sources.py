@@ -116,7 +116,7 @@ def read_sources(
     unused: tuple[str, ...] = ()
     if input is not None:
         tensors = (ignored or Ignored()).without(tensors_of(input))
-        tensors = inputs_of(None if unbatched else course, tensors, alone="x", batch_first=batch_first)
+        tensors = inputs_of(course, tensors, input, alone="x", batch_first=batch_first, unbatched=unbatched)
         found = _signals(tensors, words, input)
         unused, aside = unused_in(tensors, words, input, [*found.values()])
         warnings += aside
@@ -134,7 +134,8 @@ def read_sources(
             given.pop(name, None)
             half_units.pop(name, None)
         if not _is_word(wanted, "zeros", "random"):
-            tensors = inputs_of(course, tensors_of(wanted), alone=name, batch_first=batch_first)
+            tensors = tensors_of(wanted)
+            tensors = inputs_of(course, tensors, wanted, alone=name, batch_first=batch_first, unbatched=unbatched)
             own = _single(tensors, words, wanted, name)
             given[name], origin[name] = tensors.arrays[own], "given"
             half_units |= _half_units(tensors, {name: own})
