@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnntrace.model.axes import Axes
 from rnntrace.model.conventions import BY_NAME, COURSERA, CS231N
 from rnntrace.model.dtypes import Array
 
@@ -29,11 +30,11 @@ class Head:
 class Course:
     """A course's notation: what each word for an input or a result means, beside torch's own words, and the order of axes.
 
-    `axes` are those of a sequence, as positions of time, batch and unit in it; a state, and all that belongs to one step, has
-    them without time. `softmax` are words for what a head makes of the hidden state.
+    `axes` are those of a sequence; a state, and all that belongs to one step, has them without time. `softmax` are words for
+    what a head makes of the hidden state.
     """
 
-    axes: tuple[int, int, int]
+    axes: Axes
     starts: Mapping[str, str]
     results: Mapping[str, str]
     softmax: frozenset[str] = field(default=frozenset())
@@ -45,24 +46,17 @@ class Course:
 
     def time_first(self, array: Array) -> Array:
         """A sequence as (time, batch, unit), and what has no time as (batch, unit); another array as it is."""
-        if array.ndim == 2:
-            return array.T if self.axes[2] < self.axes[1] else array
-        return array.transpose(self.axes) if array.ndim == 3 else array
-
-
-def _axes(framework: str) -> tuple[int, int, int]:
-    order = BY_NAME[framework].axes.split(",")
-    return order.index("time"), order.index("batch"), order.index("unit")
+        return self.axes.state(array) if array.ndim == 2 else self.axes.sequence(array)
 
 
 COURSES: Mapping[str, Course] = {
     CS231N: Course(
-        _axes(CS231N),
+        Axes.parse(BY_NAME[CS231N].axes),
         {"x": "x", "prev_h": "h0", "prev_c": "c0", "h0": "h0", "c0": "c0"},
         {"h": "output", "next_h": "h_n", "next_c": "c_n"},
     ),
     COURSERA: Course(
-        _axes(COURSERA),
+        Axes.parse(BY_NAME[COURSERA].axes),
         {"x": "x", "xt": "x", "a0": "h0", "a_prev": "h0", "c0": "c0", "c_prev": "c0"},
         {"a": "output", "a_next": "h_n", "c_next": "c_n"},
         frozenset({"y", "y_pred", "yt_pred"}),
