@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from rnntrace.model.conventions import COURSERA, CS231N, KERAS, MATLAB, ONNX, TORCH
+from rnntrace.model.conventions import COURSERA, CS231N, D2L, KERAS, MATLAB, ONNX, TORCH
 
 _TORCHS = tuple(
     f"{part}{pattern}"
@@ -52,6 +52,7 @@ ARRAY_NAMES: Mapping[str, tuple[str, ...]] = {
     "Chainer": ("weight_ih=upward.W", "weight_hh=lateral.W", "bias=upward.b"),
     MATLAB: ("weight_ih=InputWeights", "weight_hh=RecurrentWeights", "bias=Bias"),
     CS231N: ("weight_ih=Wx", "weight_hh=Wh", "bias=b"),
+    D2L: ("weight_ih=W_x{gate}", "weight_hh=W_h{gate}", "bias=b_{gate}"),
     COURSERA: ("weight=W{gate}", "bias=b{gate}", "weight_ih=Wax", "weight_hh=Waa", "bias=ba"),
 }
 """By framework; slashes in names count as dots. One that is not here has the words of `ANYWHERE` alone."""
@@ -66,6 +67,7 @@ _UNMISTAKABLE: Mapping[str, tuple[frozenset[str], ...]] = {
     KERAS: (frozenset({"kernel", "recurrent_kernel"}),),
     MATLAB: (frozenset({"InputWeights", "RecurrentWeights"}),),
     CS231N: (frozenset({"Wx", "Wh", "b"}),),
+    D2L: tuple(frozenset(f"{part}{gate}" for part in ("W_x", "W_h", "b_") for gate in gates) for gates in ("ifoc", "zrh")),
     COURSERA: (
         frozenset({"Wf", "Wi", "Wc", "Wo", "bf", "bi", "bc", "bo"}),
         frozenset({"Wf", "Wu", "Wc", "Wo", "bf", "bu", "bc", "bo"}),

@@ -16,8 +16,8 @@ LSTM, GRU, RNN = ("".join(cell.gates) for cell in (cells.LSTM, cells.GRU, cells.
 _T = TypeVar("_T")
 TORCH, KERAS, ONNX = "PyTorch", "Keras 3", "ONNX"
 """Those whose files are read."""
-MATLAB, CS231N, COURSERA = "MATLAB", "cs231n", "coursera"
-"""MATLAB, and two courses with a notation of their own."""
+MATLAB, CS231N, COURSERA, D2L = "MATLAB", "cs231n", "coursera", "d2l"
+"""MATLAB, two courses and a book with a notation of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,6 +313,18 @@ CONVENTIONS = (
             "x is (n_x, m, T), or (n_x, m) for one step; the head Wy or Wya with by gives y, a softmax over axis 0",
         ),
         source="the course on sequence models",
+    ),
+    Convention(
+        framework=D2L,
+        lstm="ifog",
+        lstm_biases=1,
+        gru="zrn",
+        gru_biases=1,
+        reset="before",
+        transposed=True,
+        one_array_a_gate=True,
+        remarks=("W_xi, W_hi and b_i for each gate, c or h for the candidate; the RNN has W_xh, W_hh and b_h",),
+        source="Dive into Deep Learning, its chapters on LSTM and GRU from scratch",
     ),
 )
 

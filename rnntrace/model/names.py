@@ -26,6 +26,7 @@ WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "z": ("z", "u", "i", "update"),
         "n": ("n", "h", "c", "g", "new", "hidden", "candidate"),
     },
+    "RNN": {"h": ("h", "hidden")},
 }
 """By kind and torch's letter: what gates are called. A word may be another gate's in the other kind."""
 
@@ -90,7 +91,7 @@ class Renaming:
 
 
 def kind_with(words: Collection[str]) -> str | None:
-    """LSTM or GRU, whichever has a gate for each of these words or letters, and no other gate; None for neither."""
+    """LSTM, GRU or RNN, whichever has a gate for each of these words or letters, and no other gate; None for neither."""
     for kind, gates in WORDS.items():
         known = [gate_of(word, kind) for word in words]
         if sorted(filter(None, known)) == sorted(gates) and None not in known:

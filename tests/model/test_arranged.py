@@ -45,6 +45,7 @@ NAMES = {
     "MATLAB": ("InputWeights", "RecurrentWeights", "Bias"),
     "cs231n": ("Wx", "Wh", "b"),
     "coursera": ("W{}", "W{}", "b{}"),
+    "d2l": ("W_x{}", "W_h{}", "b_{}"),
 }
 """What a framework calls its matrices on x and on h and its biases, as its own files do."""
 Blocks = dict[str, dict[str, Array]]
@@ -156,7 +157,7 @@ def test_each_layout_there_and_back(row: Convention, kind: str) -> None:
     assert not np.allclose(only(moved, row.framework).weights[0, "forward"].W_ih, module.weights[0, "forward"].W_ih)
 
 
-@pytest.mark.parametrize("framework", ["Keras 3", "ONNX", "MATLAB", "cs231n"])
+@pytest.mark.parametrize("framework", ["Keras 3", "ONNX", "MATLAB", "cs231n", "d2l"])
 def test_an_rnn_too(framework: str) -> None:
     """It has one block."""
     arrays, weights = stored(BY_NAME[framework], "RNN", drawn("RNN"))
