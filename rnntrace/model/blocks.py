@@ -5,12 +5,17 @@ from dataclasses import dataclass
 
 from rnntrace.equations.parameters import Parameter, Role
 from rnntrace.errors import UsageError
-from rnntrace.model.conventions import KERAS, ONNX, Convention
+from rnntrace.model.conventions import CS231N, KERAS, MATLAB, ONNX, Convention
 from rnntrace.model.layouts import block_order, parameter_name, part_shapes
 from rnntrace.model.spec import REVERSE, ModuleSpec
 
 _TORCHS_NAMES = ("PyTorch", "candle", "tinygrad")
-_NAMES = {KERAS: ("kernel", "recurrent_kernel"), ONNX: ("W", "R")}
+_NAMES = {
+    KERAS: ("kernel", "recurrent_kernel"),
+    ONNX: ("W", "R"),
+    MATLAB: ("InputWeights", "RecurrentWeights"),
+    CS231N: ("Wx", "Wh"),
+}
 _MATRICES = ("input matrix", "recurrent matrix")
 
 
