@@ -17,6 +17,7 @@ from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import SignalError, UsageError
 from rnntrace.files.ignored import Ignored
+from rnntrace.model.axes import Axes
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_VALUES, over
 from rnntrace.model.signals import trace_size
@@ -33,7 +34,7 @@ from rnntrace.verbs.shown import Shown
 
 OF_WEIGHTS = (
     *("cell", "module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "recurrent_activation", "merge"),
-    *("unbatched", "input", "text", "alphabet", "h0", "c0", "states", "lengths", "tolerance"),
+    *("unbatched", "input", "axes", "text", "alphabet", "h0", "c0", "states", "lengths", "tolerance"),
 )
 """What a trace says by itself."""
 SECONDS = 10.0
@@ -73,6 +74,7 @@ def diagnose(
     recurrent_activation: str | None = None,
     merge: str | None = None,
     unbatched: bool = False,
+    axes: str | Axes | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,
