@@ -74,6 +74,7 @@ class GivenSignals:
 
     unbatched: options.Unbatched = False
     input: options.Input = None
+    axes: options.AxesOrder = None
     text: options.Text = None
     alphabet: options.Alphabet = None
     h0: options.H0 = None

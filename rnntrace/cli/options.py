@@ -245,6 +245,16 @@ Input = Annotated[
         rich_help_panel=SIGNALS,
     ),
 ]
+AxesOrder = Annotated[
+    str | None,
+    typer.Option(
+        "--axes",
+        metavar="ORDER",
+        help="Order of the axes of x and other sequences, given and expected, such as unit,batch,time; states lack time.",
+        show_default="the module's own",
+        rich_help_panel=SIGNALS,
+    ),
+]
 Text = Annotated[
     list[str] | None,
     typer.Option(

@@ -15,6 +15,7 @@ from rnntrace.engine.replay.replay import replay as replay_engine
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import UsageError
 from rnntrace.files.ignored import Ignored
+from rnntrace.model.axes import Axes
 from rnntrace.model.backward import BackwardObservation
 from rnntrace.model.dtypes import Array, is_whole
 from rnntrace.model.kinds import is_kind
@@ -26,6 +27,7 @@ from rnntrace.verbs.given.gradients import read_gradients, read_loss, target_of
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.modules import VARIANTS, module_for, spec_of_kind
+from rnntrace.verbs.given.ordered import ordered
 from rnntrace.verbs.given.overrides import FileOverrides, course_of, named_course, own_states, read_weights
 from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.run import checked_seed
@@ -94,6 +96,7 @@ def backward(
     steps: int | None = None,
     batch: int | None = None,
     unbatched: bool = False,
+    axes: str | Axes | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,
@@ -193,6 +196,7 @@ def _problem(
         spec = loaded.spec
         own, course = own_states(modules), course_of(modules)
         sources = pass_on(read_sources, keywords, batch_first=spec.batch_first, ignored=ignored, own_states=own, course=course)
+    sources = ordered(spec, sources)
     if loaded:
         sources = as_held(replace(loaded, spec=spec), sources)
     remarks = [*sources.warnings, *(loaded.remarks if loaded else ())]

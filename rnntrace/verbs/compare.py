@@ -12,6 +12,7 @@ from rnntrace.equations.cell import Cell
 from rnntrace.errors import SignalError, UsageError
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import FRAMEWORKS
+from rnntrace.model.axes import Axes
 from rnntrace.verbs.compare_one import compare_with_expected, compare_with_framework, merged_readings
 from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace
 from rnntrace.verbs.given.arrays import label_of, labels_of
@@ -45,6 +46,7 @@ def compare(
     steps: int | None = None,
     batch: int | None = None,
     unbatched: bool = False,
+    axes: str | Axes | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,
@@ -70,10 +72,11 @@ def compare(
 
     `weights` are a file, a state_dict of tensors or arrays, a model of torch, a pair (spec, weights) or a result, whose own
     signals are taken where none are given; `other` is the same. Two saved traces, or two results, are compared as they are.
-    `input`, h0, c0 and `lengths` are as in `run`; `states` are those at t = 0 of other names ({"m0": …}).
+    `input`, h0, c0, `axes` and `lengths` are as in `run`; `states` are those at t = 0 of other names ({"m0": …}).
     `expected` is an array (the output), what torch returns, a dictionary of output, h_n, c_n, gates and states ("f",
-    "0.forward.f"), or a file; `require` names what it has to hold. No framework is run beside it unless `framework` names one:
-    then both must agree. Of a `cell` of your own, its text or a file of it, weights are arrays under the names of the text.
+    "0.forward.f"), or a file, in the same order of axes; `require` names what it has to hold. No framework is run beside it
+    unless `framework` names one: then both must agree. Of a `cell` of your own, its text or a file of it, weights are arrays
+    under the names of the text.
     What weights leave open is said by `nonlinearity`, `batch_first`, `go_backwards`, `recurrent_activation`, `merge` and
     `dropout`; `names`, `layout` and `ignore` are as in `load`, and `module` chooses one module.
 
@@ -90,8 +93,8 @@ def compare(
             raise UsageError("two saved traces hold their module and input: leave out what describes them")
         return compare_traces(weights, other, judging)
     modules, *second = read_files([weights] if other is None else [weights, other], overrides)
-    if isinstance(weights, Result) and SIGNALS.isdisjoint(options):
-        signals = sources_of(weights)
+    if isinstance(weights, Result) and SIGNALS.isdisjoint({*options} - {"axes"}):
+        signals = replace(sources_of(weights), axes=None if axes is None else Axes.parse(axes))
     else:
         any_batch_first = any(module.spec.batch_first for module in modules.values())
         own = own_states(modules)

@@ -17,6 +17,7 @@ from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import SignalError, UsageError
 from rnntrace.files.ignored import Ignored
+from rnntrace.model.axes import Axes
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_VALUES, over
 from rnntrace.model.signals import trace_size
@@ -44,7 +45,7 @@ OF_WEIGHTS = (
         "recurrent_activation",
         "merge",
     ),
-    *("unbatched", "input", "text", "alphabet", "h0", "c0", "states", "lengths", "tolerance"),
+    *("unbatched", "input", "axes", "text", "alphabet", "h0", "c0", "states", "lengths", "tolerance"),
 )
 """What a trace says by itself."""
 SECONDS = 10.0
@@ -85,6 +86,7 @@ def diagnose(
     recurrent_activation: str | None = None,
     merge: str | None = None,
     unbatched: bool = False,
+    axes: str | Axes | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import SpecError, UsageError, show
 from rnntrace.files import is_json
+from rnntrace.model.axes import Axes
 from rnntrace.model.conventions import TORCH, Convention
 from rnntrace.model.kinds import parse_kind
 from rnntrace.model.module import Module
@@ -19,6 +20,7 @@ from rnntrace.verbs.given.cells import cell as own_cell
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.modules import VARIANTS, is_result, module_for, spec_of_kind
+from rnntrace.verbs.given.ordered import ordered
 from rnntrace.verbs.given.overrides import FileOverrides, course_of, named_course, read_weights
 from rnntrace.verbs.given.sources import SIGNALS, read_sources
 from rnntrace.verbs.layouts import convention_named
@@ -31,7 +33,22 @@ OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_si
 """What weights say by themselves."""
 OF_WEIGHTS = ("module", "names", "go_backwards")
 """What nothing but weights needs."""
-OF_A_PLACE = ("weights", "steps", "batch", "unbatched", "input", "h0", "c0", "states", "lengths", "dist", "seed", "top", "back")
+OF_A_PLACE = (
+    "weights",
+    "steps",
+    "batch",
+    "unbatched",
+    "input",
+    "axes",
+    "h0",
+    "c0",
+    "states",
+    "lengths",
+    "dist",
+    "seed",
+    "top",
+    "back",
+)
 """What nothing but numbers needs."""
 
 
@@ -90,6 +107,7 @@ def explain(
     batch: int | None = None,
     unbatched: bool = False,
     input: Any = None,
+    axes: str | Axes | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,
@@ -143,6 +161,7 @@ def explain(
     spec = told or spec_of_kind(what, sources, keywords)
     if not place:
         return Equations(spec, convention_named(framework or (found.layout if found else TORCH)))
+    sources = ordered(spec, sources)
     own = found or (module_for(weights, spec, layout) if weights is not None else None)
     if own:
         sources = as_held(replace(own, spec=spec), sources)

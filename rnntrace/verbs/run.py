@@ -13,6 +13,7 @@ from rnntrace.engine.judge.result import Result
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import UsageError
 from rnntrace.files import check_writable
+from rnntrace.model.axes import Axes
 from rnntrace.model.dtypes import is_whole, rounded
 from rnntrace.model.limits import MAX_VALUES, STREAM_FROM
 from rnntrace.model.observation import Observation
@@ -25,6 +26,7 @@ from rnntrace.verbs.given.cells import module_with
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.modules import VARIANTS, module_for, spec_of_kind
+from rnntrace.verbs.given.ordered import ordered
 from rnntrace.verbs.given.overrides import named_course
 from rnntrace.verbs.given.sources import Sources, read_sources
 from rnntrace.verbs.judged import judged
@@ -70,6 +72,7 @@ def run(
     batch: int | None = None,
     unbatched: bool = False,
     input: Any = None,
+    axes: str | Axes | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,
@@ -126,6 +129,7 @@ def run(
         refuse(given(run, keywords), ("kind", *OF_A_KIND), "describes a module, and its weights say it: leave it out")
         loaded = module_with(declared, weights, batch_first=batch_first)
     spec = loaded.spec if loaded else spec_of_kind(kind, sources, keywords)
+    sources = ordered(spec, sources)
     judging = pass_on(JudgeOptions, keywords, mistakes=several(mistake))
     if ready:
         ready(spec, *sizes(spec, sources.request))

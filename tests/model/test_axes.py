@@ -16,7 +16,7 @@ def in_file(array: np.ndarray, inside: str, order: tuple[str, ...]) -> np.ndarra
     return np.einsum(f"{inside}->{''.join(LETTERS[word] for word in order if LETTERS[word] in inside)}", array)
 
 
-@pytest.mark.parametrize("order", permutations(LETTERS))
+@pytest.mark.parametrize("order", [*permutations(LETTERS)])
 def test_every_order_there_and_back(order: tuple[str, ...]) -> None:
     """Of sequences and states, with a batch and without."""
     axes, numbers = Axes.parse(",".join(order)), np.random.default_rng(1)

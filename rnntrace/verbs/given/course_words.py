@@ -18,12 +18,12 @@ Move = Callable[[str, Array], Array]
 
 
 def inputs_of(
-    course: Course | None, tensors: Tensors, source: Any, *, alone: str, batch_first: bool, unbatched: bool = False
+    course: Course | None, tensors: Tensors, source: Any, *, alone: str, batch_first: bool, turned: bool = True
 ) -> Tensors:
     """x and initial states: x (time, batch, unit), or (batch, time, unit) where the batch comes first, and states (1, B, H).
 
-    An x of two axes is one step. An array that stands alone is `alone`, whatever its name. What is `unbatched` keeps its axes.
-    Raises FileError if two arrays become one, and SignalError for what is in neither form.
+    An x of two axes is one step. An array that stands alone is `alone`, whatever its name. They are `turned` unless axes of
+    their own were named, or there is no batch. Raises FileError if two arrays become one, and SignalError for what is in neither form.
     """
     if course is None:
         return tensors
@@ -38,10 +38,10 @@ def inputs_of(
             raise SignalError(f"{show(name)} should be a sequence of three axes or a step of two, and has shape {array.shape}")
         return array.swapaxes(0, 1) if batch_first else array
 
-    return _renamed(tensors, source, names, (lambda _, array: array) if unbatched else move)
+    return _renamed(tensors, source, names, move if turned else _as_it_lies)
 
 
-def results_of(course: Course | None, tensors: Tensors, source: Any, *, batch_first: bool, unbatched: bool = False) -> Tensors:
+def results_of(course: Course | None, tensors: Tensors, source: Any, *, batch_first: bool, turned: bool = True) -> Tensors:
     """Outputs, gates and states likewise; what belongs to one step is (batch, unit), and what a head makes is left out.
 
     Raises FileError if two arrays become one.
@@ -55,7 +55,7 @@ def results_of(course: Course | None, tensors: Tensors, source: Any, *, batch_fi
         array = course.time_first(array)
         return array.swapaxes(0, 1) if batch_first and array.ndim == 3 else array
 
-    return _renamed(tensors, source, names, (lambda _, array: array) if unbatched else move)
+    return _renamed(tensors, source, names, move if turned else _as_it_lies)
 
 
 def softmax_of(course: Course | None, tensors: Tensors) -> dict[str, tuple[Array, Array | None]]:
@@ -67,6 +67,10 @@ def softmax_of(course: Course | None, tensors: Tensors) -> dict[str, tuple[Array
         name: (_sequence(course, tensors.arrays[name]), None if half is None else _sequence(course, half))
         for name, half in typed.items()
     }
+
+
+def _as_it_lies(_: str, array: Array) -> Array:
+    return array
 
 
 def _sequence(course: Course, array: Array) -> Array:
