@@ -23,7 +23,8 @@ def inputs_of(
     """x and initial states: x (time, batch, unit), or (batch, time, unit) where the batch comes first, and states (1, B, H).
 
     An x of two axes is one step. An array that stands alone is `alone`, whatever its name. They are `turned` unless axes of
-    their own were named, or there is no batch. Raises FileError if two arrays become one, and SignalError for what is in neither form.
+    their own were named, or there is no batch. Raises FileError if two arrays become one, and SignalError for an x of another
+    number of axes.
     """
     if course is None:
         return tensors
