@@ -232,7 +232,7 @@ def test_a_gate_in_a_pattern(kind: str, words: Any) -> None:
         ({"kernel": (4, 16), "bias": (16,)}, "tf1", "should have more columns"),
         ({"Wx": (3, 16), "Wh": (4, 16), "b": (16,), "gamma": (4,)}, None, "--ignore 'gamma'"),
         ({"Wx": (3, 12), "Wh": (4, 12), "b": (12,)}, None, "cs231n has no GRU"),
-        ({"Wx": (3, 16), "Wh": (4, 16), "b": (16,)}, "matlab", "holds no recurrent module"),
+        ({"Wx": (3, 16), "Wh": (4, 16), "b": (16,)}, "matlab", "called as in the layout of cs231n, see --layout"),
         ({"weight_ih_l0": (16, 3), "weight_hh_l0": (16, 4)}, "keras", "--layout keras contradicts"),
         ({"kernel": (3, 16), "recurrent_kernel": (4, 16)}, "abacus", "unknown framework"),
         ({"kernel": (13, 28), "bias": (28,)}, None, "TensorFlow 1 kernel on [x; h] of LSTM(6, 7): pass --layout tf1"),

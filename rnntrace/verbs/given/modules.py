@@ -216,7 +216,8 @@ def _instead(tensors: Tensors) -> str:
     shapes = {name: array.shape for name, array in tensors.arrays.items()}
     if not shapes:
         return ""
-    reading = likely.likely(shapes)
+    told = told_by_names(tensors)
+    reading = likely.likely(shapes) if told is None else f"they are called as in the layout of {told.framework}, see `layout`"
     return f"; it holds {likely.listed(shapes)}" + (f": {reading}" if reading else "")
 
 
