@@ -27,9 +27,9 @@ class Convention:
     `lstm` and `gru` are gate orders, empty where it has none; biases are 1 or 2 vectors a layer. `reset` is where a GRU's
     reset gate acts: after or before the matrix product. `keeps` is what multiplies the state before: z, as in torch, or 1 - z.
     `transposed` matrices are (input, gates · hidden). `peepholes` is their order, empty where there are none. `joined` is "xh"
-    or "hx" where the LSTM has one matrix on both, in this order, "xh" also for the GRU where `joined_gru`. `forget_bias` is
-    added to the forget gate's bias at run time. Where `one_array_a_gate` nothing is stacked; where `interleaved`, gates lie
-    unit by unit. `axes` is the order of those of a sequence, where a course has one of its own.
+    or "hx" where the LSTM has one matrix on both, in this order. `forget_bias` is added to the forget gate's bias at run time.
+    Where `one_array_a_gate` nothing is stacked; where `interleaved`, gates lie unit by unit. `axes` is the order of those of a
+    sequence, where a course has one of its own.
     None, or an empty text, says that the source does not tell.
     Remarks say what no other field can, of the LSTM, of the GRU or of both.
     """
@@ -44,7 +44,6 @@ class Convention:
     transposed: bool | None = False
     peepholes: str = ""
     joined: str = ""
-    joined_gru: bool = False
     forget_bias: float = 0.0
     one_array_a_gate: bool = False
     interleaved: bool = False
@@ -122,7 +121,6 @@ CONVENTIONS = (
         reset="before",
         transposed=True,
         joined="xh",
-        joined_gru=True,
         forget_bias=1.0,
         lstm_remarks=(
             "forget_bias, 1 by default, is added at run time",

@@ -236,6 +236,8 @@ def test_a_gate_in_a_pattern(kind: str, words: Any) -> None:
         ({"weight_ih_l0": (16, 3), "weight_hh_l0": (16, 4)}, "keras", "--layout keras contradicts"),
         ({"kernel": (3, 16), "recurrent_kernel": (4, 16)}, "abacus", "unknown framework"),
         ({"kernel": (13, 28), "bias": (28,)}, None, "TensorFlow 1 kernel on [x; h] of LSTM(6, 7): pass --layout tf1"),
+        ({"W_i": (3, 4), "U_i": (4, 4)}, None, "it holds W_i (3, 4), U_i (4, 4)"),
+        ({f"{W}_{g}": s for W, s in (("W", (3, 4)), ("U", (4, 4)), ("b", (4,))) for g in "ifco"}, None, "pass --layout keras"),
         ({"W": (1, 16, 3), "R": (2, 16, 4)}, "onnx", "one direction in front, or two"),
         ({"W_ih": (3, 3), "W_hh": (3, 3)}, "opencv", "are transposed is not known"),
         ({"Wf": (4, 7), "Wi": (4, 7), "Wc": (4, 7)}, "coursera", "are not all those of an LSTM or GRU"),

@@ -1,7 +1,8 @@
 """Recurrent modules as a user gives them: weights in a file or in memory, a model of torch, or what `load` and `run` gave."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -12,7 +13,7 @@ from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
 from rnntrace.model import likely
 from rnntrace.model.command_line import command_line
-from rnntrace.model.conventions import BY_NAME, TORCH, Convention
+from rnntrace.model.conventions import BY_NAME, CONVENTIONS, TORCH, Convention
 from rnntrace.model.kinds import parse_kind
 from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.merges import CONCAT
@@ -31,6 +32,10 @@ from rnntrace.verbs.layouts import convention_named
 
 if TYPE_CHECKING:
     from rnntrace.engine.judge.result import Result
+
+
+MOST_ARRAYS = 100
+"""In a file with more no layout is tried that nobody named."""
 
 
 def modules_of(source: Any, names: Sequence[str] = (), ignored: Ignored | None = None, layout: str | None = None) -> Contents:
@@ -218,7 +223,18 @@ def _instead(tensors: Tensors) -> str:
         return ""
     told = told_by_names(tensors)
     reading = likely.likely(shapes) if told is None else f"they are called as in the layout of {told.framework}, see `layout`"
+    reading = reading or " or ".join(f"pass `layout={name}`" for name in _fitting(tensors))
     return f"; it holds {likely.listed(shapes)}" + (f": {reading}" if reading else "")
+
+
+def _fitting(tensors: Tensors) -> Iterator[str]:
+    """The layouts, as they are typed, in which arrays of these names are modules."""
+    for row in CONVENTIONS if len(tensors.arrays) <= MOST_ARRAYS else ():
+        with suppress(WeightsError):
+            found = recognised_in_layout("", tensors, row, Renaming())
+            if found.modules and not found.refused:
+                word = row.framework.lower().partition(" ")[0]
+                yield word if convention_named(word) is row else f"'{row.framework.lower()}'"
 
 
 def _fits(module: Module, wanted: ModuleSpec) -> bool:
