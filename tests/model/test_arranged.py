@@ -57,7 +57,7 @@ KINDS = [
 ]
 
 
-def drawn(kind: str, seed: int = 0) -> Blocks:
+def drawn(kind: str, seed: int = 0, I: int = I, H: int = H) -> Blocks:
     """A block for each gate of each of torch's parameters."""
     rng = np.random.default_rng(seed)
     shapes = {"W_ih": (H, I), "W_hh": (H, H), "b_ih": (H,), "b_hh": (H,)}
@@ -67,6 +67,7 @@ def drawn(kind: str, seed: int = 0) -> Blocks:
 def stored(row: Convention, kind: str, weights: Blocks) -> tuple[dict[str, Array], Blocks]:
     """The arrays that the framework keeps, and the weights that they are of: of two biases there may be one."""
     own = {name: dict(blocks) for name, blocks in weights.items()}
+    H = len(weights["W_hh"][TORCHS[kind][0]])
     W, U, *b = NAMES[row.framework]
     order = {"LSTM": row.lstm, "GRU": row.gru, "RNN": "h"}[kind]
     # A second bias of the candidate alone, or none at all.
@@ -134,9 +135,11 @@ def only(arrays: Any, layout: str, **keywords: Any) -> Module:
 
 
 @pytest.mark.parametrize(("row", "kind"), KINDS)
-def test_each_layout_there_and_back(row: Convention, kind: str) -> None:
+@pytest.mark.parametrize(("I", "H"), [(3, 4), (4, 4), (1, 1), (5, 1), (1, 3)])
+def test_each_layout_there_and_back(row: Convention, kind: str, I: int, H: int) -> None:
     """Every block of every gate is the one that was stored, and another order of gates would not be."""
-    arrays, weights = stored(row, kind, drawn(kind))
+    blocks_of_gates = drawn(kind, 0, I, H)
+    arrays, weights = stored(row, kind, blocks_of_gates)
     if row.framework == "Haste" and kind == "GRU":
         with pytest.raises(WeightsError, match="not known"):
             rnntrace.load(arrays, layout="haste")
@@ -149,12 +152,9 @@ def test_each_layout_there_and_back(row: Convention, kind: str) -> None:
         np.testing.assert_allclose(
             module.weights[0, "forward"].arrays[name], [blocks[gate] for gate in TORCHS[kind]], rtol=1e-12, atol=1e-12
         )
-    moved, _ = stored(
-        row,
-        kind,
-        {name: dict(zip(TORCHS[kind], [*blocks.values()][::-1], strict=True)) for name, blocks in drawn(kind).items()},
-    )
-    assert not np.allclose(only(moved, row.framework).weights[0, "forward"].W_ih, module.weights[0, "forward"].W_ih)
+    turned = {name: dict(zip(blocks, [*blocks.values()][::-1], strict=True)) for name, blocks in blocks_of_gates.items()}
+    moved = only(stored(row, kind, turned)[0], row.framework)
+    assert not np.allclose(moved.weights[0, "forward"].W_ih, module.weights[0, "forward"].W_ih)
 
 
 @pytest.mark.parametrize("framework", ["Keras 3", "ONNX", "MATLAB", "cs231n", "d2l"])
