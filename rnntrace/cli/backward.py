@@ -6,8 +6,10 @@ import typer
 
 from rnntrace.cli import judging_options, options
 from rnntrace.cli.choices import Capture
-from rnntrace.cli.given import keywords
+from rnntrace.cli.diagnose import diagnose
+from rnntrace.cli.given import keywords, typed
 from rnntrace.cli.groups import (
+    GradientFlags,
     LimitFlags,
     ModuleFlags,
     SignalFlags,
@@ -18,7 +20,7 @@ from rnntrace.cli.groups import (
     flags_of,
     grouped,
 )
-from rnntrace.cli.options import JUDGING, SIGNALS, VIEW
+from rnntrace.cli.options import JUDGING, VIEW
 from rnntrace.errors import ExitCode
 
 
@@ -33,53 +35,7 @@ def backward(
         ),
     ] = None,
     *,
-    loss: Annotated[
-        str,
-        typer.Option(
-            "--loss",
-            metavar="sum|last|mse",
-            help="The loss: of the output as a whole, of its last step, or beside --target.",
-            rich_help_panel=SIGNALS,
-        ),
-    ] = "sum",
-    target: Annotated[
-        str | None,
-        typer.Option(
-            "--target", metavar="FILE|JSON", help="What the output should be, for --loss mse.", rich_help_panel=SIGNALS
-        ),
-    ] = None,
-    grad: Annotated[
-        str | None,
-        typer.Option(
-            "--grad",
-            metavar="FILE|JSON",
-            help="∂L/∂output, or those of output, h_n and c_n by name, in place of a loss.",
-            rich_help_panel=SIGNALS,
-        ),
-    ] = None,
-    truncate: Annotated[
-        int | None,
-        typer.Option(
-            "--truncate",
-            metavar="K",
-            help="Let no gradient go back over a step that is a multiple of K.",
-            show_default=False,
-            rich_help_panel=SIGNALS,
-        ),
-    ] = None,
-    clip_norm: Annotated[
-        float | None,
-        typer.Option(
-            "--clip-norm",
-            help="Clip the gradients of all parameters by their norm, as torch does.",
-            show_default=False,
-            rich_help_panel=SIGNALS,
-        ),
-    ] = None,
-    clip_value: Annotated[
-        float | None,
-        typer.Option("--clip-value", help="Clip them at this value either side.", show_default=False, rich_help_panel=SIGNALS),
-    ] = None,
+    gradients: GradientFlags,
     expected: Annotated[
         str | None,
         typer.Option(
@@ -118,21 +74,18 @@ def backward(
     limits: LimitFlags,
 ) -> int:
     """Replay a module forward and backward, and print every gradient, gate by gate and step by step, beside autograd's."""
+    from dataclasses import replace
+
     from rnntrace.cli.groups import ViewFlags
     from rnntrace.cli.output import emit
     from rnntrace.cli.syntax import parse_view, states_in
+    from rnntrace.engine.judge.verdict import Verdict
     from rnntrace.report.backward import GRADIENT_PARTS, backward_report
     from rnntrace.verbs.backward import backward as go_back
 
     shown = ViewFlags(show=show, layer=layer, time=time, unit=unit, item=item)
-    values = flags_of(flags, variant, signals, judging) | {
+    values = flags_of(flags, variant, signals, judging, gradients) | {
         "source": source,
-        "loss": loss,
-        "target": target,
-        "grad": grad,
-        "truncate": truncate,
-        "clip_norm": clip_norm,
-        "clip_value": clip_value,
         "expected": expected,
         "cell": cell,
         "module": module,
@@ -145,7 +98,12 @@ def backward(
     }
     result = go_back(**keywords(go_back, values))
     view = parse_view(shown, result.spec, result.inputs.steps, result.inputs.batch, parts=GRADIENT_PARTS)
-    read = [source, cell, flags.weights, target, grad, expected, signals.input, signals.h0, signals.c0]
+    read = [source, cell, flags.weights, gradients.target, gradients.grad, expected, signals.input, signals.h0, signals.c0]
     read += (states_in(signals.states) or {}).values()
-    emit(backward_report(result, view), written, table, read=read)
+    report = backward_report(result, view)
+    if expected is not None and result.verdict is Verdict.FAIL:
+        report = replace(
+            report, hint=f"to look for the mistake: {typed(diagnose, values | {'file': source, 'backward': True})}"
+        )
+    emit(report, written, table, read=read)
     return ExitCode.AGREES if result.passed else ExitCode.DISAGREES

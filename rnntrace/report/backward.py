@@ -34,7 +34,7 @@ FADES, GROWS = 1e-3, 1e3
 def backward_report(result: BackwardResult, view: View) -> Report:
     """Everything that `rnntrace backward` has to tell of a result."""
     return Report(
-        headline=_headline(result),
+        headline=headline(result),
         tables=(*_step_tables(result, view), *_norm_tables(result, view), *_parameter_tables(result, view)),
         conclusion=_conclusion(result),
         passed=result.passed,
@@ -43,7 +43,8 @@ def backward_report(result: BackwardResult, view: View) -> Report:
     )
 
 
-def _headline(result: BackwardResult) -> tuple[Line, ...]:
+def headline(result: BackwardResult) -> tuple[Line, ...]:
+    """The module and who stands beside the replay; the signals; the loss, and what is done to gradients."""
     seen, loss = result.observation, result.loss
     left = describe(result.spec, result.seed)
     other: tuple[str, ...] = (f"{seen.framework} {seen.version}".strip(), *filter(None, (seen.path,)))
@@ -322,14 +323,14 @@ def document(result: BackwardResult) -> dict[str, Any]:
             for state in spec.cell.states
         ],
         "differences": [{**asdict(found), "name": heading(found.name)} for found in compared.differences],
-        "first_failure": _place(result, compared.first_failure),
-        "worst": _place(result, compared.worst),
+        "first_failure": place_document(result, compared.first_failure),
+        "worst": place_document(result, compared.worst),
         "tolerance": asdict(compared.tolerance),
         "warnings": list(result.warnings),
     }
 
 
-def _place(result: BackwardResult, found: Place | None) -> dict[str, Any] | None:
+def place_document(result: BackwardResult, found: Place | None) -> dict[str, Any] | None:
     """A place: `index` is the item and the unit of a gradient at step t, and row and column of one that belongs to no step."""
     if found is None:
         return None

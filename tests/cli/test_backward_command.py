@@ -151,3 +151,24 @@ def test_in_python() -> None:
     assert result.gradients.of("z").shape == (4, 2, 2)
     assert "∂L/∂W_ih" in result._repr_html_()
     assert repr(result) == "<BackwardResult PASS: GRU(3, 2, batch_first=True), T=4, B=2>"
+
+
+def test_the_mistake_is_named(gradients: dict[str, Array], capsys: pytest.CaptureFixture[str]) -> None:
+    """What a FAIL says to type next, and its answer: the sign."""
+    np.savez("g.npz", **{name: -values for name, values in gradients.items()})
+    answer = ask(capsys, "backward", "w.pt", "--input", "x.npy", "--expected", "g.npz")
+    hint = answer.err.strip().rpartition("rnntrace diagnose ")[2].split()
+    found = ask(capsys, "diagnose", *hint)
+    assert (answer.code, found.code) == (1, 0)
+    assert "EXPLAINED  lstm.sum.sign" in found.out
+    diagnosis = rnntrace.diagnose("w.pt", "x.npy", "g.npz", backward=True)
+    assert [found.id for found in diagnosis.answers] == ["lstm.sum.sign"]
+    assert rnntrace.mistakes("lstm", backward=True)["sum.sign"].fix in found.out.replace("\n", " ")
+
+
+def test_a_loss_belongs_to_gradients(gradients: dict[str, Array], capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --backward it would be forgotten."""
+    line = refused(capsys, "diagnose", "w.pt", "--input", "x.npy", "--expected", "x.npy", "--loss", "last")
+    assert "--loss belongs to gradients: give --backward too" in line
+    line = refused(capsys, "diagnose", "w.pt", "--backward", "--input", "x.npy")
+    assert "give the gradients that are to be explained as --expected" in line

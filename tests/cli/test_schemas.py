@@ -87,6 +87,8 @@ OTHERS = {
     "gradients by differences": "backward gru --reset-before --clip-norm 0.1 --seed 1",
     "gradients of saved weights": "backward lstm.pt --input x.npz --expected gradients.npz",
     "gradients without a judge": "backward gru --truncate 2 --bidirectional --loss last --seed 1",
+    "gradients that nothing explains": "diagnose lstm.pt --backward --input x.npz --expected gradients.npz",
+    "mistakes in gradients": "mistakes gru --backward",
     "a trace": "show trace.npz",
     "a trace as safetensors": "show trace.safetensors --show weights,outputs",
     "a packed trace with terms": "show packed.npz --show all",

@@ -13,6 +13,7 @@ from rnntrace.engine.backward.column import NOTHING, Back, Found
 from rnntrace.engine.backward.gradients import Gradients
 from rnntrace.engine.judge.rules import Bounded, Format
 from rnntrace.engine.replay.trace import Trace
+from rnntrace.equations.adjoint import Adjoint
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key, LayerDirection
 from rnntrace.model.merges import CONCAT
@@ -28,13 +29,16 @@ def backward(
     truncate: int | None = None,
     dtype: np.dtype[np.floating] | None = None,
     rounding: Format | None = None,
+    adjoints: Mapping[str, Adjoint] | None = None,
+    weigh: Array | None = None,
 ) -> Gradients:
     """The gradients of a loss by everything in a module, whose forward pass is `trace`, with all its gates and states.
 
     `loss` is ∂L/∂output (T, B, width) and ∂L/∂ of final states such as h_n (L·D, B, R); what it does not hold is zero. Of the
     gradients that are `known`, every step starts from the given ones, and not from its own. With `truncate` no gradient goes
     back over a step that is a multiple of it, as if the states were detached there. `dtype` is the format to compute in, by
-    default that of a replay; with `rounding` there are bounds too.
+    default that of a replay; with `rounding` there are bounds too. `adjoints`, by direction, stand in place of those of the
+    cells, and `weigh` (T,) says how much each step adds to the gradients of parameters, by default 1.
     """
     spec, inputs = trace.spec, trace.inputs
     dtype = np.dtype(dtype or spec.precision.replay)
@@ -49,7 +53,8 @@ def backward(
                 row = spec.layer_directions.index((layer, direction))
                 ends = {state: loss[f"{state}_n"][row] for state in spec.cell.states if f"{state}_n" in loss}
                 own = {symbol: array for (*of, symbol), array in (known or {}).items() if (*of,) == (layer, direction)}
-                found = Back(trace, weights, layer, direction, x, dtype).run(share, ends, own, truncate, rounding)
+                back = Back(trace, weights, layer, direction, x, dtype, (adjoints or {}).get(direction), weigh)
+                found = back.run(share, ends, own, truncate, rounding)
                 columns[layer, direction] = found
                 below.append(Bounded(found.x, NOTHING if found.bounds is None else found.bounds.x))
             of_output = reduce(_sum, below)

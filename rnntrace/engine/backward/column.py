@@ -38,11 +38,19 @@ class Back:
     """The adjoint of one layer in one direction, on what its forward pass has left in a trace."""
 
     def __init__(
-        self, trace: Trace, weights: Weights, layer: int, direction: str, x: Array, dtype: np.dtype[np.floating]
+        self,
+        trace: Trace,
+        weights: Weights,
+        layer: int,
+        direction: str,
+        x: Array,
+        dtype: np.dtype[np.floating],
+        other: Adjoint | None = None,
+        weigh: Array | None = None,
     ) -> None:
         self.trace, self.spec, self.dtype, self.direction = trace, trace.spec, dtype, direction
         self.cell, self.weights = trace.spec.cell_of(direction), weights[layer, direction].astype(dtype)
-        self.adjoint: Adjoint = adjoint(self.cell)
+        self.adjoint, self.weigh = other or adjoint(self.cell), weigh
         self.x, self.valid = x.astype(dtype, copy=False), trace.inputs.valid
         self.initial = {state: trace.initial(state, layer, direction) for state in self.cell.states}
         self.given = self._forward(trace.columns, layer, self.initial)
@@ -167,7 +175,7 @@ class _Sums:
     def add(self, term: Term) -> None:
         """Where the forward pass reads a parameter: to its gradient, and to that of x."""
         leaf, (matrix, bias) = term.leaf, TERMS[term.leaf.op]
-        d, argument = self._of(term.gradient), term.argument
+        d, argument = self._weighed(self._of(term.gradient)), term.argument
         if leaf.op is Op.INPUT_TERM:
             self._add(matrix, leaf.name, self._sum(d, Bounded(self._rows(self.back.x), NOTHING), _transposed))
         elif argument is None:
@@ -181,7 +189,7 @@ class _Sums:
         if leaf.op is Op.INPUT_TERM:
             W = self.weights.block(self.cell, Role.INPUT_MATRIX, leaf.name)
             assert W is not None
-            self.of_x.append(self._sum(d, Bounded(W, NOTHING), np.matmul, len(W) * len(self.cell.gates)))
+            self.of_x.append(self._sum(self._of(term.gradient), Bounded(W, NOTHING), np.matmul, len(W) * len(self.cell.gates)))
 
     def add_to_x(self, symbol: str) -> None:
         """A gradient of x unit by unit."""
@@ -191,6 +199,13 @@ class _Sums:
         """A gradient of all steps, (T·B, ·), and the bound on its error."""
         error = NOTHING if self.step_errors is None else self._rows(self.step_errors[symbol])
         return Bounded(self._rows(self.steps[symbol]), error)
+
+    def _weighed(self, d: Bounded) -> Bounded:
+        """A gradient of all steps as it counts for parameters."""
+        if self.back.weigh is None:
+            return d
+        weights = np.repeat(self.back.weigh, len(d.value) // len(self.back.weigh))[:, None]
+        return Bounded(d.value * weights.astype(d.value.dtype), d.error)
 
     def _over_steps(self, symbol: str, d: Bounded) -> Bounded:
         """The sum of a gradient over all steps and items."""
