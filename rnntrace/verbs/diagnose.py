@@ -154,6 +154,11 @@ def diagnose(
             if not results:
                 raise
         ignored.check()
+        if course and results[0].contradictions and results[0].comparison.verdict.passed:
+            apart = results[0].contradictions[0]
+            raise UsageError(
+                f"mistakes are looked for in the cell, whose outputs agree, and not in the head behind it: {apart}"
+            )
     for result in results:
         found = _searched(result, end - time.monotonic(), judging)
         if explained(result, found):

@@ -141,6 +141,10 @@ def test_coursera_in_a_loop_of_its_own(kind: str, sizes: tuple[int, ...], capsys
     wrong = np.exp(right[y]) / np.exp(right[y]).sum(axis=0)
     assert code({**right, y: wrong}) == 1
     assert y in ask(capsys, "compare", "p.npz", "--input", "x.npz", "--expected", "e.npz", "-q").out
+    assert all_in(
+        ("in the head behind it", f"{y} is not"),
+        refused(capsys, "diagnose", "p.npz", "--input", "x.npz", "--expected", "e.npz"),
+    )
     if kind == "lstm":
         assert code({"a": coursera(p, x, a0, swapped=True)["a"]}) == 1
     step = {f"{name}_next" if name in "ac" else "yt_pred": array[:, :, 0] for name, array in right.items()}
