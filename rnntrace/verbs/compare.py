@@ -74,9 +74,9 @@ def compare(
     `input`, h0, c0, `axes` and `lengths` are as in `run`; `states` are those at t = 0 of other names ({"m0": …}).
     `expected` is an array (the output), what torch returns, a dictionary of output, h_n, c_n, gates and states ("f",
     "0.forward.f"), or a file, in the same order of axes; `require` names what it has to hold. No framework is run beside it
-    unless `framework` names one: then both must agree. Of a `cell` of your own, its text or a file of it, weights are arrays under the names of the text.
-    What weights leave open is said by `nonlinearity`, `batch_first`, `go_backwards`, `recurrent_activation`, `merge` and
-    `dropout`; `names` and `ignore` are as in `load`, and `module` chooses one module.
+    unless `framework` names one: then both must agree. Of a `cell` of your own, its text or a file of it, weights are arrays
+    under the names of the text. What weights leave open is said by `nonlinearity`, `batch_first`, `go_backwards`,
+    `recurrent_activation`, `merge` and `dropout`; `names` and `ignore` are as in `load`, and `module` chooses one module.
 
     Gives a result, or for several modules or sides `Results` by name. Raises RnnTraceError for what cannot be read or compared.
     """
