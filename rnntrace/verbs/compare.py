@@ -14,12 +14,12 @@ from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import FRAMEWORKS
 from rnntrace.model.axes import Axes
 from rnntrace.verbs.compare_one import compare_with_expected, compare_with_framework, merged_readings
-from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace
+from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace, opened
 from rnntrace.verbs.given.arrays import label_of, labels_of
 from rnntrace.verbs.given.keywords import given, pass_on, several
 from rnntrace.verbs.given.naming import listed
 from rnntrace.verbs.given.overrides import FileOverrides, Modules, own_states, read_files
-from rnntrace.verbs.given.sources import SIGNALS, read_sources, sources_of
+from rnntrace.verbs.given.sources import SIGNALS, own_signals, read_sources
 from rnntrace.verbs.results import Results
 
 
@@ -69,8 +69,9 @@ def compare(
 ) -> Result | Results:
     """Replay weights by hand beside a framework, judge them by `expected` values, or find where `other` weights differ.
 
-    `weights` are a file, a state_dict of tensors or arrays, a model of torch, a pair (spec, weights) or a result, whose own
-    signals are taken where none are given; `other` is the same. Two saved traces, or two results, are compared as they are.
+    `weights` are a file, a state_dict of tensors or arrays, a model of torch, a pair (spec, weights), or a result or saved
+    trace, whose own signals are taken where none are given; `other` is the same. Two traces, or two results, are compared as
+    they are.
     `input`, h0, c0, `axes` and `lengths` are as in `run`; `states` are those at t = 0 of other names ({"m0": …}).
     `expected` is an array (the output), what torch returns, a dictionary of output, h_n, c_n, gates and states ("f",
     "0.forward.f"), or a file, in the same order of axes; `require` names what it has to hold. No framework is run beside it
@@ -90,13 +91,14 @@ def compare(
         if not SIGNALS.isdisjoint(options) or overrides != FileOverrides():
             raise UsageError("two saved traces hold their module and input: leave out what describes them")
         return compare_traces(weights, other, judging)
+    if other is None and is_trace(weights):
+        weights = opened(weights)
     modules, *second = read_files([weights] if other is None else [weights, other], overrides)
-    if isinstance(weights, Result) and SIGNALS.isdisjoint({*options} - {"axes"}):
-        signals = replace(sources_of(weights), axes=None if axes is None else Axes.parse(axes))
-    else:
-        any_batch_first = any(module.spec.batch_first for module in modules.values())
-        own = own_states(modules)
-        signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own)
+    any_batch_first = any(module.spec.batch_first for module in modules.values())
+    own = own_states(modules)
+    signals = own_signals(weights, options) or pass_on(
+        read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own
+    )
     beside = partial(compare_with_framework, modules, signals, judging, device=device)
     sides: dict[str, dict[str, Result]] = {}
     if other is not None:

@@ -29,7 +29,7 @@ from rnntrace.verbs.compare_two import is_trace, opened
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.overrides import FileOverrides, own_states, read_weights
-from rnntrace.verbs.given.sources import read_sources
+from rnntrace.verbs.given.sources import own_signals, read_sources
 from rnntrace.verbs.shown import Shown
 
 OF_WEIGHTS = (
@@ -88,10 +88,11 @@ def diagnose(
 ) -> ShownDiagnosis:
     """The known mistakes that explain what differs in a result or saved trace, or between weights and `expected` outputs.
 
-    Everything is given as in `compare`. Nothing is tried unless the result failed. Where mistakes were made on purpose, what is
-    explained are the replay's outputs, and else the framework's. Hypotheses are judged by rtol and atol, never bit by bit. The
-    `seconds` count from before files are read, and nothing is begun when they are over. Raises RnnTraceError for what cannot
-    be read, if no time is given, for a trace too long for memory, and without anything to explain.
+    Everything is given as in `compare`, and beside `expected` a result or trace stands for its weights and signals. Nothing is
+    tried unless the result failed. Where mistakes were made on purpose, what is explained are the replay's outputs, and else
+    the framework's. Hypotheses are judged by rtol and atol, never bit by bit. The `seconds` count from before files are read,
+    and nothing is begun when they are over. Raises RnnTraceError for what cannot be read, if no time is given, for a trace too
+    long for memory, and without anything to explain.
     """
     keywords = locals()
     options = given(diagnose, keywords)
@@ -100,11 +101,14 @@ def diagnose(
     end = time.monotonic() + seconds
     judging = pass_on(JudgeOptions, keywords)
     label = label_of(weights)
-    if is_trace(weights):
-        refuse(options, OF_WEIGHTS, f"belongs to weights, and {label} is a saved trace: leave it out")
-        if expected is not None:
-            raise UsageError(f"{label} is a saved trace, which holds its expected outputs: leave `expected` out")
-        results = [opened(weights)]
+    found_trace = is_trace(weights)
+    if found_trace:
+        weights = opened(weights)
+    if found_trace and expected is None:
+        refuse(
+            options, OF_WEIGHTS, f"belongs to weights, and {label} is a saved trace, which is explained as it is: leave it out"
+        )
+        results = [weights]
     elif expected is None:
         raise UsageError(f"{label} holds weights: give the outputs that are to be explained as `expected`, and their `input`")
     else:
@@ -113,7 +117,9 @@ def diagnose(
         modules = read_weights(weights, overrides)
         any_batch_first = any(module.spec.batch_first for module in modules.values())
         own = own_states(modules)
-        signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own)
+        signals = own_signals(weights, options) or pass_on(
+            read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own
+        )
         beside = partial(compare_with_expected, sources=signals, judging=judging, expected=expected, ignored=ignored)
         try:
             results = [*beside(modules).values()]

@@ -15,6 +15,7 @@ from rnntrace.model.module import Module
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.explain import equations_report
 from rnntrace.report.table import Report
+from rnntrace.verbs.compare_two import is_trace, opened
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.cells import cell as own_cell
 from rnntrace.verbs.given.initial import as_held
@@ -116,7 +117,7 @@ def explain(
     dist: str = "normal",
     seed: int | None = None,
 ) -> "Equations | ShownExplanation":
-    """Explain a kind ("lstm"), a specification, weights or a result: its equations, or with a place what was computed there.
+    """Explain a kind ("lstm"), a specification, weights, a result or a saved trace: its equations, or what a place computed.
 
     A `cell` of your own, its text or a file of it, stands in place of a kind, or says what weights are.
 
@@ -141,6 +142,8 @@ def explain(
         refuse(options, ("framework",), "lays out arrays, and `t` puts numbers in: leave one of them out")
     else:
         refuse(options, OF_A_PLACE, "belongs to `t`, which puts numbers in: give both or neither")
+    if not kind_alone and is_trace(what):
+        what = opened(what)
     if is_result(what) and place and SIGNALS.isdisjoint(options):
         from rnntrace.verbs.derived import derived_of
 
