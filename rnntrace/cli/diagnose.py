@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli.given import keywords, source_of
-from rnntrace.cli.groups import FileFlags, GivenSignals, LimitFlags, ToleranceFlags, VerdictFlags, flags_of, grouped
+from rnntrace.cli.groups import FileFlags, GivenSignals, GridFlags, LimitFlags, ToleranceFlags, VerdictFlags, flags_of, grouped
 from rnntrace.cli.options import JUDGING
 from rnntrace.errors import ExitCode
 
@@ -40,6 +40,7 @@ def diagnose(
     module: FileFlags,
     signals: GivenSignals,
     tolerance: ToleranceFlags,
+    fixed: GridFlags,
     written: VerdictFlags,
     limits: LimitFlags,
 ) -> int:
@@ -48,7 +49,7 @@ def diagnose(
     Every known mistake is applied to the replay and its outputs are compared with those given, then pairs of them: see
     `rnntrace mistakes`. Exit code 0: explained, or nothing to explain; 1: no explanation found.
     """
-    values = flags_of(module, signals, tolerance) | {"expected": expected}
+    values = flags_of(module, signals, tolerance, fixed) | {"expected": expected}
     from rnntrace.cli.output import emit
     from rnntrace.verbs.diagnose import diagnose as diagnose_weights
 

@@ -10,6 +10,7 @@ from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import SignalError, UsageError
+from rnntrace.files.grid import grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import FRAMEWORKS
 from rnntrace.model.axes import Axes
@@ -46,6 +47,9 @@ def compare(
     batch: int | None = None,
     unbatched: bool = False,
     axes: str | Axes | None = None,
+    scale: str | float | None = None,
+    zero_point: int = 0,
+    q: str | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,
@@ -75,7 +79,8 @@ def compare(
     `input`, h0, c0, `axes` and `lengths` are as in `run`; `states` are those at t = 0 of other names ({"m0": …}).
     `expected` is an array (the output), what torch returns, a dictionary of output, h_n, c_n, gates and states ("f",
     "0.forward.f"), or a file, in the same order of axes; `require` names what it has to hold. No framework is run beside it
-    unless `framework` names one: then both must agree. Of a `cell` of your own, its text or a file of it, weights are arrays
+    unless `framework` names one: then both must agree. Integers among them, and among weights, become numbers by `scale`
+    (1/128) and `zero_point`, or by `q` ("1.15" is 2^-15). Of a `cell` of your own, its text or a file of it, weights are arrays
     under the names of the text. What weights leave open is said by `nonlinearity`, `batch_first`, `go_backwards`,
     `recurrent_activation`, `merge` and `dropout`; `names` and `ignore` are as in `load`, and `module` chooses one module.
 
@@ -84,7 +89,8 @@ def compare(
     keywords = locals()
     options = given(compare, keywords)
     ignored = Ignored(several(ignore))
-    overrides = pass_on(FileOverrides, keywords, names=several(names), ignored=ignored)
+    on_grid = grid(scale, zero_point, q)
+    overrides = pass_on(FileOverrides, keywords, names=several(names), ignored=ignored, grid=on_grid)
     judging = pass_on(JudgeOptions, keywords, mistakes=several(mistake))
     _refuse_contradictions(judging, other, expected, framework, require, device)
     if other is not None and is_trace(weights) and (is_trace(other) or not isinstance(weights, Result)):
@@ -105,13 +111,21 @@ def compare(
         labels = labels_of(weights, other)
         sides[""] = compare_weights(modules, second[0], signals, judging, labels, distribution=dist, seed=seed)
     elif expected is not None:
-        against: dict[str, Any] = {"judging": judging, "expected": expected, "ignored": ignored, "require": several(require)}
+        against: dict[str, Any] = {
+            "judging": judging,
+            "expected": expected,
+            "ignored": ignored,
+            "require": several(require),
+            "grid": on_grid,
+        }
         sides["expected"] = _beside_expected(partial(compare_with_expected, sources=signals, **against), modules, overrides)
         if framework is not None:
             sides[framework] = beside(framework=framework)
     else:
         sides[""] = beside(framework=framework, distribution=dist, seed=seed)
     ignored.check()
+    if on_grid:
+        on_grid.check()
     results = _named(weights, expected, modules, sides)
     return next(iter(results.values())) if len(results) == 1 else Results(results)
 

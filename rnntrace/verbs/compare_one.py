@@ -15,6 +15,7 @@ from rnntrace.engine.judge.tolerance import MOST_DIGITS
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.equations.cell import listed
 from rnntrace.errors import SignalError, UsageError, show
+from rnntrace.files.grid import Grid, in_steps
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import framework as beside
 from rnntrace.frameworks.registry import framework_for
@@ -111,6 +112,7 @@ def compare_with_expected(
     expected: Any,
     ignored: Ignored | None = None,
     require: Sequence[str] = (),
+    grid: Grid | None = None,
 ) -> dict[str, Result]:
     """Replay the one module with numpy alone and judge it by what a file or typed JSON holds: see `read_expected`.
 
@@ -129,7 +131,7 @@ def compare_with_expected(
         behind = masked(module, quantized(spec, assemble(spec, held.request, partial(_no_draw, spec))))
         if module.layout != ONNX:
             check_not_empty(behind.inputs.lengths)
-        return held, behind, read_expected(module, behind.inputs, expected, ignored, require, held.axes)
+        return held, behind, read_expected(module, behind.inputs, expected, ignored, require, held.axes, grid)
 
     sources, behind, given = read_in_order(spec, sources, read)
     inputs, doubt = behind.inputs, module.open or behind.doubt
@@ -167,6 +169,9 @@ def compare_with_expected(
         result = replace(
             result, agrees_to=_decimals(result, lambda rounded: against(given, inputs, replace(judging, **rounded)))
         )
+    if given.steps:
+        worst = max((difference.max_abs for difference in result.comparison.differences), default=0.0)
+        result = replace(result, warnings=(*result.warnings, f"the largest difference is {in_steps(worst, given.steps)}"))
     if _is_last_output(result, given, against):
         hint = "what was given for h_n agrees with output[-1]: the reverse direction ends at t = 1, and its h_n is output[0]"
         result = replace(result, warnings=(*result.warnings, hint))

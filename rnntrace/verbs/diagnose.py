@@ -16,6 +16,7 @@ from rnntrace.engine.judge.tolerance import make_tolerance
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import SignalError, UsageError
+from rnntrace.files.grid import grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.axes import Axes
 from rnntrace.model.dtypes import Array
@@ -34,7 +35,21 @@ from rnntrace.verbs.shown import Shown
 
 OF_WEIGHTS = (
     *("cell", "module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "recurrent_activation", "merge"),
-    *("unbatched", "input", "axes", "text", "alphabet", "h0", "c0", "states", "lengths", "tolerance"),
+    *(
+        "unbatched",
+        "input",
+        "axes",
+        "scale",
+        "zero_point",
+        "q",
+        "text",
+        "alphabet",
+        "h0",
+        "c0",
+        "states",
+        "lengths",
+        "tolerance",
+    ),
 )
 """What a trace says by itself."""
 SECONDS = 10.0
@@ -75,6 +90,9 @@ def diagnose(
     merge: str | None = None,
     unbatched: bool = False,
     axes: str | Axes | None = None,
+    scale: str | float | None = None,
+    zero_point: int = 0,
+    q: str | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,
@@ -113,14 +131,17 @@ def diagnose(
         raise UsageError(f"{label} holds weights: give the outputs that are to be explained as `expected`, and their `input`")
     else:
         ignored = Ignored(several(ignore))
-        overrides = pass_on(FileOverrides, keywords, names=several(names), ignored=ignored)
+        on_grid = grid(scale, zero_point, q)
+        overrides = pass_on(FileOverrides, keywords, names=several(names), ignored=ignored, grid=on_grid)
         modules = read_weights(weights, overrides)
         any_batch_first = any(module.spec.batch_first for module in modules.values())
         own = own_states(modules)
         signals = own_signals(weights, options) or pass_on(
             read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own
         )
-        beside = partial(compare_with_expected, sources=signals, judging=judging, expected=expected, ignored=ignored)
+        beside = partial(
+            compare_with_expected, sources=signals, judging=judging, expected=expected, ignored=ignored, grid=on_grid
+        )
         try:
             results = [*beside(modules).values()]
         except SignalError:
@@ -129,6 +150,8 @@ def diagnose(
             if not results:
                 raise
         ignored.check()
+        if on_grid:
+            on_grid.check()
     for result in results:
         found = _searched(result, end - time.monotonic(), judging)
         if explained(result, found):

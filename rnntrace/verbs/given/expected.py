@@ -1,11 +1,12 @@
 """What a user gives to judge a replay by: outputs, gates and states, as frameworks write them."""
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rnntrace.errors import FileError, SignalError, UsageError, show
 from rnntrace.files import digits
+from rnntrace.files.grid import Grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.axes import Axes
 from rnntrace.model.dtypes import Array
@@ -26,7 +27,7 @@ class Expected:
 
     `half_units` are half a unit of the last digit of each value that was typed, by the same names. An output of the last step
     alone stands under h_n, or, if there is an h_n beside it, in `last_output`, with `last_half_unit`. `names` says what was
-    given, `unused` what else there is, and `notes` are sentences on how it was read.
+    given, `unused` what else there is, `notes` are sentences on how it was read, and `steps` those of arrays on a grid.
     """
 
     values: Mapping[Name, Array]
@@ -36,6 +37,7 @@ class Expected:
     last_half_unit: Array | None = None
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    steps: Mapping[str, float] = field(default_factory=dict)
 
     def observation(self, spec: ModuleSpec, source: Any) -> Observation:
         """As what a framework made of the inputs. That of the last layer is known from the output, if it was not given."""
@@ -66,11 +68,12 @@ def read_expected(
     ignored: Ignored | None = None,
     require: Sequence[str] = (),
     axes: Axes | None = None,
+    grid: Grid | None = None,
 ) -> Expected:
     """The outputs, gates and states that a source holds, under the names of `vocabulary` and in the shapes of `forms`.
 
     One array alone is the output, whatever its name; a pair is what torch returns. `axes` are those of the file, if they are
-    not the module's own.
+    not the module's own, and integers lie on a `grid`.
     Raises UsageError for a name in `require` that means nothing here;
     FileError for one that is missing, for two names of one thing, for a name that is nearly right, and for an array that
     cannot be read under a right one; SignalError for shapes that do not fit.
@@ -79,6 +82,7 @@ def read_expected(
         raise UsageError("`expected` needs the name of a file, or JSON, and is empty")
     words, last = of_results(module.spec), LAST_OUTPUT if module.spec.merges else f"{module.spec.cell.output}_n"
     tensors = (ignored or Ignored()).without(tensors_of(_by_name(source, module.spec)))
+    tensors = grid(tensors) if grid else tensors
     found = found_in(tensors, words, source, alone="output")
     if not found:
         wanted = ", ".join(name for name in words.canonical if isinstance(name, str))
@@ -111,7 +115,7 @@ def read_expected(
             notes.append(f"{name} in {label_of(source)} is that of the last layer alone: the layers below it are not judged")
     _check_required(module.spec, names, require, source)
     unused, aside = unused_in(tensors, words, source, [*found.values()])
-    return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside))
+    return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside), tensors.steps)
 
 
 def _by_name(source: Any, spec: ModuleSpec) -> Any:

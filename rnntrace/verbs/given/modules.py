@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from rnntrace.equations.expression import Op
 from rnntrace.errors import UsageError, WeightsError, show
+from rnntrace.files.grid import Grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
 from rnntrace.model import likely
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from rnntrace.engine.judge.result import Result
 
 
-def modules_of(source: Any, names: Sequence[str] = (), ignored: Ignored | None = None) -> Contents:
+def modules_of(source: Any, names: Sequence[str] = (), ignored: Ignored | None = None, grid: Grid | None = None) -> Contents:
     """The recurrent modules of a source by prefix, those that cannot be judged among them.
 
     Raises FileError, and WeightsError if there is none.
@@ -43,6 +45,9 @@ def modules_of(source: Any, names: Sequence[str] = (), ignored: Ignored | None =
         what = "a file, a state_dict, a model of torch, a pair (spec, weights) or a result"
         raise WeightsError(f"expected weights, which are {what}, and got {type(source).__name__}")
     tensors = (ignored or Ignored()).without(tensors_of(source))
+    if grid and not tensors.contents:
+        # What a fixed-point port multiplies by is on the grid itself: its weights are exact.
+        tensors = replace(grid(tensors), steps={})
     contents = tensors.contents or recognised_by_names(label_of(source), tensors, Renaming(names))
     if contents.modules or contents.refused:
         return contents
