@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from rnntrace.errors import UsageError, show
@@ -72,9 +71,3 @@ def _number(text: str) -> float:
     if not 0 < value < math.inf:
         raise UsageError(f"`scale` is a number above 0, such as 1/128, and not {show(text)[:40]!r}")
     return value
-
-
-def in_steps(difference: float, steps: Mapping[str, float]) -> str:
-    """A difference in words of the coarsest grid of some arrays."""
-    step = max(steps.values())
-    return f"{difference / step:.3g} steps of a grid of {step:.6g}"

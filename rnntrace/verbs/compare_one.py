@@ -15,7 +15,7 @@ from rnntrace.engine.judge.tolerance import MOST_DIGITS
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.equations.cell import listed
 from rnntrace.errors import SignalError, UsageError, show
-from rnntrace.files.grid import Grid, in_steps
+from rnntrace.files.grid import Grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import framework as beside
 from rnntrace.frameworks.registry import framework_for
@@ -169,9 +169,10 @@ def compare_with_expected(
         result = replace(
             result, agrees_to=_decimals(result, lambda rounded: against(given, inputs, replace(judging, **rounded)))
         )
-    if given.steps:
+    if given.step is not None:
         worst = max((difference.max_abs for difference in result.comparison.differences), default=0.0)
-        result = replace(result, warnings=(*result.warnings, f"the largest difference is {in_steps(worst, given.steps)}"))
+        remark = f"the largest difference is {worst / given.step:.3g} steps of a grid of {given.step:.6g}"
+        result = replace(result, step=given.step, warnings=(*result.warnings, remark))
     if _is_last_output(result, given, against):
         hint = "what was given for h_n agrees with output[-1]: the reverse direction ends at t = 1, and its h_n is output[0]"
         result = replace(result, warnings=(*result.warnings, hint))

@@ -159,7 +159,8 @@ def explain(
     spec = told or spec_of_kind(what, sources, keywords)
     if not place:
         return Equations(spec, convention_named(framework or (found.layout if found else TORCH)))
-    sources = ordered(spec, sources)
+    if told or weights is not None or input_size is not None:
+        sources = ordered(spec, sources)
     own = found or (module_for(weights, spec) if weights is not None else None)
     if own:
         sources = as_held(replace(own, spec=spec), sources)

@@ -103,6 +103,7 @@ def test_run_and_explain_read_the_same_order() -> None:
         ({"input": np.zeros((3, 2, 5)), "axes": "unit,time"}, r"`axes=unit,time` is the order of two axes, and x has three"),
         ({"text": "abc", "axes": "unit,time"}, r"`axes` is the order of arrays, and `text` has none"),
         ({"axes": "unit,time"}, r"`axes` is the order of arrays, and none is given"),
+        ({"input": np.zeros((3, 5))}, r"last dimension of x should be the input size 3"),
         ({"input": np.zeros((2, 3)), "axes": "unit,time"}, r"last dimension of x should be the input size 3"),
     ],
 )

@@ -1,7 +1,7 @@
 """What a user gives to judge a replay by: outputs, gates and states, as frameworks write them."""
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from rnntrace.errors import FileError, SignalError, UsageError, show
@@ -27,7 +27,7 @@ class Expected:
 
     `half_units` are half a unit of the last digit of each value that was typed, by the same names. An output of the last step
     alone stands under h_n, or, if there is an h_n beside it, in `last_output`, with `last_half_unit`. `names` says what was
-    given, `unused` what else there is, `notes` are sentences on how it was read, and `steps` those of arrays on a grid.
+    given, `unused` what else there is, `notes` are sentences on how it was read, and `step` that of integers on a grid.
     """
 
     values: Mapping[Name, Array]
@@ -37,7 +37,7 @@ class Expected:
     last_half_unit: Array | None = None
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    steps: Mapping[str, float] = field(default_factory=dict)
+    step: float | None = None
 
     def observation(self, spec: ModuleSpec, source: Any) -> Observation:
         """As what a framework made of the inputs. That of the last layer is known from the output, if it was not given."""
@@ -114,8 +114,9 @@ def read_expected(
         elif isinstance(name, str) and name.endswith("_n") and len(values[name]) < len(module.spec.layer_directions):
             notes.append(f"{name} in {label_of(source)} is that of the last layer alone: the layers below it are not judged")
     _check_required(module.spec, names, require, source)
+    step = next((tensors.steps[own] for own in found.values() if own in tensors.steps), None)
     unused, aside = unused_in(tensors, words, source, [*found.values()])
-    return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside), tensors.steps)
+    return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside), step)
 
 
 def _by_name(source: Any, spec: ModuleSpec) -> Any:
