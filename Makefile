@@ -31,8 +31,8 @@ test: $(READY)  ## Run all tests, in as many processes as there are cores
 test-fast: $(READY)  ## Run the tests that are quick, for the inner loop
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
-test-kernels: $(READY)  ## Run all tests on the plainest kernels of numpy's BLAS and of torch, which have other last bits
-	OPENBLAS_CORETYPE=Prescott ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest $(PARALLEL)
+test-kernels: $(READY)  ## Run the tests of numbers on the plainest kernels of numpy's BLAS and of torch, which have other last bits
+	OPENBLAS_CORETYPE=Prescott ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests/engine tests/equations tests/frameworks
 
 lint: $(READY)  ## Check style
 	$(BIN)/ruff check .

@@ -7,6 +7,11 @@ from typing import Any
 THOROUGH = os.environ.get("RNNTRACE_THOROUGH", "") not in ("", "0")
 
 
+def some(values: Iterable[Any], every: int) -> list[Any]:
+    """Each so-manieth of the values, the first one among them; all of them if everything is tried."""
+    return list(values)[:: 1 if THOROUGH else every]
+
+
 def in_turn(rows: Iterable[tuple[Any, ...]], last: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Each row with one of `last` behind it, one after the other; with each of them if everything is tried."""
     if THOROUGH:

@@ -10,7 +10,7 @@ from functools import reduce
 
 from rnntrace.equations.cell import Step
 from rnntrace.equations.expression import Expr, Op
-from rnntrace.equations.parameters import TERMS, Parameter, find
+from rnntrace.equations.parameters import TERMS, Parameter, Role, find
 
 _SUM, _NEGATIVE, _PRODUCT, _ATOM = range(4)
 _BINDING = {
@@ -24,6 +24,8 @@ _BINDING = {
     Op.DIAGONAL: _PRODUCT,
     Op.GAIN: _PRODUCT,
     Op.PROJECTION: _PRODUCT,
+    Op.TRANSPOSED: _PRODUCT,
+    Op.NORM_SLOPE: _PRODUCT,
 }
 _NEEDS = {
     Op.SUBTRACT: (_SUM, _PRODUCT),
@@ -34,6 +36,8 @@ _NEEDS = {
     Op.DIAGONAL: (_PRODUCT,),
     Op.GAIN: (_PRODUCT,),
     Op.PROJECTION: (_ATOM,),
+    Op.TRANSPOSED: (_ATOM,),
+    Op.NORM_SLOPE: (_ATOM, _SUM),
     Op.HARD_SIGMOID: (_PRODUCT, _PRODUCT, _SUM),
 }
 LARGEST_FIXED = 1e6
@@ -47,7 +51,7 @@ class Notation:
     `{now}` and `{before}` are the subscripts of time, `{unit}` the unit in brackets or nothing, and `{times}` multiplies: it is
     `vectors` element by element, and `scalars` for a single unit. `{weights}` is the block of a parameter that a term reads,
     written as `block`; its bias follows. `left_out` is the sum of terms that are not written out.
-    `digits` are those of numbers, which `in_full` are written so that they can be read again.
+    `digits` are those of numbers, which `in_full` are written so that they can be read again. `name` writes a symbol.
     """
 
     spellings: Mapping[Op, str]
@@ -62,6 +66,7 @@ class Notation:
     before: str
     unit: int | None = None
     digits: int = 4
+    name: Callable[[str], str] = str
     in_full: bool = False
 
     def at(self, t: int, before: int, unit: int, digits: int = 4) -> "Notation":
@@ -91,6 +96,15 @@ class Notation:
         return self.power.format(mantissa, int(exponent))
 
 
+def _typeset(name: str) -> str:
+    """The name of a gradient in LaTeX, where a second subscript would be one too many: the f of `∂a_f` stands above."""
+    for sign, command in {"∂": r"\partial ", "δ": r"\delta "}.items():
+        if name.startswith(sign):
+            stem, _, gate = name.removeprefix(sign).replace(".", "_").partition("_")
+            return command + stem + (rf"^{{\text{{{gate}}}}}" if gate else "")
+    return name
+
+
 _DIGITS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 LATEX = Notation(
@@ -105,6 +119,7 @@ LATEX = Notation(
         Op.GAIN: "{weights}{unit}{times}{0}",
         Op.SHIFT: "{weights}{unit}",
         Op.PROJECTION: "{weights}{unit} {0}",
+        Op.TRANSPOSED: r"{weights}^\top{unit} {0}",
         Op.ADD: "{0} + {1}",
         Op.SUBTRACT: "{0} - {1}",
         Op.MULTIPLY: "{0}{times}{1}",
@@ -125,6 +140,8 @@ LATEX = Notation(
         Op.LEAKY_RELU: r"\operatorname{{LeakyReLU}}\left({0}, {1}\right)",
         Op.THRESHOLDED_RELU: r"\operatorname{{ThresholdedReLU}}\left({0}, {1}\right)",
         Op.LAYER_NORM: r"\operatorname{{LN}}\left({0}\right)",
+        Op.STEP: r"\left[{0} > 0\right]",
+        Op.NORM_SLOPE: r"\operatorname{{LN}}'\left({1}\right) {0}",
     },
     block="{0}_{{{1}}}",
     brackets=r"\left({0}\right)",
@@ -135,6 +152,7 @@ LATEX = Notation(
     power=r"{0} \cdot 10^{{{1}}}",
     now="t",
     before="{t-1}",
+    name=_typeset,
 )
 
 UNICODE = Notation(
@@ -149,6 +167,7 @@ UNICODE = Notation(
         Op.GAIN: "{weights}{unit}{times}{0}",
         Op.SHIFT: "{weights}{unit}",
         Op.PROJECTION: "{weights}{unit} {0}",
+        Op.TRANSPOSED: "{weights}ᵀ{unit} {0}",
         Op.ADD: "{0} + {1}",
         Op.SUBTRACT: "{0} - {1}",
         Op.MULTIPLY: "{0}{times}{1}",
@@ -169,6 +188,8 @@ UNICODE = Notation(
         Op.LEAKY_RELU: "LeakyReLU({0}, {1})",
         Op.THRESHOLDED_RELU: "ThresholdedReLU({0}, {1})",
         Op.LAYER_NORM: "LN({0})",
+        Op.STEP: "[{0} > 0]",
+        Op.NORM_SLOPE: "LN′({1}) {0}",
     },
     block="{0}_{1}",
     brackets="({0})",
@@ -254,9 +275,13 @@ MEANINGS = {
 """What a reader may not know of an operator: a word, the definition in Unicode, and in LaTeX."""
 
 
-def formula(step: Step, notation: Notation, parameters: Sequence[Parameter]) -> str:
-    """One step of a cell as an equation, for example `cₜ = fₜ ⊙ cₜ₋₁ + iₜ ⊙ gₜ`; `parameters` are those that there are."""
-    return f"{left_side(step.symbol, notation)} = {spell(step.expression, notation, parameters)}"
+def formula(step: Step, notation: Notation, parameters: Sequence[Parameter], left: Expr | None = None) -> str:
+    """One step of a cell as an equation, for example `cₜ = fₜ ⊙ cₜ₋₁ + iₜ ⊙ gₜ`; `parameters` are those that there are.
+
+    On the `left` stands the symbol of the step, or what is given.
+    """
+    own = left_side(step.symbol, notation) if left is None else spell(left, notation)
+    return f"{own} = {spell(step.expression, notation, parameters)}"
 
 
 def left_side(symbol: str, notation: Notation) -> str:
@@ -271,14 +296,18 @@ def spell(expr: Expr, notation: Notation, parameters: Sequence[Parameter] = ()) 
     """
     needs = _NEEDS.get(expr.op, (_SUM,) * len(expr.args))
     # A row of weights multiplies all units of its argument, and a layer norm is taken over them.
-    inside = notation.whole if expr.op in (Op.RECURRENT_TERM, Op.PROJECTION, Op.LAYER_NORM) else notation
+    inside = (
+        notation.whole
+        if expr.op in (Op.RECURRENT_TERM, Op.PROJECTION, Op.TRANSPOSED, Op.LAYER_NORM, Op.NORM_SLOPE)
+        else notation
+    )
     args = []
     for arg, need in zip(expr.args, needs, strict=True):
         text = spell(arg, inside, parameters)
         args.append(notation.brackets.format(text) if _binding(arg, parameters) < need else text)
     unit = "" if notation.unit is None else f"[{notation.unit}]"
     fields = {
-        "name": expr.name,
+        "name": expr.name if expr.op is Op.CONSTANT else notation.name(expr.name),
         "weights": _block(expr, 0, notation, parameters),
         "now": notation.now,
         "before": notation.before,
@@ -299,7 +328,10 @@ def spell(expr: Expr, notation: Notation, parameters: Sequence[Parameter] = ()) 
 
 def _block(leaf: Expr, place: int, notation: Notation, parameters: Sequence[Parameter]) -> str:
     """What a term multiplies by (place 0), or its bias (place 1), as it is written: `W_{if}`; empty if there is none."""
-    parameter = find(parameters, TERMS[leaf.op][place], leaf.name) if leaf.op in TERMS else None
+    roles = TERMS.get(leaf.op, (None, None))
+    if leaf.op is Op.TRANSPOSED:
+        roles = Role.RECURRENT_MATRIX if leaf.name else Role.PROJECTION, None
+    parameter = find(parameters, roles[place], leaf.name)
     if parameter is None:
         return ""
     name, _, rest = parameter.block(leaf.name).partition("_")

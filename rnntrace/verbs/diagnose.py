@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.search import Diagnosis
@@ -33,6 +33,10 @@ from rnntrace.verbs.given.overrides import FileOverrides, own_states, read_weigh
 from rnntrace.verbs.given.sources import own_signals, read_sources
 from rnntrace.verbs.shown import Shown
 
+if TYPE_CHECKING:
+    # Few diagnoses are of gradients.
+    from rnntrace.engine.backward.judge import BackwardResult
+
 OF_WEIGHTS = (
     *("cell", "module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "recurrent_activation", "merge"),
     *(
@@ -52,6 +56,8 @@ OF_WEIGHTS = (
     ),
 )
 """What a trace says by itself."""
+OF_GRADIENTS = ("loss", "target", "grad", "truncate", "clip_norm", "clip_value")
+"""What belongs to a backward pass."""
 SECONDS = 10.0
 """How long mistakes are tried."""
 
@@ -60,7 +66,7 @@ SECONDS = 10.0
 class ShownDiagnosis(Shown, Diagnosis):
     """A diagnosis that shows itself, with the result that it is about and the name of where that is from."""
 
-    result: Result = field(kw_only=True)
+    result: "Result | BackwardResult" = field(kw_only=True)
     source: str = field(default="", kw_only=True)
 
     @property
@@ -103,6 +109,13 @@ def diagnose(
     rtol: float | None = None,
     atol: float | None = None,
     lam: float | None = None,
+    backward: bool = False,
+    loss: str = "sum",
+    target: Any = None,
+    grad: Any = None,
+    truncate: int | None = None,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
 ) -> ShownDiagnosis:
     """The known mistakes that explain what differs in a result or saved trace, or between weights and `expected` outputs.
 
@@ -111,6 +124,8 @@ def diagnose(
     the framework's. Hypotheses are judged by rtol and atol, never bit by bit. The `seconds` count from before files are read,
     and nothing is begun when they are over. Raises RnnTraceError for what cannot be read, if no time is given, for a trace too
     long for memory, and without anything to explain.
+
+    Of a `backward` pass, `expected` are gradients, of the loss that is described as in `backward`.
     """
     keywords = locals()
     options = given(diagnose, keywords)
@@ -119,6 +134,10 @@ def diagnose(
     end = time.monotonic() + seconds
     judging = pass_on(JudgeOptions, keywords)
     label = label_of(weights)
+    if backward:
+        refuse(options, ("scale", "zero_point", "q"), "is for integers of outputs, and not for gradients: leave it out")
+        return _of_gradients(label, keywords, end)
+    refuse(options, OF_GRADIENTS, "belongs to gradients: give `backward` too, or leave it out")
     found_trace = is_trace(weights)
     if found_trace:
         weights = opened(weights)
@@ -156,6 +175,20 @@ def diagnose(
         found = _searched(result, end - time.monotonic(), judging)
         if explained(result, found):
             break
+    return ShownDiagnosis(**vars(found), result=result, source=label)
+
+
+def _of_gradients(label: str, keywords: Mapping[str, Any], end: float) -> ShownDiagnosis:
+    """What explains gradients that were handed in."""
+    from rnntrace.engine.backward.diagnose import diagnose_backward
+    from rnntrace.verbs.backward import backward
+
+    if keywords["expected"] is None:
+        raise UsageError(f"{label} holds weights: give the gradients that are to be explained as `expected`, and their `input`")
+    result = pass_on(backward, keywords, source=keywords["weights"], weights=None)
+    found = Diagnosis.of_nothing()
+    if result.verdict is Verdict.FAIL:
+        found = diagnose_backward(result, seconds=end - time.monotonic())
     return ShownDiagnosis(**vars(found), result=result, source=label)
 
 

@@ -21,14 +21,14 @@ from rnntrace.verbs.given.cells import cell as own_cell
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.modules import VARIANTS, is_result, module_for, spec_of_kind
-from rnntrace.verbs.given.ordered import ordered
+from rnntrace.verbs.given.ordered import OWN_ORDER, ordered
 from rnntrace.verbs.given.overrides import FileOverrides, read_weights
-from rnntrace.verbs.given.sources import SIGNALS, read_sources
+from rnntrace.verbs.given.sources import SIGNALS, own_signals, read_sources
 from rnntrace.verbs.layouts import convention_named
 from rnntrace.verbs.shown import Shown
 
 if TYPE_CHECKING:
-    from rnntrace.verbs.derived import ShownExplanation
+    from rnntrace.verbs.derived import ShownExplanation, ShownGradientExplanation
 
 OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_size", *VARIANTS, "weights", "dtype")
 """What weights say by themselves."""
@@ -63,6 +63,19 @@ class Equations(Shown):
     def report(self) -> Report:
         """The equations, the shapes, and the arrays gate by gate."""
         return equations_report(self.spec, self.convention)
+
+
+@dataclass(frozen=True, repr=False)
+class ChainRule(Shown):
+    """The equations of a module's backward pass."""
+
+    spec: ModuleSpec
+
+    def report(self) -> Report:
+        """The chain rule, step by step, and what parameters get."""
+        from rnntrace.report.gradient_derivation import gradient_equations_report
+
+        return gradient_equations_report(self.spec)
 
 
 def explain(
@@ -116,7 +129,12 @@ def explain(
     lengths: Sequence[int] | None = None,
     dist: str = "normal",
     seed: int | None = None,
-) -> "Equations | ShownExplanation":
+    backward: bool = False,
+    loss: str = "sum",
+    target: Any = None,
+    grad: Any = None,
+    truncate: int | None = None,
+) -> "Equations | ChainRule | ShownExplanation | ShownGradientExplanation":
     """Explain a kind ("lstm"), a specification, weights, a result or a saved trace: its equations, or what a place computed.
 
     A `cell` of your own, its text or a file of it, stands in place of a kind, or says what weights are.
@@ -125,6 +143,8 @@ def explain(
     quantity alone is derived, and `back` steps before it too. `top` singles out as many terms, and 0 writes out all. Without a
     place the arrays are laid out as in the `framework` that is named. Of a result its own signals are taken; for the rest, what
     is not given is drawn from `seed`, the same as in `run`, and only then torch is loaded. Raises RnnTraceError.
+
+    Of a `backward` pass it is the chain rule, of a loss as in `backward`, and `back` goes to the steps after the place.
     """
     keywords = locals()
     options = given(explain, keywords)
@@ -142,9 +162,14 @@ def explain(
         refuse(options, ("framework",), "lays out arrays, and `t` puts numbers in: leave one of them out")
     else:
         refuse(options, OF_A_PLACE, "belongs to `t`, which puts numbers in: give both or neither")
+    if not (backward and place):
+        of_gradients = {"loss", "target", "grad", "truncate"}
+        refuse(options, of_gradients, "belongs to gradients with numbers put in: give `backward` and `t` too")
+    if axes is not None:
+        refuse(options, ("target", "grad"), OWN_ORDER)
     if not kind_alone and is_trace(what):
         what = opened(what)
-    if is_result(what) and place and SIGNALS.isdisjoint(options):
+    if is_result(what) and place and not backward and SIGNALS.isdisjoint(options):
         from rnntrace.verbs.derived import derived_of
 
         return derived_of(what, place, top=top, back=back)
@@ -155,9 +180,13 @@ def explain(
     if told:
         batch_first = told.batch_first
     declared = told.cell if told else None if cell is None else own_cell(cell)
-    sources = pass_on(read_sources, keywords, batch_first=batch_first, own_states=declared.states if declared else ())
+    sources = own_signals(what, options) or pass_on(
+        read_sources, keywords, batch_first=batch_first, own_states=declared.states if declared else ()
+    )
     spec = told or spec_of_kind(what, sources, keywords)
     if not place:
+        if backward:
+            return ChainRule(spec)
         return Equations(spec, convention_named(framework or (found.layout if found else TORCH)))
     if told or weights is not None or input_size is not None:
         sources = ordered(spec, sources)
@@ -165,8 +194,11 @@ def explain(
     if own:
         sources = as_held(replace(own, spec=spec), sources)
         sources = replace(sources, warnings=(*sources.warnings, *own.remarks))
-    from rnntrace.verbs.derived import derived_from
+    from rnntrace.verbs.derived import derived_from, derived_gradients
 
+    if backward:
+        of_loss = {"loss": loss, "target": target, "grad": grad, "truncate": truncate}
+        return derived_gradients(spec, own, sources, place, dist=dist, seed=seed, top=top, back=back, **of_loss)
     return derived_from(spec, own, sources, place, dist=dist, seed=seed, top=top, back=back)
 
 

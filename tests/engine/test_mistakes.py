@@ -9,6 +9,7 @@ import pytest
 import torch
 from commandline import all_in, ask, refused
 from strategies import problem
+from thorough import some
 
 from rnntrace.cli.flags import in_flags
 from rnntrace.engine.diagnose.case import Case
@@ -225,7 +226,7 @@ def test_every_mistake_can_be_made_somewhere(kind: str, capsys: pytest.CaptureFi
     if kind.startswith("LSTM"):
         family += ["--c0", "random"]
     made = 0
-    for mistake in catalogue(ModuleSpec(kind=kind, input_size=1, hidden_size=1).cell)[:: 1 if kind != "LSTM" else 3]:
+    for mistake in some(catalogue(ModuleSpec(kind=kind, input_size=1, hidden_size=1).cell), 6 if kind == "LSTM" else 3):
         answer = ask(capsys, "run", kind, *family, "--seed", "1", "--quiet", "--mistake", mistake.id)
         assert answer.code in (0, 1, 2), answer
         if answer.code == 2:
@@ -234,7 +235,7 @@ def test_every_mistake_can_be_made_somewhere(kind: str, capsys: pytest.CaptureFi
         else:
             assert answer.out.startswith(("FAIL", "PASS", "IDENTICAL"))
             made += answer.code
-    assert made > 10
+    assert made > 5
 
 
 def test_compare_makes_mistakes_as_well(capsys: pytest.CaptureFixture[str]) -> None:

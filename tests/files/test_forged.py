@@ -79,11 +79,11 @@ def test_a_verdict_that_was_written_is_not_believed(name: str, how: str) -> None
     assert result.passed
     with np.load("t.npz") as archive:
         names = [key for key in archive.files if key.split("/")[0] in ("replay", "framework", "outputs", "expected")]
-    for key in names:
+    for number, key in enumerate(names):
         if how == "in windows" and key.startswith("replay") and RUNS[name][2].get("replay") == "forced" and key[-1] not in "h":
             # Of a long trace that was forced, gates without a partner are shown as they stand there.
             continue
-        for value in (0.3, np.nan):
+        for value in (0.3,) if number % 3 else (0.3, np.nan):
 
             def change(arrays: dict[str, Any], _: dict[str, Any], key: str = key, value: float = value) -> None:
                 arrays[key].flat[0] += value

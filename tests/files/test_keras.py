@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from commandline import all_in, ask, refused
+from thorough import in_turn
 
 import rnntrace
 from rnntrace.equations.activations import OF_KERAS
@@ -256,8 +257,7 @@ def test_one_layer_gives_what_keras_predicts(name: str, how: str, keras: Any, ca
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [".keras", ".h5"])
-@pytest.mark.parametrize("name", DECLARED)
+@pytest.mark.parametrize(("name", "how"), in_turn(((name,) for name in DECLARED), [".keras", ".h5"]))
 def test_a_declared_model_gives_what_keras_predicts(
     name: str, how: str, keras: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Problem, examples, problems
+from thorough import some
 
 from rnntrace.engine.replay.replay import replay
 from rnntrace.model.spec import ModuleSpec
@@ -143,10 +144,10 @@ RUNS = {
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell what a process holds")
-@pytest.mark.parametrize("case", RUNS.values(), ids=RUNS)
-def test_the_estimate_against_real_runs(case: tuple[dict[str, object], int, int, dict[str, str]]) -> None:
+@pytest.mark.parametrize("name", some(RUNS, 2))
+def test_the_estimate_against_real_runs(name: str) -> None:
     """Within a factor of 1.5 of what a process has taken at most, by the system's own count; runs of 150 to 300 MB."""
-    options, steps, batch, judging = case
+    options, steps, batch, judging = case = RUNS[name]
     spec = ModuleSpec(**options)
     kept = len(spec.cell.states if "keep" in judging else spec.cell.symbols)
     done = subprocess.run([sys.executable, "-c", RUN, json.dumps(case)], capture_output=True, text=True, check=True)

@@ -58,3 +58,9 @@ def test_what_a_trace_says_by_itself_is_not_said_otherwise(capsys: pytest.Captur
     for command in (["compare"], ["diagnose"]):
         told = refused(capsys, *command, "t.npz", "--expected", "y.npz", "--batch-first")
         assert "--batch-first contradicts what the trace says of its own signals" in told
+
+
+def test_gradients_of_a_trace_are_those_of_its_own_signals() -> None:
+    made()
+    told = rnntrace.explain("t.npz", t=2, backward=True)
+    assert np.array_equal(told.trace.inputs.x, rnntrace.open_trace("t.npz").inputs.x)
