@@ -91,7 +91,17 @@ Names = Annotated[
     typer.Option(
         "--names",
         metavar="PART=PATTERN",
-        help="Names of a custom module: 'weight_ih=W_ih{_reverse}.{layer}'; once for each part.",
+        help="Names of a custom module: 'weight_ih=W_ih{_reverse}.{layer}', 'weight_ih=W_{gate}x'; once for each part.",
+        rich_help_panel=MODULE,
+    ),
+]
+Layout = Annotated[
+    str | None,
+    typer.Option(
+        "--layout",
+        metavar="NAME",
+        help="Whose plain arrays the weights are: keras, tf1, onnx, matlab, cs231n, … as `rnntrace layouts` lists them.",
+        show_default="told by the names of the arrays",
         rich_help_panel=MODULE,
     ),
 ]

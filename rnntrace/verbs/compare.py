@@ -19,7 +19,7 @@ from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace
 from rnntrace.verbs.given.arrays import label_of, labels_of
 from rnntrace.verbs.given.keywords import given, pass_on, several
 from rnntrace.verbs.given.naming import listed
-from rnntrace.verbs.given.overrides import FileOverrides, Modules, own_states, read_files
+from rnntrace.verbs.given.overrides import FileOverrides, Modules, course_of, own_states, read_files
 from rnntrace.verbs.given.sources import SIGNALS, own_signals, read_sources
 from rnntrace.verbs.results import Results
 
@@ -35,6 +35,7 @@ def compare(
     cell: Cell | str | Path | None = None,
     module: str | None = None,
     names: str | Sequence[str] = (),
+    layout: str | None = None,
     ignore: str | Sequence[str] = (),
     nonlinearity: str | None = None,
     batch_first: bool = False,
@@ -82,7 +83,8 @@ def compare(
     unless `framework` names one: then both must agree. Integers among them, and among weights, become numbers by `scale`
     (1/128) and `zero_point`, or by `q` ("1.15" is 2^-15). Of a `cell` of your own, its text or a file of it, weights are arrays
     under the names of the text. What weights leave open is said by `nonlinearity`, `batch_first`, `go_backwards`,
-    `recurrent_activation`, `merge` and `dropout`; `names` and `ignore` are as in `load`, and `module` chooses one module.
+    `recurrent_activation`, `merge` and `dropout`; `names`, `layout` and `ignore` are as in `load`, and `module` chooses one
+    module.
 
     Gives a result, or for several modules or sides `Results` by name. Raises RnnTraceError for what cannot be read or compared.
     """
@@ -103,7 +105,7 @@ def compare(
     any_batch_first = any(module.spec.batch_first for module in modules.values())
     own = own_states(modules)
     signals = own_signals(weights, options) or pass_on(
-        read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own
+        read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own, course=course_of(modules)
     )
     beside = partial(compare_with_framework, modules, signals, judging, device=device)
     sides: dict[str, dict[str, Result]] = {}

@@ -20,6 +20,7 @@ from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import framework as beside
 from rnntrace.frameworks.registry import framework_for
 from rnntrace.model.conventions import ONNX
+from rnntrace.model.courses import COURSES
 from rnntrace.model.dtypes import Array
 from rnntrace.model.module import Module
 from rnntrace.model.signals import Inputs, assemble, check_not_empty
@@ -31,6 +32,7 @@ from rnntrace.verbs.given.masks import Masked, masked, undecided, unmasked, with
 from rnntrace.verbs.given.ordered import ordered, read_in_order
 from rnntrace.verbs.given.overrides import FileOverrides, Modules, as_merged
 from rnntrace.verbs.given.sources import Sources
+from rnntrace.verbs.head import with_head
 from rnntrace.verbs.judged import judged
 from rnntrace.verbs.run import build_and_trace
 from rnntrace.verbs.trace import quantized
@@ -133,7 +135,8 @@ def compare_with_expected(
             check_not_empty(behind.inputs.lengths)
         return held, behind, read_expected(module, behind.inputs, expected, ignored, require, held.axes, grid)
 
-    sources, behind, given = read_in_order(spec, sources, read)
+    # A course says the order of axes, and none is looked for.
+    sources, behind, given = read(sources) if module.layout in COURSES else read_in_order(spec, sources, read)
     inputs, doubt = behind.inputs, module.open or behind.doubt
     if "output" in given.values:
         output = without_repeats(spec, module.mask, inputs, given.values["output"])
@@ -184,6 +187,8 @@ def compare_with_expected(
             if against(replace(given, values={"output": output}, half_units={}), signals).passed
         ]
         result = replace(result, warnings=(*result.warnings, *hints))
+    if given.softmax:
+        result = with_head(result, module.head, given.softmax, judging.tolerance_for(spec))
     return {prefix: replace(result, handed_in=given.names, unused=(*sources.unused, *given.unused))}
 
 

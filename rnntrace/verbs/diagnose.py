@@ -29,7 +29,7 @@ from rnntrace.verbs.compare_one import compare_with_expected, merged_readings
 from rnntrace.verbs.compare_two import is_trace, opened
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
-from rnntrace.verbs.given.overrides import FileOverrides, own_states, read_weights
+from rnntrace.verbs.given.overrides import FileOverrides, course_of, own_states, read_weights
 from rnntrace.verbs.given.sources import own_signals, read_sources
 from rnntrace.verbs.shown import Shown
 
@@ -38,22 +38,20 @@ if TYPE_CHECKING:
     from rnntrace.engine.backward.judge import BackwardResult
 
 OF_WEIGHTS = (
-    *("cell", "module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "recurrent_activation", "merge"),
     *(
-        "unbatched",
-        "input",
-        "axes",
-        "scale",
-        "zero_point",
-        "q",
-        "text",
-        "alphabet",
-        "h0",
-        "c0",
-        "states",
-        "lengths",
-        "tolerance",
+        "cell",
+        "module",
+        "names",
+        "layout",
+        "ignore",
+        "nonlinearity",
+        "batch_first",
+        "go_backwards",
+        "recurrent_activation",
+        "merge",
     ),
+    *("unbatched", "input", "axes", "text", "alphabet", "h0", "c0", "states", "lengths", "tolerance"),
+    *("scale", "zero_point", "q"),
 )
 """What a trace says by itself."""
 OF_GRADIENTS = ("loss", "target", "grad", "truncate", "clip_norm", "clip_value")
@@ -88,6 +86,7 @@ def diagnose(
     cell: Cell | str | Path | None = None,
     module: str | None = None,
     names: str | Sequence[str] = (),
+    layout: str | None = None,
     ignore: str | Sequence[str] = (),
     nonlinearity: str | None = None,
     batch_first: bool = False,
@@ -155,8 +154,9 @@ def diagnose(
         modules = read_weights(weights, overrides)
         any_batch_first = any(module.spec.batch_first for module in modules.values())
         own = own_states(modules)
+        course = course_of(modules)
         signals = own_signals(weights, options) or pass_on(
-            read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own
+            read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own, course=course
         )
         beside = partial(
             compare_with_expected, sources=signals, judging=judging, expected=expected, ignored=ignored, grid=on_grid
@@ -171,6 +171,11 @@ def diagnose(
         ignored.check()
         if on_grid:
             on_grid.check()
+        if course and results[0].contradictions and results[0].comparison.verdict.passed:
+            apart = results[0].contradictions[0]
+            raise UsageError(
+                f"mistakes are looked for in the cell, whose outputs agree, and not in the head behind it: {apart}"
+            )
     for result in results:
         found = _searched(result, end - time.monotonic(), judging)
         if explained(result, found):

@@ -22,7 +22,7 @@ from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.modules import VARIANTS, is_result, module_for, spec_of_kind
 from rnntrace.verbs.given.ordered import OWN_ORDER, ordered
-from rnntrace.verbs.given.overrides import FileOverrides, read_weights
+from rnntrace.verbs.given.overrides import FileOverrides, course_of, named_course, read_weights
 from rnntrace.verbs.given.sources import SIGNALS, own_signals, read_sources
 from rnntrace.verbs.layouts import convention_named
 from rnntrace.verbs.shown import Shown
@@ -114,6 +114,7 @@ def explain(
     independent: bool = False,
     module: str | None = None,
     names: str | Sequence[str] = (),
+    layout: str | None = None,
     weights: Any = None,
     dtype: str = "float32",
     steps: int | None = None,
@@ -158,6 +159,8 @@ def explain(
         refuse(options, OF_A_KIND, "describes a kind, and weights say it by themselves: leave it out")
     if kind_alone:
         refuse(options, OF_WEIGHTS, "belongs to weights, in a file or in memory: leave it out, or give them instead of a kind")
+    if kind_alone and weights is None:
+        refuse(options, ("layout",), "says how weights are laid out: leave it out, or give them")
     if place:
         refuse(options, ("framework",), "lays out arrays, and `t` puts numbers in: leave one of them out")
     else:
@@ -177,11 +180,13 @@ def explain(
     if not kind_alone:
         found = read_module(what, pass_on(FileOverrides, keywords, names=several(names)))
     told = found.spec if found else what if isinstance(what, ModuleSpec) else None
+    course = course_of({"": found}) if found else named_course(layout)
     if told:
         batch_first = told.batch_first
     declared = told.cell if told else None if cell is None else own_cell(cell)
+    own_states = declared.states if declared else ()
     sources = own_signals(what, options) or pass_on(
-        read_sources, keywords, batch_first=batch_first, own_states=declared.states if declared else ()
+        read_sources, keywords, batch_first=batch_first, own_states=own_states, course=course
     )
     spec = told or spec_of_kind(what, sources, keywords)
     if not place:
@@ -190,7 +195,7 @@ def explain(
         return Equations(spec, convention_named(framework or (found.layout if found else TORCH)))
     if told or weights is not None or input_size is not None:
         sources = ordered(spec, sources)
-    own = found or (module_for(weights, spec) if weights is not None else None)
+    own = found or (module_for(weights, spec, layout) if weights is not None else None)
     if own:
         sources = as_held(replace(own, spec=spec), sources)
         sources = replace(sources, warnings=(*sources.warnings, *own.remarks))

@@ -1,7 +1,7 @@
 """What a user gives to judge a replay by: outputs, gates and states, as frameworks write them."""
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rnntrace.errors import FileError, SignalError, UsageError, show
@@ -9,6 +9,7 @@ from rnntrace.files import digits
 from rnntrace.files.grid import Grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.axes import Axes
+from rnntrace.model.courses import COURSES
 from rnntrace.model.dtypes import Array
 from rnntrace.model.forms import Form, forms, last_output_forms
 from rnntrace.model.merges import LAST_OUTPUT
@@ -18,6 +19,7 @@ from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.vocabulary import Name, of_results, output_names, required
 from rnntrace.verbs.given.arrays import label_of, tensors_of
+from rnntrace.verbs.given.course_words import results_of, softmax_of
 from rnntrace.verbs.given.naming import found_in, listed, unused_in
 
 
@@ -28,6 +30,7 @@ class Expected:
     `half_units` are half a unit of the last digit of each value that was typed, by the same names. An output of the last step
     alone stands under h_n, or, if there is an h_n beside it, in `last_output`, with `last_half_unit`. `names` says what was
     given, `unused` what else there is, `notes` are sentences on how it was read, and `step` that of integers on a grid.
+    `softmax` is what a course's head made.
     """
 
     values: Mapping[Name, Array]
@@ -38,6 +41,7 @@ class Expected:
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     step: float | None = None
+    softmax: Mapping[str, tuple[Array, Array | None]] = field(default_factory=dict)
 
     def observation(self, spec: ModuleSpec, source: Any) -> Observation:
         """As what a framework made of the inputs. That of the last layer is known from the output, if it was not given."""
@@ -83,7 +87,15 @@ def read_expected(
     words, last = of_results(module.spec), LAST_OUTPUT if module.spec.merges else f"{module.spec.cell.output}_n"
     tensors = (ignored or Ignored()).without(tensors_of(_by_name(source, module.spec)))
     tensors = grid(tensors) if grid else tensors
-    found = found_in(tensors, words, source, alone="output")
+    course = COURSES.get(module.layout)
+    softmax = softmax_of(course, tensors)
+    turned = axes is None and not inputs.unbatched
+    tensors = results_of(course, tensors, source, batch_first=module.spec.batch_first, turned=turned)
+    found = found_in(tensors, words, source, alone="output") if tensors.arrays or tensors.refused or not softmax else {}
+    if not found and softmax:
+        raise FileError(
+            f"{label_of(source)} holds {listed([*softmax])} alone, which is judged beside the hidden state: give it too"
+        )
     if not found:
         wanted = ", ".join(name for name in words.canonical if isinstance(name, str))
         holds = listed([*tensors.arrays, *tensors.refused]) or "nothing"
@@ -116,7 +128,7 @@ def read_expected(
     _check_required(module.spec, names, require, source)
     step = next((tensors.steps[own] for own in found.values() if own in tensors.steps), None)
     unused, aside = unused_in(tensors, words, source, [*found.values()])
-    return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside), step)
+    return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside), step, softmax)
 
 
 def _by_name(source: Any, spec: ModuleSpec) -> Any:

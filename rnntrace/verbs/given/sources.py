@@ -12,6 +12,7 @@ from rnntrace.files import digits, is_json
 from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
 from rnntrace.model.axes import Axes
+from rnntrace.model.courses import Course
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs, SignalRequest, State, to_time_major
 from rnntrace.model.spec import ModuleSpec
@@ -19,6 +20,7 @@ from rnntrace.model.text import one_hot
 from rnntrace.model.vocabulary import Vocabulary, of_signals
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import array_of, label_of, tensors_of
+from rnntrace.verbs.given.course_words import inputs_of
 from rnntrace.verbs.given.naming import found_in, listed, unused_in
 
 if TYPE_CHECKING:
@@ -117,14 +119,15 @@ def read_sources(
     axes: str | Axes | None = None,
     ignored: Ignored | None = None,
     own_states: Iterable[str] = (),
+    course: Course | None = None,
 ) -> Sources:
     """The signals as a user asks for them.
 
     `input`, `h0`, `c0` and the initial `states` of other names (m0) are arrays, a file or JSON, which for `input` may hold all
     of them: x, h0, c0, lengths and the start of a module's `own_states`. States may be "zeros", which they are where nothing
     is said, or "random". A `text` is one item, of one-hot vectors over `alphabet`. `axes` names the
-    order in which x and states lie where they come from ("unit,batch,time"), if it is not the module's own. What is `ignored`
-    is not read. Raises FileError, SignalError or UsageError.
+    order in which x and states lie where they come from ("unit,batch,time"), if it is not the module's own. In the notation of
+    a `course` names and axes are its own. What is `ignored` is not read. Raises FileError, SignalError or UsageError.
     """
     texts = [text] if isinstance(text, str) else text
     order = None if axes is None else Axes.parse(axes)
@@ -150,6 +153,7 @@ def read_sources(
     unused: tuple[str, ...] = ()
     if input is not None:
         tensors = (ignored or Ignored()).without(tensors_of(input))
+        tensors = inputs_of(course, tensors, input, alone="x", batch_first=batch_first, turned=not (order or unbatched))
         found = _signals(tensors, words, input)
         unused, aside = unused_in(tensors, words, input, [*found.values()])
         warnings += aside
@@ -168,6 +172,7 @@ def read_sources(
             half_units.pop(name, None)
         if not _is_word(wanted, "zeros", "random"):
             tensors = tensors_of(wanted)
+            tensors = inputs_of(course, tensors, wanted, alone=name, batch_first=batch_first, turned=not (order or unbatched))
             own = _single(tensors, words, wanted, name)
             given[name], origin[name] = tensors.arrays[own], "given"
             half_units |= _half_units(tensors, {name: own})
@@ -182,7 +187,7 @@ def read_sources(
         if given.get("x", np.zeros(())).ndim == 3 and len(order.order) == 2:
             raise SignalError(f"`axes={order}` is the order of two axes, and x has three: name that of the batch too")
     if "x" in given:
-        warnings += [] if order else _warn_of_axes(given["x"], batch_first, texts)
+        warnings += [] if order or course else _warn_of_axes(given["x"], batch_first, texts)
         _check(given["x"], steps, batch, unbatched, batch_first)
     starts: dict[str, State] = {
         name: given.get(name, "random" if isinstance(wanted, str) and wanted == "random" else "zeros")
