@@ -93,7 +93,7 @@ def test_agreement_is_nothing_to_explain(x: Array, capsys: pytest.CaptureFixture
     """Nothing is tried, the exit code is 0, and the JSON has the verdict, no explanation and no answers."""
     np.save("y.npy", output_of(module_of("GRU"), x))
     answer = ask(capsys, "diagnose", "w.pt", *INPUT, "--expected", "y.npy", "--quiet")
-    assert (answer.code, answer.out) == (0, "PASS  both sides agree: there is nothing to explain\n")
+    assert (answer.code, answer.out) == (0, "PASS  the outputs agree: there is nothing to explain\n")
     found = diagnosed(capsys, "w.pt", *INPUT, "--expected", "y.npy")
     assert (found["verdict"], found["explained"], found["answers"], found["tried"]) == ("PASS", False, [], 0)
 
