@@ -30,7 +30,6 @@ from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import FORWARD, ModuleSpec
 from rnntrace.model.weights import Weights
 
-
 FACTORS = 3
 """So many factors a gradient has at most, apart from sums: what comes back, and two of a slope."""
 
