@@ -7,7 +7,17 @@ import typer
 from rnntrace.cli import judging_options, options
 from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.given import keywords, source_of, typed
-from rnntrace.cli.groups import FileFlags, JudgeFlags, LimitFlags, SignalFlags, VerdictFlags, ViewFlags, flags_of, grouped
+from rnntrace.cli.groups import (
+    FileFlags,
+    GridFlags,
+    JudgeFlags,
+    LimitFlags,
+    SignalFlags,
+    VerdictFlags,
+    ViewFlags,
+    flags_of,
+    grouped,
+)
 from rnntrace.cli.options import JUDGING
 from rnntrace.errors import ExitCode, UsageError
 
@@ -60,6 +70,7 @@ def compare(
     dropout: options.Dropout = 0.0,
     signals: SignalFlags,
     judging: JudgeFlags,
+    fixed: GridFlags,
     shown: ViewFlags,
     written: VerdictFlags,
     plot: options.Plot = None,
@@ -84,7 +95,7 @@ def compare(
 
     if plot:
         check_drawable(plot)
-    values = flags_of(module, signals, judging, shown) | {
+    values = flags_of(module, signals, judging, fixed, shown) | {
         "file": file,
         "other": other,
         "expected": expected,

@@ -10,6 +10,7 @@ from rnntrace.cli.groups import (
     FileFlags,
     GivenSignals,
     GradientFlags,
+    GridFlags,
     LimitFlags,
     ToleranceFlags,
     VerdictFlags,
@@ -52,6 +53,7 @@ def diagnose(
     gradients: GradientFlags,
     signals: GivenSignals,
     tolerance: ToleranceFlags,
+    fixed: GridFlags,
     written: VerdictFlags,
     limits: LimitFlags,
 ) -> int:
@@ -60,7 +62,7 @@ def diagnose(
     Every known mistake is applied to the replay and its outputs are compared with those given, then pairs of them: see
     `rnntrace mistakes`. Exit code 0: explained, or nothing to explain; 1: no explanation found.
     """
-    values = flags_of(module, signals, tolerance, gradients) | {"expected": expected, "backward": backward}
+    values = flags_of(module, signals, tolerance, fixed, gradients) | {"expected": expected, "backward": backward}
     from rnntrace.cli.output import emit
     from rnntrace.verbs.diagnose import diagnose as diagnose_weights
 

@@ -94,6 +94,15 @@ class SignalFlags(GivenSignals):
 
 
 @dataclass(frozen=True)
+class GridFlags:
+    """What integers of fixed-point arithmetic mean."""
+
+    scale: options.Scale = None
+    zero_point: options.ZeroPoint = 0
+    q: options.FixedPoint = None
+
+
+@dataclass(frozen=True)
 class ToleranceFlags:
     """How far apart values may be."""
 

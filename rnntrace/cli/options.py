@@ -256,6 +256,27 @@ AxesOrder = Annotated[
         rich_help_panel=SIGNALS,
     ),
 ]
+Scale = Annotated[
+    str | None,
+    typer.Option(
+        "--scale",
+        metavar="NUMBER",
+        help="Step of a fixed-point grid, such as 1/128: integers of --expected and of weights become numbers.",
+        show_default=False,
+        rich_help_panel=JUDGING,
+    ),
+]
+ZeroPoint = Annotated[int, typer.Option("--zero-point", metavar="N", help="The integer that means 0.", rich_help_panel=JUDGING)]
+FixedPoint = Annotated[
+    str | None,
+    typer.Option(
+        "--q",
+        metavar="M.N",
+        help="The grid of a fixed-point format: 1.15 is --scale 2**-15.",
+        show_default=False,
+        rich_help_panel=JUDGING,
+    ),
+]
 Text = Annotated[
     list[str] | None,
     typer.Option(

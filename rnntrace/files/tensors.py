@@ -38,7 +38,7 @@ class Tensors:
     instead: it matters only to who needs that very name. `metadata` is the JSON text of a trace that we saved.
     Long arrays may be read-only numpy.memmaps, see `files.map_tensors`.
     Where the file is a model that declares its layers, `contents` are the recurrent ones. `typed` are the numbers of an array
-    out of text as they stand there, one after the other.
+    out of text as they stand there, one after the other. `steps` are those of arrays on a grid: see `grid`.
     """
 
     arrays: Mapping[str, Array]
@@ -47,9 +47,12 @@ class Tensors:
     metadata: str = ""
     contents: Contents | None = None
     typed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    steps: Mapping[str, float] = field(default_factory=dict)
 
     def half_units(self, name: str, fewest: int) -> Array | None:
-        """Half a unit of the last digit of each value of an array that was typed; None if it is exact, see `digits`."""
+        """Half a unit of the last digit of each value of an array that was typed, or half a step; None if it is exact."""
+        if name in self.steps:
+            return np.full(self.arrays[name].shape, self.steps[name] / 2)
         return half_units(self.typed[name], self.arrays[name], fewest) if name in self.typed else None
 
 

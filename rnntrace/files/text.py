@@ -1,10 +1,6 @@
-"""Numbers as text: JSON arrays (or objects of them) and CSV."""
+"""Numbers as text: JSON arrays (or objects of them), and tables of `table`."""
 
-import csv
-import io
 import json
-from array import array
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +9,13 @@ import numpy as np
 from rnntrace.errors import FileError, show
 from rnntrace.files.foreign import check_document
 from rnntrace.files.sniff import UNKNOWN
+from rnntrace.files.table import Numbers, parse_table
 from rnntrace.files.tensors import Tensors, check_distinct, reading
-from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_TEXT
-
-_Numbers = tuple[Array, Sequence[str]]
-"""An array, and its numbers as they were typed."""
 
 
 def read(path: Path, kind: str) -> Tensors:
-    """The arrays of a .json by key, or the one array of a .json or .csv under the empty name."""
+    """The arrays of a .json by key or of a .csv by its headings, or the one array of either under the empty name."""
     if (size := path.stat().st_size) > MAX_TEXT:
         raise FileError(f"{size:,} bytes of text are over the limit of {MAX_TEXT:,}: save the numbers as .npz")
     try:
@@ -31,7 +24,7 @@ def read(path: Path, kind: str) -> Tensors:
     except UnicodeDecodeError:
         raise FileError(UNKNOWN) from None
     with reading(kind):
-        return parse_json(text) if kind == "json" else _named({"": parse_csv(text)})
+        return parse_json(text) if kind == "json" else _named(parse_table(text))
 
 
 def parse_json(text: str) -> Tensors:
@@ -52,36 +45,6 @@ def parse_json(text: str) -> Tensors:
     return _named({"": _array(content, "the array")})
 
 
-def parse_csv(text: str) -> _Numbers:
-    """A row a time step, a column a feature; a first row without any number is taken for headings. Raises FileError."""
-    texts: list[str] = []
-    values = array("d")
-    first = width = 0
-    may_be_headings = True
-    try:
-        for number, row in enumerate(csv.reader(io.StringIO(text, newline=None)), 1):
-            if not "".join(row).strip():
-                continue
-            if may_be_headings and not any(map(_is_number, row)):
-                may_be_headings = False
-                continue
-            may_be_headings = False
-            first, width = first or number, width or len(row)
-            if len(row) != width:
-                raise FileError(f"row {number} has {len(row)} values, and row {first} has {width}: every row needs as many")
-            try:
-                values.extend(map(float, row))
-            except ValueError:
-                bad = next(cell for cell in row if not _is_number(cell))
-                raise FileError(f"read as .csv, row {number} has {bad[:40]!r}, and a number was expected") from None
-            texts += row
-    except csv.Error as error:
-        raise FileError(f"not a readable .csv: {error}") from None
-    if not width:
-        raise FileError("expected rows of numbers, and found none")
-    return np.frombuffer(values).reshape(-1, width), texts
-
-
 class _Typed(str):
     """A number of JSON as it was typed."""
 
@@ -100,7 +63,7 @@ def _is_of_arrays(content: list[Any]) -> bool:
     return len(forms) > 1 and any(columns for _, columns in forms)
 
 
-def _array(content: Any, name: str) -> _Numbers:
+def _array(content: Any, name: str) -> Numbers:
     texts: list[str] = []
     try:
         return np.array(_numbers(content, texts), np.float64), texts
@@ -122,14 +85,6 @@ def _numbers(content: Any, texts: list[str]) -> Any:
     return float(content)
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _named(numbers: dict[str, _Numbers]) -> Tensors:
+def _named(numbers: dict[str, Numbers]) -> Tensors:
     arrays = {name: array for name, (array, _) in numbers.items()}
     return Tensors(arrays, dict.fromkeys(arrays, "float64"), typed={name: texts for name, (_, texts) in numbers.items()})

@@ -44,7 +44,7 @@ def _verdict(result: Result) -> tuple[str, ...]:
     if verdict is Verdict.PASS:
         return (f"{verdict}  every value within {bounds}", *_by_rounding(compared), *worst, *unjudged, *gates)
     if verdict is Verdict.ROUNDED:
-        return (f"{verdict}  every value within {bounds}, or right to {_decimals(compared)}", *worst, *unjudged, *gates)
+        return (f"{verdict}  every value within {bounds}, or {_as_given(result)}", *worst, *unjudged, *gates)
     if verdict is Verdict.DRIFT:
         return (
             f"{verdict}  every single step within {bounds}",
@@ -91,10 +91,13 @@ def _unjudged(compared: Comparison) -> tuple[str, ...]:
     return (f"not judged, with a tolerance wider than the values: {', '.join(names)}",) if names else ()
 
 
-def _decimals(compared: Comparison) -> str:
-    """To how many decimals values were typed."""
-    found = sorted({difference.decimals for difference in compared.differences if difference.decimals is not None})
-    return f"{' and '.join(map(str, found))} decimals, as typed"
+def _as_given(result: Result) -> str:
+    """To how many decimals values were typed, or how far apart those on a grid are."""
+    if result.step is not None:
+        return f"within half a step of the grid of {result.step:.6g}"
+    differences = result.comparison.differences
+    found = sorted({difference.decimals for difference in differences if difference.decimals is not None})
+    return f"right to {' and '.join(map(str, found))} decimals, as typed"
 
 
 def _by_rounding(compared: Comparison) -> tuple[str, ...]:

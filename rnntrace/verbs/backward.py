@@ -26,7 +26,7 @@ from rnntrace.verbs.given.gradients import check_loss, loss_in, read_gradients
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.modules import VARIANTS, module_for, spec_of_kind
-from rnntrace.verbs.given.ordered import ordered
+from rnntrace.verbs.given.ordered import OWN_ORDER, ordered
 from rnntrace.verbs.given.overrides import FileOverrides, course_of, named_course, own_states, read_weights
 from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.run import checked_seed
@@ -129,6 +129,8 @@ def backward(
     keywords = locals()
     options = given(backward, keywords)
     _check(options, loss, truncate, clip_norm, clip_value)
+    if axes is not None:
+        refuse(options, ("expected", "target", "grad"), OWN_ORDER)
     ignored = Ignored(several(ignore))
     judging = pass_on(JudgeOptions, keywords)
     if hx is not None:
@@ -191,7 +193,8 @@ def _problem(
         spec = loaded.spec
         own, course = own_states(modules), course_of(modules)
         sources = pass_on(read_sources, keywords, batch_first=spec.batch_first, ignored=ignored, own_states=own, course=course)
-    sources = ordered(spec, sources)
+    if loaded or keywords["input_size"] is not None:
+        sources = ordered(spec, sources)
     if loaded:
         sources = as_held(replace(loaded, spec=spec), sources)
     remarks = [*sources.warnings, *(loaded.remarks if loaded else ())]

@@ -10,16 +10,17 @@ from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import SignalError, UsageError
+from rnntrace.files.grid import grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import FRAMEWORKS
 from rnntrace.model.axes import Axes
 from rnntrace.verbs.compare_one import compare_with_expected, compare_with_framework, merged_readings
-from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace
+from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace, opened
 from rnntrace.verbs.given.arrays import label_of, labels_of
 from rnntrace.verbs.given.keywords import given, pass_on, several
 from rnntrace.verbs.given.naming import listed
 from rnntrace.verbs.given.overrides import FileOverrides, Modules, course_of, own_states, read_files
-from rnntrace.verbs.given.sources import SIGNALS, read_sources, sources_of
+from rnntrace.verbs.given.sources import SIGNALS, own_signals, read_sources
 from rnntrace.verbs.results import Results
 
 
@@ -47,6 +48,9 @@ def compare(
     batch: int | None = None,
     unbatched: bool = False,
     axes: str | Axes | None = None,
+    scale: str | float | None = None,
+    zero_point: int = 0,
+    q: str | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,
@@ -70,50 +74,60 @@ def compare(
 ) -> Result | Results:
     """Replay weights by hand beside a framework, judge them by `expected` values, or find where `other` weights differ.
 
-    `weights` are a file, a state_dict of tensors or arrays, a model of torch, a pair (spec, weights) or a result, whose own
-    signals are taken where none are given; `other` is the same. Two saved traces, or two results, are compared as they are.
+    `weights` are a file, a state_dict of tensors or arrays, a model of torch, a pair (spec, weights), or a result or saved
+    trace, whose own signals are taken where none are given; `other` is the same. Two traces, or two results, are compared as
+    they are.
     `input`, h0, c0, `axes` and `lengths` are as in `run`; `states` are those at t = 0 of other names ({"m0": …}).
     `expected` is an array (the output), what torch returns, a dictionary of output, h_n, c_n, gates and states ("f",
     "0.forward.f"), or a file, in the same order of axes; `require` names what it has to hold. No framework is run beside it
-    unless `framework` names one: then both must agree. Of a `cell` of your own, its text or a file of it, weights are arrays
-    under the names of the text.
-    What weights leave open is said by `nonlinearity`, `batch_first`, `go_backwards`, `recurrent_activation`, `merge` and
-    `dropout`; `names`, `layout` and `ignore` are as in `load`, and `module` chooses one module.
+    unless `framework` names one: then both must agree. Integers among them, and among weights, become numbers by `scale`
+    (1/128) and `zero_point`, or by `q` ("1.15" is 2^-15). Of a `cell` of your own, its text or a file of it, weights are arrays
+    under the names of the text. What weights leave open is said by `nonlinearity`, `batch_first`, `go_backwards`,
+    `recurrent_activation`, `merge` and `dropout`; `names`, `layout` and `ignore` are as in `load`, and `module` chooses one
+    module.
 
     Gives a result, or for several modules or sides `Results` by name. Raises RnnTraceError for what cannot be read or compared.
     """
     keywords = locals()
     options = given(compare, keywords)
     ignored = Ignored(several(ignore))
-    overrides = pass_on(FileOverrides, keywords, names=several(names), ignored=ignored)
+    on_grid = grid(scale, zero_point, q)
+    overrides = pass_on(FileOverrides, keywords, names=several(names), ignored=ignored, grid=on_grid)
     judging = pass_on(JudgeOptions, keywords, mistakes=several(mistake))
     _refuse_contradictions(judging, other, expected, framework, require, device)
     if other is not None and is_trace(weights) and (is_trace(other) or not isinstance(weights, Result)):
         if not SIGNALS.isdisjoint(options) or overrides != FileOverrides():
             raise UsageError("two saved traces hold their module and input: leave out what describes them")
         return compare_traces(weights, other, judging)
+    if other is None and is_trace(weights):
+        weights = opened(weights)
     modules, *second = read_files([weights] if other is None else [weights, other], overrides)
-    if isinstance(weights, Result) and SIGNALS.isdisjoint({*options} - {"axes"}):
-        signals = replace(sources_of(weights), axes=None if axes is None else Axes.parse(axes))
-    else:
-        any_batch_first = any(module.spec.batch_first for module in modules.values())
-        own = own_states(modules)
-        signals = pass_on(
-            read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own, course=course_of(modules)
-        )
+    any_batch_first = any(module.spec.batch_first for module in modules.values())
+    own = own_states(modules)
+    signals = own_signals(weights, options) or pass_on(
+        read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own, course=course_of(modules)
+    )
     beside = partial(compare_with_framework, modules, signals, judging, device=device)
     sides: dict[str, dict[str, Result]] = {}
     if other is not None:
         labels = labels_of(weights, other)
         sides[""] = compare_weights(modules, second[0], signals, judging, labels, distribution=dist, seed=seed)
     elif expected is not None:
-        against: dict[str, Any] = {"judging": judging, "expected": expected, "ignored": ignored, "require": several(require)}
+        against: dict[str, Any] = {
+            "judging": judging,
+            "expected": expected,
+            "ignored": ignored,
+            "require": several(require),
+            "grid": on_grid,
+        }
         sides["expected"] = _beside_expected(partial(compare_with_expected, sources=signals, **against), modules, overrides)
         if framework is not None:
             sides[framework] = beside(framework=framework)
     else:
         sides[""] = beside(framework=framework, distribution=dist, seed=seed)
     ignored.check()
+    if on_grid:
+        on_grid.check()
     results = _named(weights, expected, modules, sides)
     return next(iter(results.values())) if len(results) == 1 else Results(results)
 

@@ -15,6 +15,7 @@ from rnntrace.engine.judge.tolerance import MOST_DIGITS
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.equations.cell import listed
 from rnntrace.errors import SignalError, UsageError, show
+from rnntrace.files.grid import Grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import framework as beside
 from rnntrace.frameworks.registry import framework_for
@@ -113,6 +114,7 @@ def compare_with_expected(
     expected: Any,
     ignored: Ignored | None = None,
     require: Sequence[str] = (),
+    grid: Grid | None = None,
 ) -> dict[str, Result]:
     """Replay the one module with numpy alone and judge it by what a file or typed JSON holds: see `read_expected`.
 
@@ -131,7 +133,7 @@ def compare_with_expected(
         behind = masked(module, quantized(spec, assemble(spec, held.request, partial(_no_draw, spec))))
         if module.layout != ONNX:
             check_not_empty(behind.inputs.lengths)
-        return held, behind, read_expected(module, behind.inputs, expected, ignored, require, held.axes)
+        return held, behind, read_expected(module, behind.inputs, expected, ignored, require, held.axes, grid)
 
     # A course says the order of axes, and none is looked for.
     sources, behind, given = read(sources) if module.layout in COURSES else read_in_order(spec, sources, read)
@@ -170,6 +172,10 @@ def compare_with_expected(
         result = replace(
             result, agrees_to=_decimals(result, lambda rounded: against(given, inputs, replace(judging, **rounded)))
         )
+    if given.step is not None:
+        worst = max((difference.max_abs for difference in result.comparison.differences), default=0.0)
+        remark = f"the largest difference is {worst / given.step:.3g} steps of a grid of {given.step:.6g}"
+        result = replace(result, step=given.step, warnings=(*result.warnings, remark))
     if _is_last_output(result, given, against):
         hint = "what was given for h_n agrees with output[-1]: the reverse direction ends at t = 1, and its h_n is output[0]"
         result = replace(result, warnings=(*result.warnings, hint))

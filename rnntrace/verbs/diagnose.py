@@ -16,6 +16,7 @@ from rnntrace.engine.judge.tolerance import make_tolerance
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import SignalError, UsageError
+from rnntrace.files.grid import grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.axes import Axes
 from rnntrace.model.dtypes import Array
@@ -29,7 +30,7 @@ from rnntrace.verbs.compare_two import is_trace, opened
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.overrides import FileOverrides, course_of, own_states, read_weights
-from rnntrace.verbs.given.sources import read_sources
+from rnntrace.verbs.given.sources import own_signals, read_sources
 from rnntrace.verbs.shown import Shown
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ OF_WEIGHTS = (
         "merge",
     ),
     *("unbatched", "input", "axes", "text", "alphabet", "h0", "c0", "states", "lengths", "tolerance"),
+    *("scale", "zero_point", "q"),
 )
 """What a trace says by itself."""
 OF_GRADIENTS = ("loss", "target", "grad", "truncate", "clip_norm", "clip_value")
@@ -93,6 +95,9 @@ def diagnose(
     merge: str | None = None,
     unbatched: bool = False,
     axes: str | Axes | None = None,
+    scale: str | float | None = None,
+    zero_point: int = 0,
+    q: str | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,
@@ -113,10 +118,11 @@ def diagnose(
 ) -> ShownDiagnosis:
     """The known mistakes that explain what differs in a result or saved trace, or between weights and `expected` outputs.
 
-    Everything is given as in `compare`. Nothing is tried unless the result failed. Where mistakes were made on purpose, what is
-    explained are the replay's outputs, and else the framework's. Hypotheses are judged by rtol and atol, never bit by bit. The
-    `seconds` count from before files are read, and nothing is begun when they are over. Raises RnnTraceError for what cannot
-    be read, if no time is given, for a trace too long for memory, and without anything to explain.
+    Everything is given as in `compare`, and beside `expected` a result or trace stands for its weights and signals. Nothing is
+    tried unless the result failed. Where mistakes were made on purpose, what is explained are the replay's outputs, and else
+    the framework's. Hypotheses are judged by rtol and atol, never bit by bit. The `seconds` count from before files are read,
+    and nothing is begun when they are over. Raises RnnTraceError for what cannot be read, if no time is given, for a trace too
+    long for memory, and without anything to explain.
 
     Of a `backward` pass, `expected` are gradients, of the loss that is described as in `backward`.
     """
@@ -128,24 +134,33 @@ def diagnose(
     judging = pass_on(JudgeOptions, keywords)
     label = label_of(weights)
     if backward:
+        refuse(options, ("scale", "zero_point", "q"), "is for integers of outputs, and not for gradients: leave it out")
         return _of_gradients(label, keywords, end)
     refuse(options, OF_GRADIENTS, "belongs to gradients: give `backward` too, or leave it out")
-    if is_trace(weights):
-        refuse(options, OF_WEIGHTS, f"belongs to weights, and {label} is a saved trace: leave it out")
-        if expected is not None:
-            raise UsageError(f"{label} is a saved trace, which holds its expected outputs: leave `expected` out")
-        results = [opened(weights)]
+    found_trace = is_trace(weights)
+    if found_trace:
+        weights = opened(weights)
+    if found_trace and expected is None:
+        refuse(
+            options, OF_WEIGHTS, f"belongs to weights, and {label} is a saved trace, which is explained as it is: leave it out"
+        )
+        results = [weights]
     elif expected is None:
         raise UsageError(f"{label} holds weights: give the outputs that are to be explained as `expected`, and their `input`")
     else:
         ignored = Ignored(several(ignore))
-        overrides = pass_on(FileOverrides, keywords, names=several(names), ignored=ignored)
+        on_grid = grid(scale, zero_point, q)
+        overrides = pass_on(FileOverrides, keywords, names=several(names), ignored=ignored, grid=on_grid)
         modules = read_weights(weights, overrides)
         any_batch_first = any(module.spec.batch_first for module in modules.values())
         own = own_states(modules)
         course = course_of(modules)
-        signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own, course=course)
-        beside = partial(compare_with_expected, sources=signals, judging=judging, expected=expected, ignored=ignored)
+        signals = own_signals(weights, options) or pass_on(
+            read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own, course=course
+        )
+        beside = partial(
+            compare_with_expected, sources=signals, judging=judging, expected=expected, ignored=ignored, grid=on_grid
+        )
         try:
             results = [*beside(modules).values()]
         except SignalError:
@@ -154,6 +169,8 @@ def diagnose(
             if not results:
                 raise
         ignored.check()
+        if on_grid:
+            on_grid.check()
         if course and results[0].contradictions and results[0].comparison.verdict.passed:
             apart = results[0].contradictions[0]
             raise UsageError(

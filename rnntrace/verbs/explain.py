@@ -15,14 +15,15 @@ from rnntrace.model.module import Module
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.explain import equations_report
 from rnntrace.report.table import Report
+from rnntrace.verbs.compare_two import is_trace, opened
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.cells import cell as own_cell
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.modules import VARIANTS, is_result, module_for, spec_of_kind
-from rnntrace.verbs.given.ordered import ordered
+from rnntrace.verbs.given.ordered import OWN_ORDER, ordered
 from rnntrace.verbs.given.overrides import FileOverrides, course_of, named_course, read_weights
-from rnntrace.verbs.given.sources import SIGNALS, read_sources
+from rnntrace.verbs.given.sources import SIGNALS, own_signals, read_sources
 from rnntrace.verbs.layouts import convention_named
 from rnntrace.verbs.shown import Shown
 
@@ -135,7 +136,7 @@ def explain(
     grad: Any = None,
     truncate: int | None = None,
 ) -> "Equations | ChainRule | ShownExplanation | ShownGradientExplanation":
-    """Explain a kind ("lstm"), a specification, weights or a result: its equations, or with a place what was computed there.
+    """Explain a kind ("lstm"), a specification, weights, a result or a saved trace: its equations, or what a place computed.
 
     A `cell` of your own, its text or a file of it, stands in place of a kind, or says what weights are.
 
@@ -167,6 +168,10 @@ def explain(
     if not (backward and place):
         of_gradients = {"loss", "target", "grad", "truncate"}
         refuse(options, of_gradients, "belongs to gradients with numbers put in: give `backward` and `t` too")
+    if axes is not None:
+        refuse(options, ("target", "grad"), OWN_ORDER)
+    if not kind_alone and is_trace(what):
+        what = opened(what)
     if is_result(what) and place and not backward and SIGNALS.isdisjoint(options):
         from rnntrace.verbs.derived import derived_of
 
@@ -180,13 +185,16 @@ def explain(
         batch_first = told.batch_first
     declared = told.cell if told else None if cell is None else own_cell(cell)
     own_states = declared.states if declared else ()
-    sources = pass_on(read_sources, keywords, batch_first=batch_first, own_states=own_states, course=course)
+    sources = own_signals(what, options) or pass_on(
+        read_sources, keywords, batch_first=batch_first, own_states=own_states, course=course
+    )
     spec = told or spec_of_kind(what, sources, keywords)
     if not place:
         if backward:
             return ChainRule(spec)
         return Equations(spec, convention_named(framework or (found.layout if found else TORCH)))
-    sources = ordered(spec, sources)
+    if told or weights is not None or input_size is not None:
+        sources = ordered(spec, sources)
     own = found or (module_for(weights, spec, layout) if weights is not None else None)
     if own:
         sources = as_held(replace(own, spec=spec), sources)

@@ -129,7 +129,9 @@ def run(
         refuse(given(run, keywords), ("kind", *OF_A_KIND), "describes a module, and its weights say it: leave it out")
         loaded = module_with(declared, weights, batch_first=batch_first)
     spec = loaded.spec if loaded else spec_of_kind(kind, sources, keywords)
-    sources = ordered(spec, sources)
+    if weights is not None or input_size is not None:
+        # A size that nobody gave tells no order of axes.
+        sources = ordered(spec, sources)
     judging = pass_on(JudgeOptions, keywords, mistakes=several(mistake))
     if ready:
         ready(spec, *sizes(spec, sources.request))

@@ -239,7 +239,7 @@ def test_what_cannot_be_diagnosed_is_refused(x: Array, capsys: pytest.CaptureFix
     np.save("y.npy", x)
     ask(capsys, "run", "rnn", "--seed", "1", "--quiet", "--save", "t.npz")
     assert "give the outputs that are to be explained as --expected" in refused(capsys, "diagnose", "w.pt")
-    assert "leave --expected out" in refused(capsys, "diagnose", "t.npz", "--expected", "y.npy")
+    assert "output should have shape (4, 1, 2)" in refused(capsys, "diagnose", "t.npz", "--expected", "y.npy")
     assert "--lengths belongs to weights" in refused(capsys, "diagnose", "t.npz", "--lengths", "4,2")
     assert "--expected needs --input" in refused(capsys, "diagnose", "w.pt", "--expected", "y.npy")
     assert "seconds above 0" in refused(capsys, "diagnose", "w.pt", *INPUT, "--expected", "y.npy", "--time-limit", "0")

@@ -49,6 +49,13 @@ ANSWERS: list[Answer] = [
     ("16-onnx-sequence-lens", "compare baked.onnx --input x.npz --expected torch.npz -q", 1, ("FAIL", "holds lengths")),
     ("16-onnx-sequence-lens", "compare baked.onnx --input x.npz --expected baked_y.npz -q", 0, ("PASS", "see --lengths")),
     ("16-onnx-sequence-lens", "compare baked.onnx --lengths 4,2 --input x.npz --expected torch.npz -q", 0, ("PASS",)),
+    # MATLAB's X, (input, time), and Y in the same order; a course's order of axes.
+    ("25-matlab", "compare net1.npz --layout matlab --input X.csv --expected Y.csv -q", 0, ("PASS", "(unit, time)")),
+    ("25-matlab", "compare net1.npz --layout matlab --input X.csv --expected Z.csv -q", 1, ("FAIL",)),
+    # ONNX's Y beside the model of torch that was exported; h_n of the last layer alone.
+    ("16-onnx-sequence-lens", "compare lstm.pt --input x.npz --expected baked_y.npz -q", 0, ("PASS", "(time, directions,")),
+    ("16-onnx-sequence-lens", "compare lstm.pt --input x.npz --lengths 4,2 --expected baked_y.npz -q", 1, ("FAIL",)),
+    ("17-only-first-layer", "compare gru.pt --input x.npz --expected one_hn.npz -q", 1, ("FAIL", "last layer alone")),
     # Peepholes, which another runtime reads in another order.
     ("20-peepholes", "compare lstm.onnx --input x.npz --expected right.npz -q", 0, ("PASS",)),
     ("20-peepholes", "compare lstm.onnx --input x.npz --expected runtime.npz -q", 1, ("FAIL", "t=1")),

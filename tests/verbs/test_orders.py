@@ -103,6 +103,7 @@ def test_run_and_explain_read_the_same_order() -> None:
         ({"input": np.zeros((3, 2, 5)), "axes": "unit,time"}, r"`axes=unit,time` is the order of two axes, and x has three"),
         ({"text": "abc", "axes": "unit,time"}, r"`axes` is the order of arrays, and `text` has none"),
         ({"axes": "unit,time"}, r"`axes` is the order of arrays, and none is given"),
+        ({"input": np.zeros((3, 5))}, r"last dimension of x should be the input size 3"),
         ({"input": np.zeros((2, 3)), "axes": "unit,time"}, r"last dimension of x should be the input size 3"),
     ],
 )
@@ -171,3 +172,15 @@ def test_output_at_the_last_step_is_no_final_state_of_the_reverse_direction() ->
     other = judged(module, true | {"slip": slip + 0.01}, "slip")
     assert not other.passed
     assert not [said for said in other.warnings if "agrees with output[-1]" in said]
+
+
+def test_gradients_lie_in_the_modules_own_order() -> None:
+    """x alone may lie in another one: what would be read half is refused."""
+    x = np.random.default_rng(1).random((3, 2, 5)).astype(np.float32)
+    turned = x.transpose(2, 1, 0)
+    own, other = (rnntrace.backward("gru", array, seed=1, **more) for array, more in ((turned, {}), (x, {"axes": ORDERS[-1]})))
+    assert own.passed
+    assert np.array_equal(own.inputs.x, other.inputs.x)
+    for name, loss in (("target", "mse"), ("grad", "sum"), ("expected", "sum")):
+        with pytest.raises(rnntrace.RnnTraceError, match=f"`{name}` lies in the module's own order of axes"):
+            rnntrace.backward("gru", x, axes=ORDERS[-1], loss=loss, **{name: np.zeros((5, 2, 2))})

@@ -32,7 +32,8 @@ class Result:
     `handed_in` names what was given to judge the replay by, None where a framework was run, and `unused` the arrays that were
     given and mean nothing here; `agrees_to` is the number of decimals to which what was given is right although it fails.
     `contradictions` are sentences on what else does not agree, a FAIL whatever the values. `name` is the module's in its file
-    or model, and `assumed` are the fields of its spec that the file does not record.
+    or model, and `assumed` are the fields of its spec that the file does not record. `step` is that of the grid on which what
+    was given lies, if it was given as integers.
     """
 
     spec: ModuleSpec
@@ -55,6 +56,7 @@ class Result:
     contradictions: tuple[str, ...] = ()
     name: str = ""
     assumed: tuple[str, ...] = ()
+    step: float | None = None
 
     def __repr__(self) -> str:
         return f"<Result {self.verdict}: {self.trace.summary}>"

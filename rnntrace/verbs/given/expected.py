@@ -6,6 +6,7 @@ from typing import Any
 
 from rnntrace.errors import FileError, SignalError, UsageError, show
 from rnntrace.files import digits
+from rnntrace.files.grid import Grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.axes import Axes
 from rnntrace.model.courses import COURSES
@@ -28,7 +29,8 @@ class Expected:
 
     `half_units` are half a unit of the last digit of each value that was typed, by the same names. An output of the last step
     alone stands under h_n, or, if there is an h_n beside it, in `last_output`, with `last_half_unit`. `names` says what was
-    given, `unused` what else there is, and `notes` are sentences on how it was read. `softmax` is what a course's head made.
+    given, `unused` what else there is, `notes` are sentences on how it was read, and `step` that of integers on a grid.
+    `softmax` is what a course's head made.
     """
 
     values: Mapping[Name, Array]
@@ -38,6 +40,7 @@ class Expected:
     last_half_unit: Array | None = None
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    step: float | None = None
     softmax: Mapping[str, tuple[Array, Array | None]] = field(default_factory=dict)
 
     def observation(self, spec: ModuleSpec, source: Any) -> Observation:
@@ -69,11 +72,12 @@ def read_expected(
     ignored: Ignored | None = None,
     require: Sequence[str] = (),
     axes: Axes | None = None,
+    grid: Grid | None = None,
 ) -> Expected:
     """The outputs, gates and states that a source holds, under the names of `vocabulary` and in the shapes of `forms`.
 
     One array alone is the output, whatever its name; a pair is what torch returns. `axes` are those of the file, if they are
-    not the module's own.
+    not the module's own, and integers lie on a `grid`.
     Raises UsageError for a name in `require` that means nothing here;
     FileError for one that is missing, for two names of one thing, for a name that is nearly right, and for an array that
     cannot be read under a right one; SignalError for shapes that do not fit.
@@ -82,6 +86,7 @@ def read_expected(
         raise UsageError("`expected` needs the name of a file, or JSON, and is empty")
     words, last = of_results(module.spec), LAST_OUTPUT if module.spec.merges else f"{module.spec.cell.output}_n"
     tensors = (ignored or Ignored()).without(tensors_of(_by_name(source, module.spec)))
+    tensors = grid(tensors) if grid else tensors
     course = COURSES.get(module.layout)
     softmax = softmax_of(course, tensors)
     turned = axes is None and not inputs.unbatched
@@ -121,8 +126,9 @@ def read_expected(
         elif isinstance(name, str) and name.endswith("_n") and len(values[name]) < len(module.spec.layer_directions):
             notes.append(f"{name} in {label_of(source)} is that of the last layer alone: the layers below it are not judged")
     _check_required(module.spec, names, require, source)
+    step = next((tensors.steps[own] for own in found.values() if own in tensors.steps), None)
     unused, aside = unused_in(tensors, words, source, [*found.values()])
-    return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside), softmax)
+    return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside), step, softmax)
 
 
 def _by_name(source: Any, spec: ModuleSpec) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from rnntrace.equations.expression import Op
 from rnntrace.errors import UsageError, WeightsError, show
+from rnntrace.files.grid import Grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
 from rnntrace.model import likely
@@ -38,7 +39,13 @@ MOST_ARRAYS = 100
 """In a file with more no layout is tried that nobody named."""
 
 
-def modules_of(source: Any, names: Sequence[str] = (), ignored: Ignored | None = None, layout: str | None = None) -> Contents:
+def modules_of(
+    source: Any,
+    names: Sequence[str] = (),
+    ignored: Ignored | None = None,
+    layout: str | None = None,
+    grid: Grid | None = None,
+) -> Contents:
     """The recurrent modules of a source by prefix, those that cannot be judged among them.
 
     Plain arrays are in the `layout` of a framework, or in that which their names tell; what says its own layout keeps it, see
@@ -55,6 +62,9 @@ def modules_of(source: Any, names: Sequence[str] = (), ignored: Ignored | None =
         what = "a file, a state_dict, a model of torch, a pair (spec, weights) or a result"
         raise WeightsError(f"expected weights, which are {what}, and got {type(source).__name__}")
     tensors = (ignored or Ignored()).without(tensors_of(source))
+    if grid and not tensors.contents:
+        # What a fixed-point port multiplies by is on the grid itself: its weights are exact.
+        tensors = replace(grid(tensors), steps={})
     contents = tensors.contents or _of_arrays(label_of(source), tensors, Renaming(names), row)
     if contents.modules or contents.refused:
         return contents

@@ -14,6 +14,8 @@ from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.given.sources import Sources
 
 T = TypeVar("T")
+OWN_ORDER = "lies in the module's own order of axes, and `axes` is that of x alone here: turn x, and leave `axes` out"
+"""Why a gradient, or a target of a loss, is not read beside `axes`."""
 
 
 def ordered(spec: ModuleSpec, sources: Sources) -> Sources:

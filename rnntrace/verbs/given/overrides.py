@@ -7,6 +7,7 @@ from typing import Any
 
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import UsageError, show
+from rnntrace.files.grid import Grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.courses import COURSES, Course
 from rnntrace.model.merges import CONCAT, MERGES
@@ -34,6 +35,7 @@ class FileOverrides:
     merge: str | None = None
     cell: Cell | str | Path | None = None
     ignored: Ignored = field(default_factory=Ignored)
+    grid: Grid | None = None
 
 
 def read_weights(source: Any, overrides: FileOverrides) -> Modules:
@@ -50,7 +52,7 @@ def read_files(sources: Sequence[Any], overrides: FileOverrides) -> list[Modules
     """
     if overrides.cell is not None:
         return _of_own_cell(overrides.cell, sources, overrides)
-    contents = [modules_of(source, overrides.names, overrides.ignored, overrides.layout) for source in sources]
+    contents = [modules_of(source, overrides.names, overrides.ignored, overrides.layout, overrides.grid) for source in sources]
     if overrides.module is not None:
         found = any(overrides.module in of_file.prefixes for of_file in contents)
         contents = [
@@ -69,6 +71,8 @@ def _of_own_cell(own: Cell | str | Path, sources: Sequence[Any], overrides: File
     for name in ("module", "names", "layout", "nonlinearity", "go_backwards", "recurrent_activation", "merge"):
         if getattr(overrides, name):
             raise UsageError(f"`{name}` says what a file leaves open, and a `cell` of your own says what it is: leave it out")
+    if overrides.grid:
+        raise UsageError("`scale` and `q` are for weights of torch's names, and not for a `cell` of your own: leave them out")
     declared = cell(own)
     return [{"": module_with(declared, source, overrides.ignored, batch_first=overrides.batch_first)} for source in sources]
 

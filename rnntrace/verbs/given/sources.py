@@ -24,7 +24,6 @@ from rnntrace.verbs.given.course_words import inputs_of
 from rnntrace.verbs.given.naming import found_in, listed, unused_in
 
 if TYPE_CHECKING:
-    from rnntrace.engine.judge.result import Result
     from rnntrace.engine.judge.rounding import Typed
 
 SIGNALS = frozenset({"input", "axes", "text", "alphabet", "h0", "c0", "states", "lengths", "steps", "batch", "unbatched"})
@@ -86,12 +85,22 @@ class Sources:
         return {name: word for name, word in words.items() if isinstance(word, str)} | dict(self.origin)
 
 
-def sources_of(result: "Result") -> Sources:
-    """The signals of a result once more."""
-    inputs = result.inputs
-    own = result.in_own_layout(inputs.signals)
+def own_signals(source: Any, options: Mapping[str, Any]) -> Sources | None:
+    """The signals of a result once more, unless others were given; `axes` are then those of what it is judged by.
+
+    Raises UsageError for `batch_first`, which its signals contradict.
+    """
+    from rnntrace.engine.judge.result import Result
+
+    if not isinstance(source, Result) or SIGNALS & {*options} - {"axes"}:
+        return None
+    if "batch_first" in options and not source.spec.batch_first:
+        raise UsageError("`batch_first` contradicts what the trace says of its own signals: leave it out, or give `input`")
+    inputs = source.inputs
+    own = source.in_own_layout(inputs.signals)
     request = SignalRequest(x=own["x"], states={state: own[f"{state}0"] for state in inputs.states}, lengths=inputs.lengths)
-    return Sources(request, dict(result.origin), given=frozenset(own))
+    axes = Axes.parse(options["axes"]) if "axes" in options else None
+    return Sources(request, dict(source.origin), given=frozenset(own), axes=axes)
 
 
 def read_sources(
