@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnntrace.engine.judge.rounding import bound_of
 from rnntrace.engine.judge.rules import Bounded, Format
 from rnntrace.engine.replay.evaluate import Scope, evaluate
 from rnntrace.engine.replay.replay import Column
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.adjoint import OUTPUT, Adjoint, Term, adjoint, given, handed_on, previous, started
-from rnntrace.equations.expression import Op
+from rnntrace.equations.expression import Expr, Op
 from rnntrace.equations.parameters import TERMS, Role, find
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key
@@ -190,8 +191,7 @@ class _Sums:
         elif argument is None:
             self._add(matrix, leaf.name, self._over_steps(term.gradient, d))
         else:
-            off = self.back.errors.get(argument.name, NOTHING)
-            v = Bounded(self._rows(evaluate(argument, self.scope)), self._rows(off) if off.ndim else NOTHING)
+            v = Bounded(self._rows(evaluate(argument, self.scope)), self._rows(self._error(argument)))
             self._add(matrix, leaf.name, self._sum(d, v, _transposed if leaf.op in MATRICES else _products))
         if bias is not None and self.cell.of(bias, leaf.name):
             self._add(bias, leaf.name, self._over_steps(term.gradient, d))
@@ -199,6 +199,15 @@ class _Sums:
             W = self.weights.block(self.cell, Role.INPUT_MATRIX, leaf.name)
             assert W is not None
             self.of_x.append(self._sum(self._of(term.gradient), Bounded(W, NOTHING), np.matmul, len(W) * len(self.cell.gates)))
+
+    def _error(self, argument: Expr) -> Array:
+        """What the forward pass may be off by in what a parameter multiplies."""
+        if self.rounding is None:
+            return NOTHING
+        given = {
+            name: Bounded(array, self.back.errors.get(name, np.zeros_like(array))) for name, array in self.back.given.items()
+        }
+        return bound_of(argument, self.cell, self.weights, self.back.x, given, self.rounding).error
 
     def add_to_x(self, symbol: str) -> None:
         """A gradient of x unit by unit."""
@@ -233,10 +242,14 @@ class _Sums:
         error = gamma * product(size, largest) + self.rounding.underflow
         if d.error.ndim:
             error = error + product(d.error, largest + v.error)
-        return Bounded(value, error + product(size, v.error) if v.error.ndim else error)
+        error = error + product(size, v.error) if v.error.ndim else error
+        # A part of the sum can overflow where the whole does not.
+        return Bounded(value, np.where(product(size, largest) > self.rounding.largest, np.inf, error))
 
     def _rows(self, values: Array) -> Array:
-        """(T, B, N) as (T·B, N), and 0 at steps that do not exist."""
+        """(T, B, N) as (T·B, N), and 0 at steps that do not exist; nothing as it is."""
+        if not values.ndim:
+            return values
         flat = values.reshape(-1, values.shape[-1])
         return flat if self.back.valid is None else np.where(self.back.valid.reshape(-1, 1), flat, flat.dtype.type(0))
 

@@ -92,8 +92,8 @@ def judge_backward(
     dtype, tolerance = options.numpy_dtype(spec), options.tolerance_for(spec)
     rounding = Format.of(spec.precision, dtype, tolerance.lam) if tolerance.rounding else None
     if rounding:
-        # A gradient is a product of several factors, in any order: what is near zero is rounded there more than once.
-        rounding = replace(rounding, underflow=FACTORS * rounding.underflow)
+        # A gradient is a sum of products of several factors, in any order: what is near zero is rounded there more than once.
+        rounding = replace(rounding, underflow=FACTORS * rounding.underflow, any_order=True)
     trace = replay(spec, weights, inputs, dtype=dtype)
     free = backward(trace, weights, loss.gradients, truncate=truncate, dtype=dtype)
     norm = total_norm(free.parameters)
@@ -119,11 +119,21 @@ def judge_backward(
     doubt = ""
     if not all(np.isfinite(values).all() for values in trace.outputs.values()):
         doubt = "the forward pass is not finite, and neither are its slopes"
+    elif observation.framework != HANDED_IN and not _is_finite(inputs, observation):
+        doubt = f"{observation.framework}'s gradients are not finite: they are too large for {spec.dtype}"
     elif observation.framework == NOTHING_GIVEN:
         doubt = f"nothing to judge by: {observation.not_captured}"
     if doubt:
         comparison = replace(comparison, verdict=Verdict.UNDECIDED, first_failure=None, doubt=doubt)
     return BackwardResult(spec, weights, inputs, trace, loss, shown, observation, comparison, truncate, clipping, norm)
+
+
+def _is_finite(inputs: Inputs, observation: BackwardObservation) -> bool:
+    """Whether a framework's gradients are, at the steps that exist."""
+    valid = inputs.valid
+    columns = (values if valid is None else values[valid] for values in observation.columns.values())
+    parameters = observation.parameters.arrays if observation.parameters else ()
+    return all(np.isfinite(values).all() for values in (*columns, *parameters, *observation.signals.values()))
 
 
 def _known(spec: ModuleSpec, observation: BackwardObservation) -> dict[Key, Array]:

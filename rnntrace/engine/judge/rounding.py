@@ -107,6 +107,13 @@ class _Bounds:
             self.now[step.symbol] = self.evaluate(step.expression)
 
 
+def bound_of(expr: Expr, cell: Cell, weights: LayerWeights, x: Array, given: Mapping[str, Bounded], format: Format) -> Bounded:
+    """An expression of what is given, and a bound on its error; x (T, B, I) is exact."""
+    bounds = _Bounds(cell, weights, Bounded(x, np.zeros_like(x)), format, None)
+    bounds.now = dict(given)
+    return bounds.evaluate(expr)
+
+
 def error_bounds(
     cell: Cell,
     weights: LayerWeights,

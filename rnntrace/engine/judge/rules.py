@@ -24,13 +24,14 @@ class Format:
     """How two sides round together.
 
     `u` is the sum of their unit roundoffs, `underflow` that of the errors each makes near zero; `lam` is λ. Beyond `largest`
-    one of them overflows.
+    one of them overflows. Where sums may be taken in `any_order`, their parts are what is rounded, however small the sum is.
     """
 
     u: float
     underflow: float
     lam: float = LAMBDA
     largest: float = np.inf
+    any_order: bool = False
 
     @classmethod
     def of(cls, framework: Dtype, replay: np.dtype[np.floating], lam: float = LAMBDA) -> "Format":
@@ -146,6 +147,11 @@ def rules(format: Format) -> dict[Op, Callable[..., Bounded]]:
     def multiply(a: Bounded, b: Bounded) -> Bounded:
         return rounded(a.value * b.value, np.abs(a.value) * b.error + np.abs(b.value) * a.error + a.error * b.error)
 
+    def add(a: Bounded, b: Bounded) -> Bounded:
+        if format.any_order:
+            return Bounded(a.value + b.value, a.error + b.error + u * (np.abs(a.value) + np.abs(b.value)) + underflow)
+        return rounded(a.value + b.value, a.error + b.error)
+
     def step(a: Bounded) -> Bounded:
         return Bounded(OPERATORS[Op.STEP](a.value), np.where(np.abs(a.value) <= a.error, 1.0, 0.0))
 
@@ -166,7 +172,7 @@ def rules(format: Format) -> dict[Op, Callable[..., Bounded]]:
         return divide(inside, Bounded(deviation, np.minimum(apart, deviation / 2)))
 
     return {
-        Op.ADD: lambda a, b: rounded(a.value + b.value, a.error + b.error),
+        Op.ADD: add,
         Op.SUBTRACT: lambda a, b: rounded(a.value - b.value, a.error + b.error),
         Op.MULTIPLY: multiply,
         Op.DIVIDE: divide,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from rnntrace.errors import FileError, SignalError, UsageError, show
 from rnntrace.files import digits
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.backward import HANDED_IN, BackwardObservation
-from rnntrace.model.dtypes import Array
+from rnntrace.model.dtypes import Array, rounded
 from rnntrace.model.keys import Key
 from rnntrace.model.layouts import parameter_name, part_shapes
 from rnntrace.model.signals import Inputs, state_shape, to_time_major, x_shape
@@ -46,8 +46,11 @@ def check_loss(options: Mapping[str, Any], loss: str) -> None:
 def loss_in(spec: ModuleSpec, trace: Trace, loss: str, grad: Any, target: Any) -> Loss:
     """The loss as a user says it: by its name and a target, or by the gradients that everything starts from."""
     if grad is not None:
-        return Loss("given", read_loss(spec, trace.inputs, grad))
-    return loss_of(loss, trace, None if target is None else target_of(spec, trace.inputs, target))
+        found = Loss("given", read_loss(spec, trace.inputs, grad))
+    else:
+        found = loss_of(loss, trace, None if target is None else target_of(spec, trace.inputs, target))
+    # As the module's format holds them: the framework is given the same.
+    return replace(found, gradients={name: rounded(array, spec.precision) for name, array in found.gradients.items()})
 
 
 def read_loss(spec: ModuleSpec, inputs: Inputs, source: Any) -> dict[str, Array]:
