@@ -153,6 +153,8 @@ def item_values(
     within = int(np.count_nonzero(units < values.shape[2]))
     of_item, columns = values[:, item], span(units[:within])
     steps = np.flatnonzero((times >= 1) & (times <= length))
+    if result.inputs.mask is not None:
+        steps = steps[result.inputs.mask[times[steps] - 1, item]]
     for start in range(0, len(steps), AT_ONCE):
         rows = span(steps[start : start + AT_ONCE])
         found[rows, :within] = of_item[span(times[rows] - 1)][:, columns]

@@ -50,6 +50,7 @@ def compare(
     c0: Any = None,
     states: Mapping[str, Any] | None = None,
     lengths: Sequence[int] | None = None,
+    mask: Any = None,
     dist: str = "normal",
     seed: int | None = None,
     capture: str = "auto",
@@ -69,7 +70,7 @@ def compare(
 
     `weights` are a file, a state_dict of tensors or arrays, a model of torch, a pair (spec, weights) or a result, whose own
     signals are taken where none are given; `other` is the same. Two saved traces, or two results, are compared as they are.
-    `input`, h0, c0 and `lengths` are as in `run`; `states` are those at t = 0 of other names ({"m0": …}).
+    `input`, h0, c0, `lengths` and `mask` are as in `run`; `states` are those at t = 0 of other names ({"m0": …}).
     `expected` is an array (the output), what torch returns, a dictionary of output, h_n, c_n, gates and states ("f",
     "0.forward.f"), or a file; `require` names what it has to hold. No framework is run beside it unless `framework` names one:
     then both must agree. Of a `cell` of your own, its text or a file of it, weights are arrays under the names of the text.

@@ -16,12 +16,13 @@ from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.equations.cell import listed
 from rnntrace.errors import SignalError, UsageError, show
 from rnntrace.files.ignored import Ignored
+from rnntrace.frameworks.protocol import MASKS
 from rnntrace.frameworks.registry import framework as beside
 from rnntrace.frameworks.registry import framework_for
 from rnntrace.model.conventions import ONNX
 from rnntrace.model.dtypes import Array
 from rnntrace.model.module import Module
-from rnntrace.model.signals import Inputs, assemble, check_not_empty
+from rnntrace.model.signals import Inputs, assemble, check_not_empty, has_holes
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.vocabulary import Name, canonical_names, is_output
 from rnntrace.verbs.given.expected import Expected, read_expected
@@ -59,12 +60,13 @@ def compare_with_framework(
         modules = {prefix: _in_its_format(module, framework) for prefix, module in modules.items()}
     for prefix, module in modules.items():
         try:
-            found = framework_for(module.spec, framework)
+            found = framework_for(module.spec, framework, {MASKS} if has_holes(module.spec, sources.request) else ())
         except UsageError as error:
             raise UsageError(f"{show(prefix)}: {error}" if prefix else str(error)) from None
         if found is None:
             where = f"{show(prefix)}: " if prefix else ""
-            raise UsageError(f"{where}no framework that is installed has {module.spec}: give outputs of its own as `expected`")
+            what = f"{module.spec}{' and such a mask' if has_holes(module.spec, sources.request) else ''}"
+            raise UsageError(f"{where}no framework that is installed has {what}: give outputs of its own as `expected`")
     results: dict[str, Result] = {}
     for prefix, module in modules.items():
         result = build_and_trace(

@@ -187,9 +187,10 @@ def _other_module(
 
 
 def _other_lengths(names: tuple[str, str], mine: Inputs, theirs: Inputs) -> Iterator[str]:
-    """A sentence if the sequences are not equally long."""
-    lengths = [inputs.lengths or (inputs.steps,) * inputs.batch for inputs in (mine, theirs)]
-    if lengths[0] != lengths[1]:
+    """A sentence if the sequences are not equally long, or other steps are masked."""
+    if (mine.mask is None) != (theirs.mask is None) or not np.array_equal(mine.mask, theirs.mask):  # type: ignore[arg-type]
+        yield f"other steps are masked: see `rnntrace show` of {names[0]} and of {names[1]}"
+    elif not np.array_equal(mine.ends, theirs.ends):
         yield f"the lengths of the sequences differ: see `rnntrace show` of {names[0]} and of {names[1]}"
 
 

@@ -33,7 +33,7 @@ from rnntrace.verbs.shown import Shown
 
 OF_WEIGHTS = (
     *("cell", "module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "recurrent_activation", "merge"),
-    *("unbatched", "input", "text", "alphabet", "h0", "c0", "states", "lengths", "tolerance"),
+    *("unbatched", "input", "text", "alphabet", "h0", "c0", "states", "lengths", "mask", "tolerance"),
 )
 """What a trace says by itself."""
 SECONDS = 10.0
@@ -79,6 +79,7 @@ def diagnose(
     c0: Any = None,
     states: Mapping[str, Any] | None = None,
     lengths: Sequence[int] | None = None,
+    mask: Any = None,
     tolerance: str = "torch",
     rtol: float | None = None,
     atol: float | None = None,

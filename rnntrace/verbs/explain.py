@@ -31,7 +31,10 @@ OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_si
 """What weights say by themselves."""
 OF_WEIGHTS = ("module", "names", "go_backwards")
 """What nothing but weights needs."""
-OF_A_PLACE = ("weights", "steps", "batch", "unbatched", "input", "h0", "c0", "states", "lengths", "dist", "seed", "top", "back")
+OF_A_PLACE = (
+    *("weights", "steps", "batch", "unbatched", "input", "h0", "c0", "states", "lengths", "mask"),
+    *("dist", "seed", "top", "back"),
+)
 """What nothing but numbers needs."""
 
 
@@ -95,6 +98,7 @@ def explain(
     c0: Any = None,
     states: Mapping[str, Any] | None = None,
     lengths: Sequence[int] | None = None,
+    mask: Any = None,
     dist: str = "normal",
     seed: int | None = None,
 ) -> "Equations | ShownExplanation":

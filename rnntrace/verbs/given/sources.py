@@ -12,7 +12,7 @@ from rnntrace.files import digits, is_json
 from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
 from rnntrace.model.dtypes import Array
-from rnntrace.model.signals import Inputs, SignalRequest, State, to_time_major
+from rnntrace.model.signals import Inputs, SignalRequest, State, to_own_layout, to_time_major
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.text import one_hot
 from rnntrace.model.vocabulary import Vocabulary, of_signals
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rnntrace.engine.judge.result import Result
     from rnntrace.engine.judge.rounding import Typed
 
-SIGNALS = frozenset({"input", "text", "alphabet", "h0", "c0", "states", "lengths", "steps", "batch", "unbatched"})
+SIGNALS = frozenset({"input", "text", "alphabet", "h0", "c0", "states", "lengths", "mask", "steps", "batch", "unbatched"})
 """What verbs call the things that say what a module is fed."""
 
 
@@ -64,7 +64,9 @@ def sources_of(result: "Result") -> Sources:
     """The signals of a result once more."""
     inputs = result.inputs
     own = result.in_own_layout(inputs.signals)
-    request = SignalRequest(x=own["x"], states={state: own[f"{state}0"] for state in inputs.states}, lengths=inputs.lengths)
+    states: dict[str, State] = {state: own[f"{state}0"] for state in inputs.states}
+    mask = None if inputs.mask is None else to_own_layout(result.spec, "x", inputs.mask, inputs.unbatched)
+    request = SignalRequest(x=own["x"], states=states, lengths=inputs.lengths, mask=mask)
     return Sources(request, dict(result.origin), given=frozenset(own))
 
 
@@ -77,6 +79,7 @@ def read_sources(
     c0: Any = None,
     states: Mapping[str, Any] | None = None,
     lengths: Sequence[int] | None = None,
+    mask: Any = None,
     steps: int | None = None,
     batch: int | None = None,
     unbatched: bool = False,
@@ -87,14 +90,15 @@ def read_sources(
     """The signals as a user asks for them.
 
     `input`, `h0`, `c0` and the initial `states` of other names (m0) are arrays, a file or JSON, which for `input` may hold all
-    of them: x, h0, c0, lengths and the start of a module's `own_states`. States may be "zeros", which they are where nothing
+    of them: x, h0, c0, lengths, mask and the start of a module's `own_states`, and so is a `mask` of 0 and 1, in the shape of x
+    without its last axis. States may be "zeros", which they are where nothing
     is said, or "random". A `text` is one item, of one-hot vectors over `alphabet`. What
     is `ignored` is not read. Raises FileError, SignalError or UsageError.
     """
     texts = [text] if isinstance(text, str) else text
     initial = _initial(h0, c0, states)
     words = of_signals([*own_states, *(name.removesuffix("0") for name in initial)])
-    for option, source in {"input": input, **initial}.items():
+    for option, source in {"input": input, "mask": mask, **initial}.items():
         if isinstance(source, str) and not source:
             raise UsageError(f"`{option}` needs the name of a file, or JSON, and is empty")
     if input is not None and texts:
@@ -135,12 +139,15 @@ def read_sources(
             half_units |= _half_units(tensors, {name: own})
     if lengths is not None:
         given["lengths"] = array_of(lengths)
+    if mask is not None:
+        tensors = tensors_of(mask)
+        given["mask"] = tensors.arrays[_single(tensors, words, mask, "mask")]
     if "x" in given:
         warnings += _warn_of_axes(given["x"], batch_first, texts)
         _check(given["x"], steps, batch, unbatched, batch_first)
     starts: dict[str, State] = {
         name: given.get(name, "random" if isinstance(wanted, str) and wanted == "random" else "zeros")
-        for name, wanted in {**dict.fromkeys(name for name in given if name not in ("x", "lengths")), **initial}.items()
+        for name, wanted in {**dict.fromkeys(name for name in given if name not in ("x", "lengths", "mask")), **initial}.items()
     }
     request = SignalRequest(
         steps=4 if steps is None else steps,
@@ -148,6 +155,7 @@ def read_sources(
         unbatched=unbatched,
         x=given.get("x"),
         lengths=whole_numbers(given["lengths"]) if "lengths" in given else None,
+        mask=given.get("mask"),
         h0=starts.pop("h0"),
         c0=starts.pop("c0"),
         states={name.removesuffix("0"): start for name, start in starts.items()},
@@ -182,7 +190,7 @@ def _named(name: str, source: Any) -> dict[str, str]:
 
 
 def _signals(tensors: Tensors, words: Vocabulary, source: Any) -> dict[str, str]:
-    """The names in a file of x, and whatever else of initial states and lengths it holds."""
+    """The names in a file of x, and whatever else of initial states, lengths and mask it holds."""
     found = found_in(tensors, words, source, alone="x")
     if not found:
         _refuse_all(tensors, "x", source)
@@ -204,7 +212,7 @@ def _refuse_all(tensors: Tensors, name: str, source: Any) -> NoReturn:
 
 def _half_units(tensors: Tensors, found: Mapping[str, str]) -> dict[str, Array]:
     """Half a unit of the last digit of x and initial states, as far as they were typed."""
-    halves = {name: tensors.half_units(own, digits.SIGNALS) for name, own in found.items() if name != "lengths"}
+    halves = {name: tensors.half_units(own, digits.SIGNALS) for name, own in found.items() if name not in ("lengths", "mask")}
     return {name: half for name, half in halves.items() if half is not None}
 
 
