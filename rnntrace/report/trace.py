@@ -24,6 +24,8 @@ from rnntrace.report.table import Column, Scale, Table
 
 AT_ONCE = 2**9
 """Steps that are read at once: where they lie far apart in a file, a page is read for each."""
+NAMED = 8
+"""Masked steps that a heading names."""
 
 Masked = np.ma.MaskedArray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -170,6 +172,9 @@ def _title(result: Result, layer: int, direction: str, item: int, length: int) -
     title = place(layer, direction, item)
     if length < result.inputs.steps:
         title += f" · {length} of {result.inputs.steps} steps"
+    if result.inputs.mask is not None and not result.inputs.mask[:, item].all():
+        t = [str(t + 1) for t in np.flatnonzero(~result.inputs.mask[:, item])]
+        title += f" · masked: t={','.join(t[:NAMED])}" + (",…" if len(t) > NAMED else "")
     return title + (" · starts at the last step, from t = 0 below it" if direction == REVERSE else "")
 
 

@@ -27,7 +27,7 @@ from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.vocabulary import Name, canonical_names, is_output
 from rnntrace.verbs.given.expected import Expected, read_expected
 from rnntrace.verbs.given.initial import as_held
-from rnntrace.verbs.given.masks import masked, undecided, unmasked, without_repeats
+from rnntrace.verbs.given.masks import as_masked, repeats, undecided, without_repeats
 from rnntrace.verbs.given.overrides import FileOverrides, Modules, as_merged
 from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.judged import judged
@@ -58,20 +58,22 @@ def compare_with_framework(
     """
     if framework is not None:
         modules = {prefix: _in_its_format(module, framework) for prefix, module in modules.items()}
+    masked = {prefix: as_masked(module, as_held(module, sources)) for prefix, module in modules.items()}
     for prefix, module in modules.items():
+        needs = {MASKS} if has_holes(module.spec, masked[prefix][0].request) else frozenset[str]()
         try:
-            found = framework_for(module.spec, framework, {MASKS} if has_holes(module.spec, sources.request) else ())
+            found = framework_for(module.spec, framework, needs)
         except UsageError as error:
             raise UsageError(f"{show(prefix)}: {error}" if prefix else str(error)) from None
         if found is None:
             where = f"{show(prefix)}: " if prefix else ""
-            what = f"{module.spec}{' and such a mask' if has_holes(module.spec, sources.request) else ''}"
+            what = " and ".join([str(module.spec), *needs])
             raise UsageError(f"{where}no framework that is installed has {what}: give outputs of its own as `expected`")
     results: dict[str, Result] = {}
     for prefix, module in modules.items():
         result = build_and_trace(
             module.spec,
-            as_held(module, sources),
+            masked[prefix][0],
             judging,
             module.weights,
             framework=framework,
@@ -80,7 +82,7 @@ def compare_with_framework(
             seed=seed,
             device=device,
         )
-        results[prefix] = undecided(replace(result, warnings=(*result.warnings, *unmasked(module))), module.open)
+        results[prefix] = undecided(result, module.open or masked[prefix][1])
         seed = result.seed
     return results
 
@@ -123,16 +125,16 @@ def compare_with_expected(
     if judging.replay == "forced":
         raise UsageError("`replay=forced` needs a framework's states, and `expected` gives outputs: leave one of them out")
     ((prefix, module),) = modules.items()
-    spec, sources = module.spec, as_held(module, sources)
-    behind = masked(module, quantized(spec, assemble(spec, sources.request, partial(_no_draw, spec))))
-    inputs, doubt = behind.inputs, module.open or behind.doubt
+    spec = module.spec
+    sources, doubt = as_masked(module, as_held(module, sources))
+    inputs, doubt = quantized(spec, assemble(spec, sources.request, partial(_no_draw, spec))), module.open or doubt
     if module.layout != ONNX:
         check_not_empty(inputs.lengths)
     given = read_expected(module, inputs, expected, ignored, require)
-    if "output" in given.values:
-        output = without_repeats(spec, module.mask, inputs, given.values["output"])
+    if "output" in given.values and repeats(module, sources):
+        output = without_repeats(spec, inputs, given.values["output"])
         given = replace(given, values={**given.values, "output": output})
-    remarks = [*module.remarks, *([behind.remark] if behind.remark else [])]
+    remarks = [*module.remarks]
     remarks += [
         f"the model gives this layer {TAKEN[name]}: see `{name}`" for name in module.takes if not _is_given(sources, name)
     ]
@@ -202,7 +204,13 @@ def _other_readings(spec: ModuleSpec, inputs: Inputs, output: Array) -> Iterator
         halves = np.roll(output, spec.output_size, axis=2)
         yield "the output agrees if its halves are swapped: forward comes first in torch", halves, inputs
     states = inputs.states
-    if spec.is_cell or spec.batch_first or inputs.unbatched or inputs.lengths or any(rows.any() for rows in states.values()):
+    if (
+        spec.is_cell
+        or spec.batch_first
+        or inputs.unbatched
+        or inputs.valid is not None
+        or any(rows.any() for rows in states.values())
+    ):
         return
     zeros = {state: np.zeros((len(rows), inputs.steps, rows.shape[2]), rows.dtype) for state, rows in states.items()}
     turned = replace(inputs, x=inputs.x.swapaxes(0, 1), states=zeros)

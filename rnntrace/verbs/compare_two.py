@@ -134,7 +134,7 @@ def compare_weights(
         read = (
             f"{name}: {remark}"
             for name, module in zip(names, (first[mine], second[theirs]), strict=True)
-            for remark in (*module.remarks, *unmasked(module))
+            for remark in (*module.remarks, *unmasked(module, signals))
         )
         remarks = [*read, *_other_format(names, spec, other), *weights_apart(weights, changed, spec.cell)]
         result = judged(

@@ -136,7 +136,7 @@ def _lengths(kind: str) -> Iterator[Entry]:
 
     yield Entry(
         f"{kind}.lengths.repeated",
-        "the last output was repeated at padded steps, as Keras' masks do",
+        "the last output of a sequence was repeated at its padded steps, as Keras' masks do",
         "put zeros at padded steps",
         lambda case: case if no_lengths(case) else None,
         lambda case, outputs: {**outputs, "output": _last_repeated(case, outputs["output"])},
