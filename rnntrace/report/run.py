@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnntrace.engine.judge.result import Result
-from rnntrace.model.dtypes import Array
+from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.observation import Observation
 from rnntrace.model.signals import Inputs, to_own_layout
 from rnntrace.model.spec import ModuleSpec
@@ -131,7 +131,7 @@ def document(result: Result, command: str, *, weights: bool = False) -> dict[str
             **dict.fromkeys(("x", "h0", "c0")),
             **result.in_own_layout(result.inputs.signals),
             "lengths": result.inputs.lengths,
-            "mask": _mask(result),
+            **({} if result.inputs.mask is None else {"mask": _mask(result, result.inputs.mask)}),
         },
         **({"weights": _weights(result)} if weights else {}),
         "trace": [
@@ -166,10 +166,9 @@ def document(result: Result, command: str, *, weights: bool = False) -> dict[str
     }
 
 
-def _mask(result: Result) -> Any:
-    """1 at steps that count and 0 at masked ones, in the module's own layout; None where lengths say it, or all count."""
-    inputs = result.inputs
-    return None if inputs.mask is None else to_own_layout(result.spec, "x", inputs.mask.view("uint8"), inputs.unbatched)
+def _mask(result: Result, mask: Flags) -> Any:
+    """1 at steps that count and 0 at those that are masked, in the module's own layout."""
+    return to_own_layout(result.spec, "x", mask.view("uint8"), result.inputs.unbatched)
 
 
 def _weights(result: Result) -> list[dict[str, Any]]:
