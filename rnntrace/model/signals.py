@@ -246,6 +246,8 @@ def with_mask(spec: ModuleSpec, inputs: Inputs, mask: Flags) -> Inputs:
     """
     if inputs.valid is not None and not np.array_equal(inputs.valid, mask):
         raise SignalError("`mask` and `lengths` leave out other steps: leave one of them out")
+    if not mask.any():
+        raise SignalError("mask leaves out every step of every item: nothing is left to replay")
     if inputs.lengths is not None or mask.all():
         return inputs
     packed = _is_packed(spec, mask, inputs.unbatched)

@@ -33,6 +33,9 @@ from rnntrace.verbs.trace import quantized
 
 OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "dtype", *VARIANTS)
 """What the weights of a cell of one's own say by themselves."""
+NO_SUCH_MASK = (
+    "no framework that is installed has this cell and takes this mask: give outputs to judge it by, as `expected` of compare"
+)
 SEEDS = 2**32
 """A seed that was not given is drawn below this."""
 
@@ -202,7 +205,8 @@ def build_and_trace(
         check_not_empty(inputs.lengths)
     origin, warnings = sources.described(spec, distribution), [*sources.warnings, *remarks, *_loses(spec, weights)]
     if beside is None:
-        return judged(spec, own, inputs, Observation.of_nothing(), judging, seed=seed, origin=origin, warnings=warnings)
+        alone = judged(spec, own, inputs, Observation.of_nothing(), judging, seed=seed, origin=origin, warnings=warnings)
+        return undecided(alone, NO_SUCH_MASK if inputs.mask is not None else "")
     module = beside.build(spec, device)
     beside.load(module, spec, own)
     if scratch is not None and in_parts:
