@@ -27,7 +27,7 @@ from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.vocabulary import Name, canonical_names, is_output
 from rnntrace.verbs.given.expected import Expected, read_expected
 from rnntrace.verbs.given.initial import as_held
-from rnntrace.verbs.given.masks import as_masked, repeats, undecided, without_repeats
+from rnntrace.verbs.given.masks import as_masked, as_masked_aloud, is_said, repeats, undecided, without_repeats
 from rnntrace.verbs.given.overrides import FileOverrides, Modules, as_merged
 from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.judged import judged
@@ -58,9 +58,9 @@ def compare_with_framework(
     """
     if framework is not None:
         modules = {prefix: _in_its_format(module, framework) for prefix, module in modules.items()}
-    masked = {prefix: as_masked(module, as_held(module, sources)) for prefix, module in modules.items()}
+    masked = {prefix: as_masked_aloud(module, as_held(module, sources)) for prefix, module in modules.items()}
     for prefix, module in modules.items():
-        needs = {MASKS} if has_holes(module.spec, masked[prefix][0].request) else frozenset[str]()
+        needs = {MASKS} if has_holes(module.spec, masked[prefix].request) else frozenset[str]()
         try:
             found = framework_for(module.spec, framework, needs)
         except UsageError as error:
@@ -73,7 +73,7 @@ def compare_with_framework(
     for prefix, module in modules.items():
         result = build_and_trace(
             module.spec,
-            masked[prefix][0],
+            masked[prefix],
             judging,
             module.weights,
             framework=framework,
@@ -82,7 +82,7 @@ def compare_with_framework(
             seed=seed,
             device=device,
         )
-        results[prefix] = undecided(result, module.open or masked[prefix][1])
+        results[prefix] = undecided(result, module.open)
         seed = result.seed
     return results
 
@@ -220,7 +220,7 @@ def _other_readings(spec: ModuleSpec, inputs: Inputs, output: Array) -> Iterator
 def _is_given(sources: Sources, name: str) -> bool:
     """Whether there is an array of initial states, or lengths, by this name."""
     request = sources.request
-    return request.lengths is not None if name == "lengths" else isinstance(request.states.get(name[:-1]), np.ndarray)
+    return is_said(sources) if name == "lengths" else isinstance(request.states.get(name[:-1]), np.ndarray)
 
 
 def _no_draw(spec: ModuleSpec, shape: tuple[int, ...]) -> Array:

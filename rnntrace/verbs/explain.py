@@ -18,7 +18,7 @@ from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.cells import cell as own_cell
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
-from rnntrace.verbs.given.masks import as_masked
+from rnntrace.verbs.given.masks import as_masked_aloud
 from rnntrace.verbs.given.modules import VARIANTS, is_result, module_for, spec_of_kind
 from rnntrace.verbs.given.overrides import FileOverrides, read_weights
 from rnntrace.verbs.given.sources import SIGNALS, read_sources
@@ -145,9 +145,8 @@ def explain(
         return Equations(spec, convention_named(framework or (found.layout if found else TORCH)))
     own = found or (module_for(weights, spec) if weights is not None else None)
     if own:
-        own_sources, doubt = as_masked(own, as_held(replace(own, spec=spec), sources))
-        remarks = (*own_sources.warnings, *own.remarks, *([doubt] if doubt else []))
-        sources = replace(own_sources, warnings=remarks)
+        sources = as_masked_aloud(own, as_held(replace(own, spec=spec), sources))
+        sources = replace(sources, warnings=(*sources.warnings, *own.remarks))
     from rnntrace.verbs.derived import derived_from
 
     return derived_from(spec, own, sources, place, dist=dist, seed=seed, top=top, back=back)

@@ -24,7 +24,7 @@ from rnntrace.verbs.given.cells import cell as own_cell
 from rnntrace.verbs.given.cells import module_with
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
-from rnntrace.verbs.given.masks import as_masked, undecided
+from rnntrace.verbs.given.masks import as_masked_aloud, undecided
 from rnntrace.verbs.given.modules import VARIANTS, module_for, spec_of_kind
 from rnntrace.verbs.given.sources import Sources, read_sources
 from rnntrace.verbs.judged import judged
@@ -131,10 +131,9 @@ def run(
         ready(spec, *sizes(spec, sources.request))
     if weights is not None and loaded is None:
         loaded = module_for(weights, spec)
-    doubt = ""
     if loaded:
         loaded = replace(loaded, spec=spec)
-        sources, doubt = as_masked(loaded, as_held(loaded, sources))
+        sources = as_masked_aloud(loaded, as_held(loaded, sources))
     folder = Path(scratch) if scratch is not None else Path(save).resolve().parent if save is not None else None
     result = build_and_trace(
         spec,
@@ -150,7 +149,6 @@ def run(
         tell=tell,
         warn=warn,
     )
-    result = undecided(result, doubt)
     if save is not None:
         save_result(result, save)
     return result

@@ -46,6 +46,12 @@ def as_masked(module: Module, sources: Sources) -> tuple[Sources, str]:
     return _remarked(masked, f"{mask.source} masks {_described(counts)}"), ""
 
 
+def as_masked_aloud(module: Module, sources: Sources) -> Sources:
+    """The same where no outputs were given: both sides are run on these signals, and what is open is a remark."""
+    masked, doubt = as_masked(module, sources)
+    return _remarked(masked, *([doubt] if doubt else []))
+
+
 def is_said(sources: Sources) -> bool:
     """Whether somebody gave the steps that count."""
     return sources.request.mask is not None or sources.request.lengths is not None
