@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rnntrace.model.spec import ModuleSpec as ModuleSpec
     from rnntrace.model.weights import LayerWeights as LayerWeights
     from rnntrace.model.weights import Weights as Weights
+    from rnntrace.verbs.backward import backward as backward
     from rnntrace.verbs.cells import cells as cells
     from rnntrace.verbs.compare import compare as compare
     from rnntrace.verbs.diagnose import diagnose as diagnose
@@ -47,6 +48,7 @@ _HOMES = {
     "inspect": "rnntrace.verbs.inspect",
     "run": "rnntrace.verbs.run",
     "compare": "rnntrace.verbs.compare",
+    "backward": "rnntrace.verbs.backward",
     "explain": "rnntrace.verbs.explain",
     "diagnose": "rnntrace.verbs.diagnose",
     "mistakes": "rnntrace.verbs.mistakes",

@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 from typer.main import get_command
 
+from rnntrace.cli.backward import backward
 from rnntrace.cli.cells import cells
 from rnntrace.cli.command import IN_CHILD, Command
 from rnntrace.cli.compare import compare
@@ -38,7 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
 )
-for command in (run, compare, diagnose, mistakes, inspect, explain, cells, show, plot, layouts, doctor):
+for command in (run, compare, backward, diagnose, mistakes, inspect, explain, cells, show, plot, layouts, doctor):
     app.command(cls=Command)(command)
 
 

@@ -4,8 +4,18 @@ from typing import Annotated
 
 import typer
 
+from rnntrace.cli import options
 from rnntrace.cli.given import keywords, source_of
-from rnntrace.cli.groups import FileFlags, GivenSignals, LimitFlags, ToleranceFlags, VerdictFlags, flags_of, grouped
+from rnntrace.cli.groups import (
+    FileFlags,
+    GivenSignals,
+    GradientFlags,
+    LimitFlags,
+    ToleranceFlags,
+    VerdictFlags,
+    flags_of,
+    grouped,
+)
 from rnntrace.cli.options import JUDGING
 from rnntrace.errors import ExitCode
 
@@ -24,7 +34,7 @@ def diagnose(
         typer.Option(
             "--expected",
             metavar="FILE|JSON",
-            help="The outputs to explain (output, h_n, c_n); a saved trace holds its own.",
+            help="The outputs to explain (output, h_n, c_n), or gradients with --backward; a saved trace holds its own.",
             rich_help_panel=JUDGING,
         ),
     ] = None,
@@ -38,6 +48,8 @@ def diagnose(
         ),
     ] = 10.0,
     module: FileFlags,
+    backward: options.Backward = False,
+    gradients: GradientFlags,
     signals: GivenSignals,
     tolerance: ToleranceFlags,
     written: VerdictFlags,
@@ -48,7 +60,7 @@ def diagnose(
     Every known mistake is applied to the replay and its outputs are compared with those given, then pairs of them: see
     `rnntrace mistakes`. Exit code 0: explained, or nothing to explain; 1: no explanation found.
     """
-    values = flags_of(module, signals, tolerance) | {"expected": expected}
+    values = flags_of(module, signals, tolerance, gradients) | {"expected": expected, "backward": backward}
     from rnntrace.cli.output import emit
     from rnntrace.verbs.diagnose import diagnose as diagnose_weights
 

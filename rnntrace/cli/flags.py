@@ -15,10 +15,13 @@ _OF_FILES = "module names ignore go_backwards merge expected require framework c
 _OF_VARIANTS = "peepholes coupled clip reset_before layer_norm independent"
 _OF_ACTIVATIONS = "activation recurrent_activation cell_activation reverse_activations"
 _OF_JUDGING = "capture tolerance rtol atol lam drift rounded mistake blind replay replay_dtype seconds"
+_OF_GRADIENTS = "backward loss target grad truncate clip_norm clip_value"
 _OF_VIEW = "show layer time unit item digits max_rows format output save keep plot kind at top back family quiet color"
 _OF_LIMITS = "timeout max_memory"
 KEYWORDS = frozenset(
-    " ".join((_OF_MODULE, _OF_SIGNALS, _OF_FILES, _OF_VARIANTS, _OF_ACTIVATIONS, _OF_JUDGING, _OF_VIEW, _OF_LIMITS)).split()
+    " ".join(
+        (_OF_MODULE, _OF_SIGNALS, _OF_FILES, _OF_VARIANTS, _OF_ACTIVATIONS, _OF_JUDGING, _OF_GRADIENTS, _OF_VIEW, _OF_LIMITS)
+    ).split()
 )
 """Those that are flags."""
 OTHER_NAMES = {

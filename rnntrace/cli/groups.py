@@ -115,6 +115,18 @@ class JudgeFlags(ToleranceFlags):
 
 
 @dataclass(frozen=True)
+class GradientFlags:
+    """The loss whose gradients are meant, and what is done to them."""
+
+    loss: options.Loss = "sum"
+    target: options.Target = None
+    grad: options.Grad = None
+    truncate: options.Truncate = None
+    clip_norm: options.ClipNorm = None
+    clip_value: options.ClipValue = None
+
+
+@dataclass(frozen=True)
 class TableFlags:
     """How numbers are written."""
 

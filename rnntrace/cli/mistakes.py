@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from rnntrace.cli import options
 from rnntrace.cli.groups import OutputFlags, grouped
 from rnntrace.cli.options import VIEW
 from rnntrace.errors import ExitCode
@@ -19,6 +20,7 @@ def mistakes(
         str | None,
         typer.Option("--family", metavar="NAME", help="Only mistakes of one family, such as gate-order.", rich_help_panel=VIEW),
     ] = None,
+    backward: options.Backward = False,
     written: OutputFlags,
 ) -> int:
     """List the mistakes that `diagnose` looks for and `run --mistake` applies: what goes wrong, and where it comes from."""
@@ -27,7 +29,8 @@ def mistakes(
     from rnntrace.cli.output import emit
     from rnntrace.verbs.mistakes import mistakes as find
 
-    report = find(kind, family=family).report()
-    report = replace(report, conclusion=(*report.conclusion, "see one with rnntrace run KIND --mistake ID"))
+    report = find(kind, family=family, backward=backward).report()
+    if not backward:
+        report = replace(report, conclusion=(*report.conclusion, "see one with rnntrace run KIND --mistake ID"))
     emit(report, written)
     return ExitCode.AGREES

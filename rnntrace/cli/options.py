@@ -17,6 +17,7 @@ from rnntrace.cli.choices import (
 
 MODULE, SIGNALS, JUDGING, VIEW, OUTPUT, LIMITS = "Module", "Input", "Judging", "View", "Output", "Limits"
 VARIANTS = "Variants (torch lacks them)"
+GRADIENTS = "Gradients"
 
 
 GoBackwards = Annotated[
@@ -379,4 +380,53 @@ MaxMemory = Annotated[
         show_default="4GiB",
         rich_help_panel=LIMITS,
     ),
+]
+Loss = Annotated[
+    str,
+    typer.Option(
+        "--loss",
+        metavar="sum|last|mse",
+        help="The loss: the sum of the output, or of its last step, or the squared error beside --target.",
+        rich_help_panel=GRADIENTS,
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option("--target", metavar="FILE|JSON", help="What the output should be, for --loss mse.", rich_help_panel=GRADIENTS),
+]
+Grad = Annotated[
+    str | None,
+    typer.Option(
+        "--grad",
+        metavar="FILE|JSON",
+        help="∂L/∂output, or those of output, h_n and c_n by name, in place of a loss.",
+        rich_help_panel=GRADIENTS,
+    ),
+]
+Truncate = Annotated[
+    int | None,
+    typer.Option(
+        "--truncate",
+        metavar="K",
+        help="Let no gradient go back over a step that is a multiple of K.",
+        show_default=False,
+        rich_help_panel=GRADIENTS,
+    ),
+]
+ClipNorm = Annotated[
+    float | None,
+    typer.Option(
+        "--clip-norm",
+        help="Clip the gradients of all parameters by their norm, as torch.nn.utils does.",
+        show_default=False,
+        rich_help_panel=GRADIENTS,
+    ),
+]
+ClipValue = Annotated[
+    float | None,
+    typer.Option("--clip-value", help="Cut them off at this value either side.", show_default=False, rich_help_panel=GRADIENTS),
+]
+Backward = Annotated[
+    bool,
+    typer.Option("--backward", help="Of gradients, in the backward pass.", rich_help_panel=GRADIENTS),
 ]

@@ -70,24 +70,25 @@ def names_in(text: str | None) -> tuple[str, ...]:
     return names
 
 
-def parse_parts(text: str) -> frozenset[str]:
-    """Parts from `gates,states`, or all of them from `all`. Raises UsageError for any other word."""
+def parse_parts(text: str, among: Sequence[str] | None = None) -> frozenset[str]:
+    """Parts from `gates,states`, or all of them from `all`; by default those of a trace. Raises UsageError for another word."""
     from rnntrace.report.select import HEAT, PARTS
 
-    words = {word.strip() for word in text.split(",")}
+    words, beside = {word.strip() for word in text.split(",")}, () if among else (HEAT,)
+    among = among or PARTS
     if "all" in words:
-        return frozenset(PARTS) | (words & {HEAT})
-    for word in words - {*PARTS, HEAT}:
-        raise UsageError(f"unknown part {word!r} in --show: choose from {', '.join(PARTS)}, all, {HEAT}")
+        return frozenset(among) | (words & {*beside})
+    for word in words - {*among, *beside}:
+        raise UsageError(f"unknown part {word!r} in --show: choose from {', '.join((*among, 'all', *beside))}")
     return frozenset(words)
 
 
-def parse_view(flags: ViewFlags, spec: "ModuleSpec", steps: int, batch: int) -> "View":
+def parse_view(flags: ViewFlags, spec: "ModuleSpec", steps: int, batch: int, *, parts: Sequence[str] | None = None) -> "View":
     """The view that is asked for, of a run of so many steps and items. Raises UsageError."""
     from rnntrace.report.select import View
 
     return View(
-        parse_parts(flags.show),
+        parse_parts(flags.show, parts),
         parse_range(flags.layer, "--layer", 0, spec.num_layers - 1),
         parse_range(flags.time, "--time", 0, steps),
         parse_range(flags.unit, "--unit", 0, spec.hidden_size - 1),

@@ -23,8 +23,10 @@ class Cell:
 
     `gates` are the blocks of its parameters in canonical order, `states` what is carried from step to step: as many as there
     are, of which h, or the only one, is the output. `steps` are the equations in the order in which they can be computed,
-    `parameters` what the steps read; left out, they have torch's names. `kind` names the cell in messages. Raises
-    SpecError for a declaration that cannot be computed.
+    `parameters` what the steps read; left out, they have torch's names. `kind` names the cell in messages. `given` are
+    sequences that are known before the first step and read like quantities of a step, and `narrow` are the symbols of the
+    size of the output that no projection computes: an adjoint has some of both. Raises SpecError for a declaration that
+    cannot be computed.
     """
 
     kind: str
@@ -33,6 +35,8 @@ class Cell:
     states: tuple[str, ...]
     steps: tuple[Step, ...] = field(repr=False)
     parameters: tuple[Parameter, ...] = field(default=(), repr=False)
+    given: tuple[str, ...] = field(default=(), repr=False)
+    narrow: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not self.parameters:
@@ -60,7 +64,7 @@ class Cell:
                     yield f"has no {role}" + (f" for {gate}" if gate else "")
 
     def _of_steps(self) -> Iterator[str]:
-        done: set[str] = set()
+        done: set[str] = {*self.given}
         for step in self.steps:
             for leaf in step.expression.walk():
                 if leaf.op is Op.NOW and leaf.name not in done:
@@ -80,7 +84,7 @@ class Cell:
                 yield f"has a state {state}, and no step computes it"
         if not self.states:
             yield "has no state, and so no output"
-        if len(self.states) > 1 and "h" not in self.states:
+        if len(self.states) > 1 and "h" not in self.states and not self.given:
             yield f"has states {listed(self.states)} and no h: name its output h"
 
     @property
@@ -99,6 +103,8 @@ class Cell:
 
     def size(self, symbol: str) -> str:
         """The named size of a quantity: R of what is projected, else H."""
+        if symbol in self.narrow:
+            return "R"
         return "R" if any(step.symbol == symbol and step.expression.op is Op.PROJECTION for step in self.steps) else "H"
 
     @property

@@ -8,6 +8,7 @@ The leaves are the input x, a quantity of this step, a state of the step before,
 - `gain(g, v)`            γ_g ⊙ v
 - `shift(g)`              β_g
 - `projection(v)`         W_hr·v
+- `transposed(g, v)`      W_hgᵀ·v, and W_hrᵀ·v where no gate is named: what a gradient goes back by
 
 The names are those that parameters have if a cell does not declare others.
 
@@ -35,6 +36,7 @@ class Op(StrEnum):
     GAIN = "gain"
     SHIFT = "shift"
     PROJECTION = "projection"
+    TRANSPOSED = "transposed"
     ADD = "add"
     SUBTRACT = "subtract"
     MULTIPLY = "multiply"
@@ -55,15 +57,22 @@ class Op(StrEnum):
     LEAKY_RELU = "leaky_relu"
     THRESHOLDED_RELU = "thresholded_relu"
     LAYER_NORM = "layer_norm"
+    STEP = "step"
+    NORM_SLOPE = "norm_slope"
 
 
 ARGUMENTS = {
     **dict.fromkeys((Op.INPUT, Op.NOW, Op.BEFORE, Op.CONSTANT, Op.INPUT_TERM, Op.SHIFT), 0),
-    **dict.fromkeys((Op.ADD, Op.SUBTRACT, Op.MULTIPLY, Op.DIVIDE, Op.MAXIMUM, Op.MINIMUM), 2),
+    **dict.fromkeys((Op.ADD, Op.SUBTRACT, Op.MULTIPLY, Op.DIVIDE, Op.MAXIMUM, Op.MINIMUM, Op.NORM_SLOPE), 2),
     **dict.fromkeys((Op.ELU, Op.LEAKY_RELU, Op.THRESHOLDED_RELU), 2),
     **dict.fromkeys((Op.CLIP, Op.HARD_SIGMOID), 3),
 }
 """How many an operator takes; the others take one."""
+CURVES = (
+    *(Op.SIGMOID, Op.TANH, Op.RELU, Op.HARD_SIGMOID, Op.SOFTPLUS, Op.SOFTSIGN),
+    *(Op.ELU, Op.LEAKY_RELU, Op.THRESHOLDED_RELU),
+)
+"""The activations: curves of one argument; what else they take are numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +159,11 @@ def projection(argument: Expr) -> Expr:
     return Expr(Op.PROJECTION, (argument,))
 
 
+def transposed(gate: str, argument: Expr) -> Expr:
+    """W_hgᵀ·argument for the gate g; W_hrᵀ·argument, of a projection, where the gate has no name."""
+    return Expr(Op.TRANSPOSED, (argument,), name=gate)
+
+
 def sigmoid(argument: Expr) -> Expr:
     """1 / (1 + exp(-argument))."""
     return Expr(Op.SIGMOID, (argument,))
@@ -208,3 +222,16 @@ def thresholded_relu(argument: Expr, alpha: float = 1.0) -> Expr:
 def layer_norm(argument: Expr) -> Expr:
     """(argument - mean) / √(variance + 1e-5), over all units of a step; the variance is that of the population."""
     return Expr(Op.LAYER_NORM, (argument,))
+
+
+def step(argument: Expr) -> Expr:
+    """1 where the argument is above 0, and 0 elsewhere: the slope of a ReLU."""
+    return Expr(Op.STEP, (argument,))
+
+
+def norm_slope(gradient: Expr, argument: Expr) -> Expr:
+    """The gradient of a layer norm's argument, from the gradient d of its value y.
+
+    It is (d - mean(d) - y · mean(d · y)) / √(variance + 1e-5).
+    """
+    return Expr(Op.NORM_SLOPE, (gradient, argument))

@@ -10,7 +10,7 @@ from functools import reduce
 
 from rnntrace.equations.cell import Step
 from rnntrace.equations.expression import Expr, Op
-from rnntrace.equations.parameters import TERMS, Parameter, find
+from rnntrace.equations.parameters import TERMS, Parameter, Role, find
 
 _SUM, _NEGATIVE, _PRODUCT, _ATOM = range(4)
 _BINDING = {
@@ -24,6 +24,8 @@ _BINDING = {
     Op.DIAGONAL: _PRODUCT,
     Op.GAIN: _PRODUCT,
     Op.PROJECTION: _PRODUCT,
+    Op.TRANSPOSED: _PRODUCT,
+    Op.NORM_SLOPE: _PRODUCT,
 }
 _NEEDS = {
     Op.SUBTRACT: (_SUM, _PRODUCT),
@@ -34,6 +36,8 @@ _NEEDS = {
     Op.DIAGONAL: (_PRODUCT,),
     Op.GAIN: (_PRODUCT,),
     Op.PROJECTION: (_ATOM,),
+    Op.TRANSPOSED: (_ATOM,),
+    Op.NORM_SLOPE: (_ATOM, _SUM),
     Op.HARD_SIGMOID: (_PRODUCT, _PRODUCT, _SUM),
 }
 LARGEST_FIXED = 1e6
@@ -105,6 +109,7 @@ LATEX = Notation(
         Op.GAIN: "{weights}{unit}{times}{0}",
         Op.SHIFT: "{weights}{unit}",
         Op.PROJECTION: "{weights}{unit} {0}",
+        Op.TRANSPOSED: r"{weights}^\top{unit} {0}",
         Op.ADD: "{0} + {1}",
         Op.SUBTRACT: "{0} - {1}",
         Op.MULTIPLY: "{0}{times}{1}",
@@ -125,6 +130,8 @@ LATEX = Notation(
         Op.LEAKY_RELU: r"\operatorname{{LeakyReLU}}\left({0}, {1}\right)",
         Op.THRESHOLDED_RELU: r"\operatorname{{ThresholdedReLU}}\left({0}, {1}\right)",
         Op.LAYER_NORM: r"\operatorname{{LN}}\left({0}\right)",
+        Op.STEP: r"\left[{0} > 0\right]",
+        Op.NORM_SLOPE: r"\operatorname{{LN}}'\left({1}\right) {0}",
     },
     block="{0}_{{{1}}}",
     brackets=r"\left({0}\right)",
@@ -149,6 +156,7 @@ UNICODE = Notation(
         Op.GAIN: "{weights}{unit}{times}{0}",
         Op.SHIFT: "{weights}{unit}",
         Op.PROJECTION: "{weights}{unit} {0}",
+        Op.TRANSPOSED: "{weights}ᵀ{unit} {0}",
         Op.ADD: "{0} + {1}",
         Op.SUBTRACT: "{0} - {1}",
         Op.MULTIPLY: "{0}{times}{1}",
@@ -169,6 +177,8 @@ UNICODE = Notation(
         Op.LEAKY_RELU: "LeakyReLU({0}, {1})",
         Op.THRESHOLDED_RELU: "ThresholdedReLU({0}, {1})",
         Op.LAYER_NORM: "LN({0})",
+        Op.STEP: "[{0} > 0]",
+        Op.NORM_SLOPE: "LN′({1}) {0}",
     },
     block="{0}_{1}",
     brackets="({0})",
@@ -271,7 +281,11 @@ def spell(expr: Expr, notation: Notation, parameters: Sequence[Parameter] = ()) 
     """
     needs = _NEEDS.get(expr.op, (_SUM,) * len(expr.args))
     # A row of weights multiplies all units of its argument, and a layer norm is taken over them.
-    inside = notation.whole if expr.op in (Op.RECURRENT_TERM, Op.PROJECTION, Op.LAYER_NORM) else notation
+    inside = (
+        notation.whole
+        if expr.op in (Op.RECURRENT_TERM, Op.PROJECTION, Op.TRANSPOSED, Op.LAYER_NORM, Op.NORM_SLOPE)
+        else notation
+    )
     args = []
     for arg, need in zip(expr.args, needs, strict=True):
         text = spell(arg, inside, parameters)
@@ -299,7 +313,10 @@ def spell(expr: Expr, notation: Notation, parameters: Sequence[Parameter] = ()) 
 
 def _block(leaf: Expr, place: int, notation: Notation, parameters: Sequence[Parameter]) -> str:
     """What a term multiplies by (place 0), or its bias (place 1), as it is written: `W_{if}`; empty if there is none."""
-    parameter = find(parameters, TERMS[leaf.op][place], leaf.name) if leaf.op in TERMS else None
+    roles = TERMS.get(leaf.op, (None, None))
+    if leaf.op is Op.TRANSPOSED:
+        roles = Role.RECURRENT_MATRIX if leaf.name else Role.PROJECTION, None
+    parameter = find(parameters, roles[place], leaf.name)
     if parameter is None:
         return ""
     name, _, rest = parameter.block(leaf.name).partition("_")

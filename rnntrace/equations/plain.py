@@ -15,7 +15,8 @@ DEEPEST = 100
 
 def as_data(cell: Cell) -> dict[str, Any]:
     """Everything of a declaration, ready for JSON."""
-    return asdict(cell)
+    found = asdict(cell)
+    return {name: found[name] for name in ("kind", "title", "gates", "states", "steps", "parameters")}
 
 
 def from_data(data: Mapping[str, Any]) -> Cell:

@@ -15,6 +15,14 @@ def parse_kind(text: str) -> str:
         raise SpecError(f"unknown module kind {text!r}: choose one of {choices}") from None
 
 
+def is_kind(text: str) -> bool:
+    """Whether this names a kind."""
+    try:
+        return bool(parse_kind(text))
+    except SpecError:
+        return False
+
+
 def command_name(kind: str) -> str:
     """The kind as it is typed on the command line: `lstm-cell` for `LSTMCell`."""
     return kind.removesuffix("Cell").lower() + ("-cell" if kind.endswith("Cell") else "")

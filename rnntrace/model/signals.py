@@ -6,7 +6,7 @@ directions and R the size of the hidden state. `batch_first` and unbatched signa
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from rnntrace.model.limits import MAX_VALUES, over
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.windows import pieces, release
 
+AnyArray = TypeVar("AnyArray", Array, Flags)
 Draw = Callable[[tuple[int, ...]], Array]
 """Draws an array of a shape from the framework's seeded generator."""
 
@@ -234,8 +235,7 @@ def _is_packed(spec: ModuleSpec, mask: Flags, unbatched: bool) -> bool:
 
 def _mask(spec: ModuleSpec, mask: Array, steps: int, batch: int, unbatched: bool) -> Flags:
     """A mask in the module's own layout as (T, B), checked against x."""
-    flags: Flags = to_time_major(spec, "x", masks.flags_of(mask, x_shape(spec, steps, batch, unbatched)[:-1]), unbatched)
-    return flags
+    return to_time_major(spec, "x", masks.flags_of(mask, x_shape(spec, steps, batch, unbatched)[:-1]), unbatched)
 
 
 def with_mask(spec: ModuleSpec, inputs: Inputs, mask: Flags) -> Inputs:
@@ -294,7 +294,7 @@ def to_own_layout(spec: ModuleSpec, name: str, array: NDArray[Any], unbatched: b
     return array.reshape(*rows, *(() if unbatched else array.shape[1:2]), array.shape[2])
 
 
-def to_time_major(spec: ModuleSpec, name: str, array: NDArray[Any], unbatched: bool) -> Any:
+def to_time_major(spec: ModuleSpec, name: str, array: AnyArray, unbatched: bool) -> AnyArray:
     """The way back from `to_own_layout`."""
     if name in ("x", "output"):
         if unbatched:

@@ -1,7 +1,7 @@
 """The report of a diagnosis: what went wrong, how to fix it, and how sure that is."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,15 +11,18 @@ from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.report.mistakes import told
 from rnntrace.report.run import headline
-from rnntrace.report.table import SCHEMA, Column, Report, Scale, Table
+from rnntrace.report.table import SCHEMA, Column, Line, Report, Scale, Table
+
+if TYPE_CHECKING:
+    from rnntrace.engine.backward.judge import BackwardResult
 
 IN_FULL = 3
 """Of answers that fit equally well so many are told in full, and the others by name."""
 
 
-def diagnosis_report(source: str, result: Result, diagnosis: Diagnosis) -> Report:
+def diagnosis_report(source: str, result: "Result | BackwardResult", diagnosis: Diagnosis) -> Report:
     """What `rnntrace diagnose` tells of a result."""
-    lines = headline(result)
+    lines = headline(result) if isinstance(result, Result) else _of_gradients(result)
     return Report(
         headline=(((source,), ()), *lines),
         tables=tuple(_tables(diagnosis)),
@@ -30,7 +33,13 @@ def diagnosis_report(source: str, result: Result, diagnosis: Diagnosis) -> Repor
     )
 
 
-def explained(result: Result, diagnosis: Diagnosis) -> bool:
+def _of_gradients(result: "BackwardResult") -> tuple[Line, ...]:
+    from rnntrace.report.backward import headline
+
+    return headline(result)
+
+
+def explained(result: "Result | BackwardResult", diagnosis: Diagnosis) -> bool:
     """Whether nothing is left to explain."""
     return result.passed or bool(diagnosis.answers)
 
@@ -70,6 +79,10 @@ def _in_full(title: str, answer: Answer, before: float) -> Table:
 
 
 def _place(place: Place, ours: str) -> str:
+    if not place.t:
+        # A gradient of a parameter belongs to no step.
+        where = f"{place.symbol}, layer {place.layer}, {place.direction}, row {place.item}, column {place.unit}"
+        return f"{where}: {place.replay:.6g} {ours}, {place.framework:.6g} expected"
     where = f"{place.symbol}, layer {place.layer}, {place.direction}, t={place.t}, item {place.item}, unit {place.unit}"
     return f"{where}: {place.replay:.6g} {ours}, {place.framework:.6g} expected"
 
@@ -84,9 +97,9 @@ def _pairs(title: str, left: str, right: str, rows: dict[str, str]) -> Table:
     return Table(title, columns)
 
 
-def _conclusion(result: Result, diagnosis: Diagnosis) -> tuple[str, ...]:
+def _conclusion(result: "Result | BackwardResult", diagnosis: Diagnosis) -> tuple[str, ...]:
     if result.passed:
-        return (f"{result.verdict}  the outputs agree: there is nothing to explain",)
+        return (f"{result.verdict}  both sides agree: there is nothing to explain",)
     if result.verdict is Verdict.UNDECIDED:
         return (f"{result.verdict}  {result.comparison.doubt or 'nothing could be judged'}: no mistake would show",)
     answers, tried = diagnosis.answers, f"{diagnosis.tried} tried"
@@ -118,7 +131,7 @@ def _told_apart(diagnosis: Diagnosis) -> str:
     return f"told apart by {apart.change.says}{rest}"
 
 
-def _document(result: Result, diagnosis: Diagnosis) -> dict[str, Any]:
+def _document(result: "Result | BackwardResult", diagnosis: Diagnosis) -> dict[str, Any]:
     before = diagnosis.before
     return {
         "schema": SCHEMA,
@@ -134,9 +147,17 @@ def _document(result: Result, diagnosis: Diagnosis) -> dict[str, Any]:
         "told_apart": _groups(diagnosis),
         "nearest": None if diagnosis.nearest is None else _answer(diagnosis.nearest, before),
         "may_be": list(diagnosis.may_be),
-        "first": None if diagnosis.first is None else asdict(diagnosis.first),
+        "first": _first(result, diagnosis),
         "warnings": list(result.warnings),
     }
+
+
+def _first(result: "Result | BackwardResult", diagnosis: Diagnosis) -> dict[str, Any] | None:
+    if isinstance(result, Result):
+        return None if diagnosis.first is None else asdict(diagnosis.first)
+    from rnntrace.report.backward import place_document
+
+    return place_document(result, diagnosis.first)
 
 
 def _groups(diagnosis: Diagnosis) -> list[list[str]]:

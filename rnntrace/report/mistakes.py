@@ -9,10 +9,10 @@ from rnntrace.report.table import SCHEMA, Report, Table, word_table
 
 if TYPE_CHECKING:
     from rnntrace.engine.diagnose.blindness import Blindness
-    from rnntrace.engine.diagnose.mistake import Mistake
+    from rnntrace.engine.diagnose.case import Description
 
 
-def mistakes_report(found: Sequence["Mistake"]) -> Report:
+def mistakes_report(found: Sequence["Description"]) -> Report:
     """Mistakes of the catalogue, a table for each kind and family."""
     by_family = groupby(found, key=lambda mistake: mistake.id.rpartition(".")[0])
     return Report(
@@ -24,12 +24,12 @@ def mistakes_report(found: Sequence["Mistake"]) -> Report:
     )
 
 
-def _table(title: str, mistakes: Sequence["Mistake"]) -> Table:
+def _table(title: str, mistakes: Sequence["Description"]) -> Table:
     says = [mistake.says + (f" ({', '.join(mistake.frameworks)})" if mistake.frameworks else "") for mistake in mistakes]
     return word_table(title, ("id", [mistake.id for mistake in mistakes]), ("what went wrong, and where it comes from", says))
 
 
-def told(mistake: "Mistake") -> dict[str, Any]:
+def told(mistake: "Description") -> dict[str, Any]:
     """A mistake in JSON."""
     return {
         "id": mistake.id,

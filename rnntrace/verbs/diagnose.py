@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.search import Diagnosis
@@ -31,11 +31,17 @@ from rnntrace.verbs.given.overrides import FileOverrides, own_states, read_weigh
 from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.shown import Shown
 
+if TYPE_CHECKING:
+    # Few diagnoses are of gradients.
+    from rnntrace.engine.backward.judge import BackwardResult
+
 OF_WEIGHTS = (
     *("cell", "module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "recurrent_activation", "merge"),
     *("unbatched", "input", "text", "alphabet", "h0", "c0", "states", "lengths", "mask", "tolerance"),
 )
 """What a trace says by itself."""
+OF_GRADIENTS = ("loss", "target", "grad", "truncate", "clip_norm", "clip_value")
+"""What belongs to a backward pass."""
 SECONDS = 10.0
 """How long mistakes are tried."""
 
@@ -44,7 +50,7 @@ SECONDS = 10.0
 class ShownDiagnosis(Shown, Diagnosis):
     """A diagnosis that shows itself, with the result that it is about and the name of where that is from."""
 
-    result: Result = field(kw_only=True)
+    result: "Result | BackwardResult" = field(kw_only=True)
     source: str = field(default="", kw_only=True)
 
     @property
@@ -84,6 +90,13 @@ def diagnose(
     rtol: float | None = None,
     atol: float | None = None,
     lam: float | None = None,
+    backward: bool = False,
+    loss: str = "sum",
+    target: Any = None,
+    grad: Any = None,
+    truncate: int | None = None,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
 ) -> ShownDiagnosis:
     """The known mistakes that explain what differs in a result or saved trace, or between weights and `expected` outputs.
 
@@ -91,6 +104,8 @@ def diagnose(
     explained are the replay's outputs, and else the framework's. Hypotheses are judged by rtol and atol, never bit by bit. The
     `seconds` count from before files are read, and nothing is begun when they are over. Raises RnnTraceError for what cannot
     be read, if no time is given, for a trace too long for memory, and without anything to explain.
+
+    Of a `backward` pass, `expected` are gradients, of the loss that is described as in `backward`.
     """
     keywords = locals()
     options = given(diagnose, keywords)
@@ -99,6 +114,9 @@ def diagnose(
     end = time.monotonic() + seconds
     judging = pass_on(JudgeOptions, keywords)
     label = label_of(weights)
+    if backward:
+        return _of_gradients(label, keywords, end)
+    refuse(options, OF_GRADIENTS, "belongs to gradients: give `backward` too, or leave it out")
     if is_trace(weights):
         refuse(options, OF_WEIGHTS, f"belongs to weights, and {label} is a saved trace: leave it out")
         if expected is not None:
@@ -126,6 +144,20 @@ def diagnose(
         found = _searched(result, end - time.monotonic(), judging)
         if explained(result, found):
             break
+    return ShownDiagnosis(**vars(found), result=result, source=label)
+
+
+def _of_gradients(label: str, keywords: Mapping[str, Any], end: float) -> ShownDiagnosis:
+    """What explains gradients that were handed in."""
+    from rnntrace.engine.backward.diagnose import diagnose_backward
+    from rnntrace.verbs.backward import backward
+
+    if keywords["expected"] is None:
+        raise UsageError(f"{label} holds weights: give the gradients that are to be explained as `expected`, and their `input`")
+    result = pass_on(backward, keywords, source=keywords["weights"], weights=None)
+    found = Diagnosis.of_nothing()
+    if result.verdict is Verdict.FAIL:
+        found = diagnose_backward(result, seconds=end - time.monotonic())
     return ShownDiagnosis(**vars(found), result=result, source=label)
 
 

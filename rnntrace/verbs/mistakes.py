@@ -1,10 +1,12 @@
 """`mistakes`: the catalogue."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
-from rnntrace.engine.diagnose.mistake import Mistake, catalogue
+from rnntrace.engine.diagnose.case import Description
+from rnntrace.engine.diagnose.mistake import catalogue
+from rnntrace.equations.cell import Cell
 from rnntrace.errors import UsageError
 from rnntrace.model.kinds import parse_kind
 from rnntrace.model.spec import ModuleSpec
@@ -16,22 +18,22 @@ KINDS = ("RNN", "LSTM", "GRU")
 
 
 @dataclass(frozen=True, repr=False)
-class Mistakes(Shown, Sequence[Mistake]):
+class Mistakes(Shown, Sequence[Description]):
     """Mistakes in the order in which they act; by its id, or the end of it, one of them: `mistakes["gate-order.iofc"]`."""
 
-    found: tuple[Mistake, ...]
+    found: tuple[Description, ...]
 
     def __len__(self) -> int:
         return len(self.found)
 
-    def __iter__(self) -> Iterator[Mistake]:
+    def __iter__(self) -> Iterator[Description]:
         return iter(self.found)
 
     @overload
-    def __getitem__(self, key: int | str) -> Mistake: ...
+    def __getitem__(self, key: int | str) -> Description: ...
     @overload
     def __getitem__(self, key: slice) -> "Mistakes": ...
-    def __getitem__(self, key: int | str | slice) -> "Mistake | Mistakes":
+    def __getitem__(self, key: int | str | slice) -> "Description | Mistakes":
         """By number or id, or a part of them. IndexError and KeyError say that there is none."""
         if isinstance(key, slice):
             return Mistakes(self.found[key])
@@ -47,8 +49,10 @@ class Mistakes(Shown, Sequence[Mistake]):
         return mistakes_report(self.found)
 
 
-def mistakes(kind: str | ModuleSpec | None = None, *, family: str | None = None) -> Mistakes:
+def mistakes(kind: str | ModuleSpec | None = None, *, family: str | None = None, backward: bool = False) -> Mistakes:
     """The mistakes that `diagnose` looks for: of a kind ("lstm"), of a module, or of RNN, LSTM and GRU; or of one family.
+
+    Those of a `backward` pass are in gradients.
 
     Raises SpecError for an unknown kind and UsageError for an unknown family, such as "gate-order".
     """
@@ -57,7 +61,10 @@ def mistakes(kind: str | ModuleSpec | None = None, *, family: str | None = None)
     else:
         kinds = KINDS if kind is None else (parse_kind(str(kind)),)
         cells = [ModuleSpec(kind=kind, input_size=1, hidden_size=1).cell for kind in kinds]
-    everything = [mistake for cell in cells for mistake in catalogue(cell)]
+    declared: Callable[[Cell], Sequence[Description]] = catalogue
+    if backward:
+        from rnntrace.engine.backward.mistakes import gradient_mistakes as declared
+    everything = [mistake for cell in cells for mistake in declared(cell)]
     found = tuple(mistake for mistake in everything if family in (None, mistake.family))
     if not found:
         families = dict.fromkeys(mistake.family for mistake in everything)

@@ -98,6 +98,14 @@ def test_what_does_not_fit_is_refused(output: Array, capsys: Shown) -> None:
     )
 
 
+def test_gradients_go_back_over_lengths_and_no_other_mask(output: Array, capsys: Shown) -> None:
+    """Which is said."""
+    given = ("backward", "m.pt", "--input", "only_x.npy", "--mask")
+    assert "give the steps that count alone" in refused(capsys, *given, "mask.npy")
+    ends = json.dumps((np.arange(STEPS)[:, None] < np.array([6, 4])).tolist())
+    assert ask(capsys, *given, ends, "-q").code == 0
+
+
 def test_lengths_that_are_typed_as_a_mask(output: Array, capsys: Shown) -> None:
     """Stand beside torch, packed, and are the lengths of the document."""
     mask = json.dumps((np.arange(4)[:, None] < np.array([4, 2])).tolist())

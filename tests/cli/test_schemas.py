@@ -83,6 +83,12 @@ OTHERS = {
     "nothing to explain": "diagnose lstm.pt --input x.npz --expected y.npz",
     "every mistake": "mistakes",
     "mistakes of a family": "mistakes lstm --family gate-order",
+    "gradients": "backward lstm -b -H 3 --proj-size 2 --lengths 4,2 -B 2 --seed 1",
+    "gradients by differences": "backward gru --reset-before --clip-norm 0.1 --seed 1",
+    "gradients of saved weights": "backward lstm.pt --input x.npz --expected gradients.npz",
+    "gradients without a judge": "backward gru --truncate 2 --bidirectional --loss last --seed 1",
+    "gradients that nothing explains": "diagnose lstm.pt --backward --input x.npz --expected gradients.npz",
+    "mistakes in gradients": "mistakes gru --backward",
     "a trace": "show trace.npz",
     "a trace as safetensors": "show trace.safetensors --show weights,outputs",
     "a packed trace with terms": "show packed.npz --show all",
@@ -129,6 +135,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, arrays in {"other": other, "wild": wild, "x": {"x": x.numpy()}, "y": y, "wrong": wrong}.items():
         (folder / f"{name}.npz").write_bytes(npz_bytes(arrays))
     np.save(folder / "output.npy", y["output"])
+    np.savez(folder / "gradients.npz", bias_ih_l0=np.ones(8), d_f=np.ones((4, 2, 2)))
     (folder / "slow.cell").write_text(
         "m = 0.9 * m[t-1] + 0.1 * tanh(W_c x + U_c h[t-1])  # slow memory\nh = tanh(m)  # output\n"
     )
@@ -230,6 +237,7 @@ BASES = {
     "run": "projected",
     "compare": "wrong outputs",
     "compare several": "several modules",
+    "backward": "gradients",
     "show": "a trace",
     "inspect": "weights",
     "layouts": "layouts Chainer",
@@ -277,6 +285,15 @@ MAY_BE_ABSENT = {
     "run": {"weights", "b_ih", "b_hh", "W_hr"},
     "compare": {"weights", "b_ih", "b_hh"},
     "inspect": {"statistics"},
+    # What there are gradients of, by name.
+    "backward": {
+        *("output", "x", "h0", "c0"),
+        *(
+            f"{part}_l0{end}"
+            for part in ("weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh")
+            for end in ("", "_reverse")
+        ),
+    },
     "doctor": {
         *("threads of torch", "vector instructions", "path of nn.LSTM in float32"),
         *("limit of time for foreign files", "limit of memory for foreign files"),

@@ -18,7 +18,7 @@ from rnntrace.engine.judge.pairing import pair_outputs, pair_up
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import make_tolerance
 from rnntrace.engine.judge.verdict import Comparison, Verdict, compare
-from rnntrace.engine.replay.replay import _Column, replay
+from rnntrace.engine.replay.replay import Column, replay
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.cells import affine, c, c_before, f, g, h_before, i, n, o, r, z
@@ -192,7 +192,7 @@ def test_reset_gate_moved_is_blind_at_first_without_states_and_biases() -> None:
 def test_reverse_direction_not_run_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reverse direction run forwards is wrong from its first step, which is the last of the input."""
     result = traced("LSTM", bidirectional=True)
-    monkeypatch.setattr(_Column, "_in_order", lambda self, sequence: sequence)
+    monkeypatch.setattr(Column, "_in_order", lambda self, sequence: sequence)
     assert place(judged(result)) == ("i", 0, "reverse", STEPS)
 
 

@@ -13,7 +13,7 @@ import rnntrace
 from rnntrace.cli.app import exit_code
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.verdict import Verdict
-from rnntrace.engine.replay.replay import _Column
+from rnntrace.engine.replay.replay import Column
 from rnntrace.model.signals import SignalRequest
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.given.sources import Sources
@@ -113,15 +113,15 @@ def test_packed_batches_of_any_size_are_captured(batch: int) -> None:
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 def test_a_free_replay_that_does_not_carry_its_state_is_no_drift(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every forced step right and the free trajectory wrong by a mistake of its own: FAIL, and not PASS (drift)."""
-    right = _Column._given
+    right = Column._given
 
-    def forgets(self: _Column, *block: object) -> dict[str, np.ndarray]:
+    def forgets(self: Column, *block: object) -> dict[str, np.ndarray]:
         """Start every step from the initial state."""
         starts = {} if "h" in self.known else {f"{state}_before": initial for state, initial in self.initial.items()}
         return right(self, *block) | starts
 
     monkeypatch.setattr("rnntrace.engine.replay.replay.BLOCK", 1)
-    monkeypatch.setattr(_Column, "_given", forgets)
+    monkeypatch.setattr(Column, "_given", forgets)
     spec = ModuleSpec(kind=kind, input_size=3, hidden_size=4)
     result = run(spec, Sources(SignalRequest(steps=6)), seed=1)
     assert result.verdict is Verdict.FAIL

@@ -14,6 +14,7 @@ from rnntrace.engine.replay.replay import replay
 from rnntrace.equations import cells
 from rnntrace.equations import expression as ex
 from rnntrace.equations.activations import ACTIVATIONS
+from rnntrace.equations.adjoint import adjoint
 from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.expression import Expr
 from rnntrace.equations.parameters import Parameter, Role
@@ -242,10 +243,13 @@ def test_other_operators_are_what_they_say() -> None:
 
 
 def test_no_operator_is_without_a_cell() -> None:
+    """Those of the backward pass in an adjoint."""
     declared = [
+        adjoint(cells.lstm(layer_norm=True)).cell,
         *cells.CELLS,
         ODD,
         *(ModuleSpec(kind=kind, input_size=1, hidden_size=2, **options).cell for kind, options in EVERY),
+        adjoint(cells.RNN_RELU).cell,
     ]
     assert {part.op for cell in declared for step in cell.steps for part in step.expression.walk()} == {*ex.Op}
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "run": ["lstm", "-b", "-l", "2", "--lengths", "4,2", "-B", "2", "--proj-size", "1", "--seed", "1", "--show", "all"],
     "compare": ["two.json", "--seed", "1"],
     "inspect": ["two.json", "--weights"],
+    "backward": ["lstm", "-b", "--lengths", "4,2", "-B", "2", "--proj-size", "1", "--seed", "1", "--show", "all"],
     "show": ["trace.npz"],
     "layouts": ["keras"],
     "cells": [],

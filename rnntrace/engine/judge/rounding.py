@@ -19,7 +19,7 @@ from rnntrace.engine.judge.rules import Bounded, Format, rules
 from rnntrace.engine.replay.evaluate import schedule
 from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.expression import Expr, Op
-from rnntrace.equations.parameters import TERMS
+from rnntrace.equations.parameters import TERMS, Role
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.weights import LayerWeights, Weights
 
@@ -66,6 +66,8 @@ class _Bounds:
                 return self._vector(expr)
             case Op.DIAGONAL | Op.GAIN:
                 return self.rules[Op.MULTIPLY](self._vector(expr), args[0])
+            case Op.TRANSPOSED:
+                return self._back(expr, args[0])
         return self._affine(expr, self.x if expr.op is Op.INPUT_TERM else args[0])
 
     def _affine(self, leaf: Expr, v: Bounded) -> Bounded:
@@ -82,6 +84,15 @@ class _Bounds:
             error = error + (np.abs(v.value) + v.error) @ W_open.T + (0.0 if b_open is None else b_open)
         # A part of the sum can overflow where the whole does not: anything may come of that.
         return Bounded(v.value @ W.T + bias, np.where(size > self.format.largest, np.inf, error))
+
+    def _back(self, leaf: Expr, v: Bounded) -> Bounded:
+        """A gradient times a transposed matrix."""
+        W = self.weights.block(self.cell, Role.RECURRENT_MATRIX if leaf.name else Role.PROJECTION, leaf.name)
+        assert W is not None
+        gamma = self.format.lam * np.sqrt(len(W) + 1) * self.format.u
+        size = np.abs(v.value) @ np.abs(W)
+        error = gamma * size + v.error @ np.abs(W) + self.format.underflow
+        return Bounded(v.value @ W, np.where(size > self.format.largest, np.inf, error))
 
     def _vector(self, leaf: Expr) -> Bounded:
         """Weights for each unit: exact, or off by half a unit of their last digit."""
@@ -106,14 +117,16 @@ def error_bounds(
     format: Format,
     errors: Mapping[str, Array],
     half_units: LayerWeights | None = None,
+    given: Mapping[str, Bounded] | None = None,
 ) -> dict[str, Array]:
     """A bound on the rounding error of each gate and state of one layer and direction, (T, B, ·), in the order of computation.
 
     `x` (T, B, I) is what the layer reads and `before` each state a step before; those in `known` are given and exact, the
     others carry the error of the steps before, as far as these exist by `valid` (T, B), and at first that in `errors` (B, ·).
-    `half_units` are those of the weights, where these were typed.
+    `half_units` are those of the weights, where these were typed, and what is `given`, (T, B, ·), has bounds of its own.
     """
     bounds = _Bounds(cell, weights, x, format, half_units)
+    bounds.now = dict(given or {})
     bounds.before = {state: Bounded(before[state], np.zeros_like(before[state])) for state in known}
     plan = schedule(cell, known)
     bounds.at_once(plan.ahead)
@@ -122,7 +135,7 @@ def error_bounds(
         first = {state: errors.get(state, np.zeros_like(values[0])) for state, values in carried.items()}
         _scan(bounds, plan.scan, carried, first, valid)
     bounds.at_once(plan.behind)
-    return {symbol: bounded.error for symbol, bounded in bounds.now.items()}
+    return {symbol: bounds.now[symbol].error for symbol in cell.symbols}
 
 
 def _scan(

@@ -143,12 +143,32 @@ def rules(format: Format) -> dict[Op, Callable[..., Bounded]]:
         least = np.maximum(variance - variance_error, EPSILON * (1 - gamma))
         return curved(value, off_error / np.sqrt(least) + 0.5 * np.abs(off) * variance_error / least**1.5)
 
+    def multiply(a: Bounded, b: Bounded) -> Bounded:
+        return rounded(a.value * b.value, np.abs(a.value) * b.error + np.abs(b.value) * a.error + a.error * b.error)
+
+    def step(a: Bounded) -> Bounded:
+        return Bounded(OPERATORS[Op.STEP](a.value), np.where(np.abs(a.value) <= a.error, 1.0, 0.0))
+
+    def norm_slope(d: Bounded, a: Bounded) -> Bounded:
+        def mean(of: Bounded) -> Bounded:
+            gamma = format.lam * np.sqrt(of.value.shape[-1] + 1) * u
+            value = of.value.mean(axis=-1, keepdims=True)
+            return Bounded(value, of.error.mean(axis=-1, keepdims=True) + gamma * np.abs(of.value).mean(axis=-1, keepdims=True))
+
+        def less(a: Bounded, b: Bounded) -> Bounded:
+            return rounded(a.value - b.value, a.error + b.error)
+
+        y = layer_norm(a)
+        deviation = np.sqrt(a.value.var(axis=-1, keepdims=True) + EPSILON)
+        # y is off by as much as its divisor is, in parts of it, at the least.
+        apart = (y.error / np.maximum(np.abs(y.value), u)).min(axis=-1, keepdims=True) * deviation
+        inside = less(less(d, mean(d)), multiply(y, mean(multiply(d, y))))
+        return divide(inside, Bounded(deviation, np.minimum(apart, deviation / 2)))
+
     return {
         Op.ADD: lambda a, b: rounded(a.value + b.value, a.error + b.error),
         Op.SUBTRACT: lambda a, b: rounded(a.value - b.value, a.error + b.error),
-        Op.MULTIPLY: lambda a, b: rounded(
-            a.value * b.value, np.abs(a.value) * b.error + np.abs(b.value) * a.error + a.error * b.error
-        ),
+        Op.MULTIPLY: multiply,
         Op.DIVIDE: divide,
         Op.NEGATE: lambda a: Bounded(-a.value, a.error),
         Op.ABS: lambda a: Bounded(np.abs(a.value), a.error),
@@ -166,6 +186,8 @@ def rules(format: Format) -> dict[Op, Callable[..., Bounded]]:
         Op.LEAKY_RELU: leaky_relu,
         Op.THRESHOLDED_RELU: thresholded_relu,
         Op.LAYER_NORM: layer_norm,
+        Op.STEP: step,
+        Op.NORM_SLOPE: norm_slope,
     }
 
 

@@ -22,10 +22,10 @@ AnyArray = TypeVar("AnyArray", NDArray[np.float64], Flags)
 
 
 class First:
-    """The first place that is out, as time runs in a direction."""
+    """The first place that is out, as time runs."""
 
-    def __init__(self, direction: str) -> None:
-        self.backwards = direction == REVERSE
+    def __init__(self, backwards: bool) -> None:
+        self.backwards = backwards
         self.place: Place | None = None
 
     @property
@@ -55,10 +55,13 @@ class Tally:
     `of` values were judged. `bad` are out of tolerance on the trajectory, first at `trajectory`, and `one_step_bad` in single
     steps, first at `step`; `unexplained` is where a single step is first further off than rounding alone explains. Of those
     that agree, `by_rounding` do so by the bound on rounding alone, and `by_digits` by the digits that were typed alone, which
-    are so many `decimals`. `largest` is the largest difference, -1 without any, and `worst` its place.
+    are so many `decimals`. `largest` is the largest difference, -1 without any, and `worst` its place. Time runs `backwards` in
+    the reverse direction, and the other way round for gradients.
     """
 
-    def __init__(self, layer: int, direction: str, name: str, tolerance: Tolerance, dtype: Dtype) -> None:
+    def __init__(
+        self, layer: int, direction: str, name: str, tolerance: Tolerance, dtype: Dtype, *, backwards: bool | None = None
+    ) -> None:
         self.name, self.layer, self.direction = name, layer, direction
         self.tolerance, self.dtype = tolerance, dtype
         self.of = self.bad = self.one_step_bad = self.both_not_finite = self.by_rounding = self.by_digits = 0
@@ -66,7 +69,8 @@ class Tally:
         self.identical, self.bounded = True, False
         self.decimals: int | None = None
         self.worst: Place | None = None
-        self.step, self.trajectory, self.unexplained = First(direction), First(direction), First(direction)
+        backwards = direction == REVERSE if backwards is None else backwards
+        self.step, self.trajectory, self.unexplained = First(backwards), First(backwards), First(backwards)
         self.evidence = Evidence(dtype)
 
     @property

@@ -54,9 +54,17 @@ class Scope:
 
     def projection(self, argument: Array) -> Array:
         """W_hr·argument."""
-        W_hr = self.weights.block(self.cell, Role.PROJECTION)
-        assert W_hr is not None
-        return argument @ W_hr.T
+        return argument @ self._matrix("").T
+
+    def transposed(self, gate: str, argument: Array) -> Array:
+        """W_hgᵀ·argument, or W_hrᵀ·argument where there is no gate."""
+        return argument @ self._matrix(gate)
+
+    def _matrix(self, gate: str) -> Array:
+        """The matrix on a state of the gate, or the projection."""
+        W = self.weights.block(self.cell, Role.RECURRENT_MATRIX if gate else Role.PROJECTION, gate)
+        assert W is not None
+        return W
 
 
 class _Stack:
@@ -98,6 +106,7 @@ LEAVES: dict[Op, Callable[..., Array]] = {
     Op.GAIN: lambda scope, leaf, argument: scope.vector(leaf) * argument,
     Op.SHIFT: lambda scope, leaf: scope.vector(leaf),
     Op.PROJECTION: lambda scope, leaf, argument: scope.projection(argument),
+    Op.TRANSPOSED: lambda scope, leaf, argument: scope.transposed(leaf.name, argument),
 }
 
 

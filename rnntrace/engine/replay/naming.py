@@ -12,7 +12,7 @@ _LETTERS = frozenset("acdefghijklmnopqrsuvwyz")
 
 def names_of(cell: Cell) -> dict[str, str]:
     """A name for each symbol and gate of the declaration."""
-    symbols = dict.fromkeys((*cell.symbols, *cell.gates))
+    symbols = dict.fromkeys((*cell.symbols, *cell.gates, *cell.given))
     return {symbol: symbol if symbol in _LETTERS else f"s{number}" for number, symbol in enumerate(symbols)}
 
 
@@ -27,5 +27,7 @@ def renamed(cell: Cell, names: Mapping[str, str]) -> Cell:
         gates=tuple(names[gate] for gate in cell.gates),
         states=tuple(names[state] for state in cell.states),
         steps=tuple(replace(step, symbol=names[step.symbol], expression=called(step.expression)) for step in cell.steps),
+        given=tuple(names[name] for name in cell.given),
+        narrow=tuple(names[name] for name in cell.narrow),
         parameters=tuple(replace(found, gates=tuple(names[gate] for gate in found.gates)) for found in cell.parameters),
     )

@@ -117,6 +117,26 @@ def layer_norm(values: Array, out: Array | None = None, units: int | None = None
     return out
 
 
+def step(values: Array, out: Array | None = None) -> Array:
+    """1 where values are above 0, and 0 elsewhere; NaN stays NaN."""
+    result: Array = np.heaviside(values, _ZERO[values.dtype], out=out)
+    return result
+
+
+def norm_slope(gradient: Array, argument: Array, out: Array | None = None, units: int | None = None) -> Array:
+    """(d - mean(d) - y · mean(d · y)) / √(variance + EPSILON), with y = layer_norm(argument); over the same axis."""
+    shape = (*argument.shape[:-1], -1, units or argument.shape[-1])
+    d, off = gradient.reshape(shape), argument.reshape(shape)
+    off = off - _mean(off)
+    deviation = np.sqrt(_mean(off * off) + off.dtype.type(EPSILON))
+    y = off / deviation
+    found: Array = ((d - _mean(d) - y * _mean(d * y)) / deviation).reshape(argument.shape)
+    if out is None:
+        return found
+    np.copyto(out, found)
+    return out
+
+
 def _mean(values: Array) -> Array:
     """Over the last axis, which stays: what numpy's own does, without its checks."""
     mean: Array = np.add.reduce(values, axis=-1, keepdims=True)
@@ -145,5 +165,7 @@ OPERATORS: dict[Op, Callable[..., Array]] = {
     Op.LEAKY_RELU: leaky_relu,
     Op.THRESHOLDED_RELU: thresholded_relu,
     Op.LAYER_NORM: layer_norm,
+    Op.STEP: step,
+    Op.NORM_SLOPE: norm_slope,
 }
 """By operator: all but the leaves."""

@@ -44,8 +44,9 @@ class Program:
     `widths` are those of the arrays to be made beforehand. Those in `kept` are the results, the symbols of one form side by
     side; those in `each_step` have rows for one step, all others for the block. `columns` are parts of other arrays. `matrices`
     says which gates' blocks stand side by side in `W_x`, the matrix on x, and in `W_h` (`W_h_2`, …), that on a state; so do
-    biases. `vectors` says by role and gates whose weights for each unit they are. `of` is what each state is called; its
-    array a step before is `{name}_before`.
+    biases. `transposed` says likewise which gates' blocks stand one above the other in `V_1`, …, by which gradients go back;
+    for none it is a projection. `vectors` says by role and gates whose weights for each unit they are. `of` is what each state
+    is called, whose array a step before is `{name}_before`, and each sequence that is given.
     """
 
     text: str
@@ -56,6 +57,7 @@ class Program:
     each_step: frozenset[str]
     columns: Mapping[str, tuple[str, slice]]
     matrices: Mapping[str, tuple[str, ...]]
+    transposed: Mapping[str, tuple[str, ...]]
     vectors: Mapping[str, tuple[Role, tuple[str, ...]]]
     constants: Mapping[str, float]
     of: Mapping[str, str]

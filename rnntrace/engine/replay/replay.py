@@ -75,7 +75,7 @@ def replay(
             else:
                 layer_input = so_far.hidden(layer - 1)
             own = cell[direction] if isinstance(cell, Mapping) else cell or spec.cell_of(direction)
-            column = _Column(spec, own, weights[layer, direction], layer_input, inputs.valid, direction, dtype, keep)
+            column = Column(spec, own, weights[layer, direction], layer_input, inputs.valid, direction, dtype, keep)
             for state in own.states:
                 column.start(state, so_far.initial(state, layer, direction), known.get((layer, direction, state)))
             column.run()
@@ -96,7 +96,7 @@ def replay(
     return Trace(spec, inputs, {VALUES: columns, TERMS: terms, BOUNDS: bounds})
 
 
-class _Column:
+class Column:
     """One layer in one direction. Inside, time runs in the order of computation: for the reverse direction, backwards."""
 
     def __init__(
@@ -120,6 +120,8 @@ class _Column:
         self.latest = None if self.valid is None else _latest(self.valid)
         self.initial: dict[str, Array] = {}
         self.known: dict[str, Array] = {}
+        self.given: dict[str, Array] = {}
+        self.off: dict[str, Array] = {}
         self.now: dict[str, Array] = {}
 
     def start(self, state: str, initial: Array, known: Array | None) -> None:
@@ -127,6 +129,12 @@ class _Column:
         self.initial[state] = initial.astype(self.dtype, copy=False)
         if known is not None:
             self.known[state] = self._in_order(known)
+
+    def give(self, name: str, sequence: Array, error: Array | None = None) -> None:
+        """Give what the cell has beforehand, (T, B, ·), and what it may be off by."""
+        self.given[name] = self._in_order(sequence).astype(self.dtype, copy=False)
+        if error is not None:
+            self.off[name] = self._in_order(error)
 
     def run(self) -> None:
         """Compute every step of the cell for every t, block by block."""
@@ -175,6 +183,10 @@ class _Column:
             arrays[f"W_{name}"] = np.ascontiguousarray(W.reshape(-1, W.shape[2]).T)
             if b is not None:
                 arrays[f"b_{name}"] = b.reshape(1, -1)
+        for name, gates in program.transposed.items():
+            W = weights.stack(self.cell, Role.RECURRENT_MATRIX, gates) if gates else weights.block(self.cell, Role.PROJECTION)
+            assert W is not None
+            arrays[name] = np.ascontiguousarray(W).reshape(-1, W.shape[-1])
         for name, (role, gates) in program.vectors.items():
             p = weights.stack(self.cell, role, gates)
             assert p is not None
@@ -187,6 +199,8 @@ class _Column:
         """What a block of steps reads: x, the known states of the steps before and, of the others, where they start."""
         rows = (last - first) * self.batch
         given = {"x": np.ascontiguousarray(self.x[first:last]).reshape(rows, -1)}
+        for name, sequence in self.given.items():
+            given[program.of[name]] = np.ascontiguousarray(sequence[first:last]).reshape(rows, -1)
         for state, initial in self.initial.items():
             if state in self.known:
                 before = self._before(state, self.known[state], first, last).reshape(rows, -1)
@@ -247,7 +261,9 @@ class _Column:
 
         def bounded(known: Collection[str], x_error: Array | None) -> dict[str, Array]:
             x = Bounded(self.x, np.zeros_like(self.x) if x_error is None else self._in_order(x_error))
-            return error_bounds(self.cell, self.weights, x, self.before, known, self.valid, rounding, errors, half_units)
+            given = {name: Bounded(array, self.off.get(name, np.zeros_like(array))) for name, array in self.given.items()}
+            of = self.cell, self.weights, x, self.before, known, self.valid, rounding, errors, half_units
+            return error_bounds(*of, given=given)
 
         found = bounded(self.known, inherited)
         if limited and self.cell.output not in self.known:

@@ -10,7 +10,7 @@ from rnntrace.engine.replay.evaluate import alike, schedule
 from rnntrace.engine.replay.naming import names_of, renamed
 from rnntrace.engine.replay.program import FUNCTIONS, Program
 from rnntrace.equations.cell import Cell, Step
-from rnntrace.equations.expression import Expr, Op
+from rnntrace.equations.expression import CURVES, Expr, Op
 from rnntrace.equations.parameters import TERMS, Role, find
 
 
@@ -34,8 +34,9 @@ def compiled(cell: Cell, known: tuple[str, ...], widths: tuple[int, int], *, the
         program,
         kept={array: told(found) for array, found in program.kept.items()},
         matrices={array: told(found) for array, found in program.matrices.items()},
+        transposed={array: told(found) for array, found in program.transposed.items()},
         vectors={array: (role, told(gates)) for array, (role, gates) in program.vectors.items()},
-        of={state: names[state] for state in cell.states},
+        of={name: names[name] for name in (*cell.states, *cell.given)},
     )
 
 
@@ -54,11 +55,13 @@ class _Writer:
         parts = [part for step in computed for part in step.expression.walk()]
         # Gates in the order in which they are computed, those of one form side by side.
         first = [step.symbol for step in computed] + [part.name for part in parts]
-        self.gates = tuple(sorted(cell.gates, key=first.index))
-        self.inputs = self._readers(Role.INPUT_MATRIX)
+        self.gates = tuple(sorted((gate for gate in cell.gates if gate in first), key=first.index))
+        self.inputs = self._readers(Role.INPUT_MATRIX) if any(part.op is Op.INPUT_TERM for part in parts) else ()
         self.recurrent = Counter(part for part in parts if part.op is Op.RECURRENT_TERM)
         self.sums = Counter(part for part in parts if part.op is Op.ADD and part.args[1].op is Op.RECURRENT_TERM)
         self.clips = Counter(part for part in parts if part.op is Op.CLIP)
+        self.curves = Counter(part for part in parts if part.op in CURVES and not self._waits(part))
+        self.shared: dict[Expr, str] = {}
         self.part = "ahead"
         self.lines: dict[str, list[str]] = {part: [] for part in self.groups}
         # Arrays by name: those that lines use, those that the loop takes row by row, and those that stay as they are in it.
@@ -73,6 +76,12 @@ class _Writer:
         self.summed: set[str] = set()
         self.clipped: set[str] = set()
         self.vectors: dict[str, tuple[Role, tuple[str, ...]]] = {}
+        self.transposed: dict[str, tuple[str, ...]] = {}
+        # Gradients that go back together stand side by side.
+        self.together: dict[str, tuple[str, ...]] = {}
+        for gradients in filter(None, map(_going_back, parts)):
+            if not self.together.keys() & {*gradients}:
+                self.together |= dict.fromkeys(gradients, gradients)
         self.constants: dict[str, float] = {}
 
     def _readers(self, role: Role) -> tuple[str, ...]:
@@ -102,6 +111,7 @@ class _Writer:
             each_step=frozenset(self.still & self.widths.keys()),
             columns=self.columns,
             matrices=self.matrices,
+            transposed=self.transposed,
             vectors=self.vectors,
             constants=self.constants,
             of={state: state for state in self.cell.states},
@@ -131,15 +141,22 @@ class _Writer:
         """Steps of one form: the expression of the first, whose own gate stands for all of theirs."""
         self.group = tuple(step.symbol for step in group)
         expr, kept = group[0].expression, "_".join(self.group)
-        self.kept[kept], self.widths[kept] = self.group, self._width(expr)
-        for symbol in self.group:
-            self._part_of(kept, self.group, (symbol,), symbol)
+        together = self.together.get(self.group[0], self.group)
+        array = "_".join(together)
+        self.kept[array], self.widths[array] = together, self._width(expr) // len(self.group) * len(together)
+        for symbol in together:
+            self._part_of(array, together, (symbol,), symbol)
         value = self._value(expr, kept)
         if value != kept:
             self._line("copyto({0}, {1})", kept, value)
 
     def _value(self, expr: Expr, out: str = "") -> str:
         """The name of the value, once the lines that compute it are written: `out` or a new array where operators do."""
+        if self.curves[expr] > 1:
+            # Several read it: it has an array of its own.
+            if expr in self.shared:
+                return self.shared[expr]
+            out = ""
         if self.part == "scan" and expr.args and not self._waits(expr):
             self.part = "ahead"
             # An array for one step holds no block.
@@ -170,6 +187,9 @@ class _Writer:
         if expr.op is Op.CLIP and self._is_only_summed(expr.args[0]) and self._is_only_clipped(expr):
             return self._clip_of_terms(expr)
         out = out or self._array(f"part_{len(self.widths)}", self._width(expr))
+        if (gradients := _going_back(expr)) and len(gradients) in (1, len(self.together[gradients[0]])):
+            self._go_back(expr, gradients, out)
+            return out
         if expr.op is Op.PROJECTION:
             self.still.add("W_r")
             self._line("{0}.dot({1}, {2})", self._value(expr.args[0]), "W_r", out)
@@ -177,15 +197,26 @@ class _Writer:
         if expr.op in (Op.DIAGONAL, Op.GAIN):
             self._weigh(expr, out)
             return out
-        if expr.op is Op.LAYER_NORM:
-            self._line(f"layer_norm({{0}}, {{1}}, {self.hidden})", self._value(expr.args[0]), out)
+        if expr.op in (Op.LAYER_NORM, Op.NORM_SLOPE):
+            args = [self._value(arg) for arg in expr.args]
+            self._line(f"{expr.op.value}({', '.join('{}' for _ in args)}, {{}}, {self.hidden})", *args, out)
             return out
-        args: list[str] = []
+        args = []
         for arg in expr.args:
             free = out not in args and self._width(arg) == self._width(expr)
             args.append(self._value(arg, out if free else ""))
         self._line(f"{expr.op.value}({', '.join('{}' for _ in args)}, {{}})", *args, out)
+        if self.curves[expr] > 1:
+            self.shared[expr] = out
         return out
+
+    def _go_back(self, expr: Expr, gradients: tuple[str, ...], out: str) -> None:
+        """The product of gradients with transposed matrices, of all gates at once."""
+        gates = tuple(part.name for part in expr.walk() if part.op is Op.TRANSPOSED)
+        name = f"V_{len(self.transposed) + 1}"
+        self.transposed[name] = tuple(filter(None, gates))
+        self.still.add(name)
+        self._line("{0}.dot({1}, {2})", "_".join(gradients), name, out)
 
     def _weigh(self, expr: Expr, out: str) -> None:
         """The product with a weight for each unit; a quantity that several gates weigh is multiplied once for each."""
@@ -298,4 +329,16 @@ class _Writer:
                 return len(self._own(expr)) * self.hidden
             case Op.PROJECTION:
                 return self.output
+            case Op.TRANSPOSED:
+                return self.output if expr.name else self.hidden
         return max((self._width(arg) for arg in expr.args), default=1)
+
+
+def _going_back(expr: Expr) -> tuple[str, ...]:
+    """The gradients in a sum of products with transposed matrices, and nothing else; none if it is another expression."""
+    if expr.op is Op.TRANSPOSED:
+        return (expr.args[0].name,) if expr.args[0].op is Op.NOW else ()
+    if expr.op is Op.ADD:
+        parts = [_going_back(arg) for arg in expr.args]
+        return sum(parts, ()) if all(parts) else ()
+    return ()

@@ -7,7 +7,9 @@ captured hidden and cell states must equal the module's outputs bit for bit.
 """
 
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,13 +49,25 @@ class CaptureFailed(Exception):
     """torch ran other operators than expected; the message says what."""
 
 
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Keeps a copy of what each watched operator leaves behind."""
+@dataclass(frozen=True)
+class Place:
+    """Where a value of a step belongs: `running` are the items of the batch that its rows are."""
+
+    layer: int
+    direction: str
+    symbol: str
+    t: int
+    running: np.ndarray[tuple[int], np.dtype[np.int_]]
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Keeps a copy of what each watched operator leaves behind, and where that lies in memory."""
 
     def __init__(self, watched: Collection[str] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.watched = watched
         self.operators: list[tuple[str, torch.Tensor]] = []
+        self.addresses: list[int] = []
         self.seen: set[str] = set()
         self._last: Any = None
 
@@ -71,15 +85,26 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # What one step leaves behind has two dimensions; a bias added to the whole sequence's products has three.
         if name in self.watched and (name != "mm" or is_projection) and result.dim() == 2:
             self.operators.append((name, result.clone()))
+            self.addresses.append(result.data_ptr())
             self._last = result
         return result
 
 
 def native_path(run: Callable[[], object]) -> bool:
     """Whether what is run takes ATen's native path, and not oneDNN's fused layer."""
-    with _Recorder() as recorder:
+    with Recorder() as recorder:
         run()
     return "mkldnn_rnn_layer" not in recorder.seen
+
+
+@contextmanager
+def on_native_path() -> Iterator[None]:
+    """While this lasts torch takes its native path."""
+    with warnings.catch_warnings():
+        # Entering and leaving the context warns about TF32, which has no part in this.
+        warnings.simplefilter("ignore")
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
 
 
 def capture_gates(
@@ -92,22 +117,16 @@ def capture_gates(
     expected = STEP_OPERATORS.get(spec.cell)
     if expected is None:
         raise CaptureFailed(f"the order of torch's operators is not known for {spec.cell.title}")
-    with warnings.catch_warnings():
-        # Entering and leaving the context warns about TF32, which has no part in this.
-        warnings.simplefilter("ignore")
-        with torch.backends.mkldnn.flags(enabled=False), _Recorder({name for name, _ in expected}) as recorder:
-            outputs = run()
-    captured = _by_step(recorder.operators, expected, spec, inputs)
+    with on_native_path(), Recorder({name for name, _ in expected}) as recorder:
+        outputs = run()
+    captured = _by_step(recorder.operators, spec, inputs)
     _check(captured, outputs, spec, inputs)
     return captured
 
 
-def _by_step(
-    operators: list[tuple[str, torch.Tensor]],
-    expected: tuple[tuple[str, str], ...],
-    spec: ModuleSpec,
-    inputs: Inputs,
-) -> dict[tuple[int, str, str], Array]:
+def places(operators: list[tuple[str, torch.Tensor]], spec: ModuleSpec, inputs: Inputs) -> Iterator[Place]:
+    """Where what each operator leaves behind belongs, in their order. Raises CaptureFailed for operators in another order."""
+    expected = STEP_OPERATORS[spec.cell]
     lengths = np.asarray(inputs.lengths or (inputs.steps,) * inputs.batch)
     last_step = int(lengths.max())
     if [name for name, _ in operators] != [name for name, _ in expected] * (len(spec.layer_directions) * last_step):
@@ -117,22 +136,38 @@ def _by_step(
     order = np.arange(inputs.batch)
     if inputs.lengths:
         order = torch.sort(torch.tensor(inputs.lengths), descending=True).indices.numpy()
-    captured: dict[tuple[int, str, str], Array] = {}
-    log = iter(operators)
     for layer, direction in spec.layer_directions:
-        for symbol in spec.cell.symbols:
-            size = spec.output_size if symbol == "h" else spec.hidden_size
-            captured[layer, direction, symbol] = np.full((inputs.steps, inputs.batch, size), np.nan, spec.precision.replay)
         for t in range(last_step)[:: -1 if direction == REVERSE else 1]:
             running = order[: int((lengths > t).sum())]
             for _, symbol in expected:
-                _, value = next(log)
-                if symbol:
-                    target = captured[layer, direction, symbol]
-                    if value.shape != (len(running), target.shape[2]):
-                        raise CaptureFailed(_unexpected(spec))
-                    target[t, running] = value.cpu().to(torch.float64).numpy()
+                yield Place(layer, direction, symbol, t, running)
+
+
+def sequences(spec: ModuleSpec, inputs: Inputs, symbols: Mapping[str, int]) -> dict[tuple[int, str, str], Array]:
+    """Arrays (T, B, size) of NaN for these symbols and their sizes, in every layer and direction."""
+    return {
+        (layer, direction, symbol): np.full((inputs.steps, inputs.batch, size), np.nan, spec.precision.replay)
+        for layer, direction in spec.layer_directions
+        for symbol, size in symbols.items()
+    }
+
+
+def _by_step(operators: list[tuple[str, torch.Tensor]], spec: ModuleSpec, inputs: Inputs) -> dict[tuple[int, str, str], Array]:
+    sizes = {symbol: spec.output_size if symbol == "h" else spec.hidden_size for symbol in spec.cell.symbols}
+    captured = sequences(spec, inputs, sizes)
+    for place, (_, value) in zip(places(operators, spec, inputs), operators, strict=True):
+        if place.symbol:
+            target = captured[place.layer, place.direction, place.symbol]
+            if value.shape != (len(place.running), target.shape[2]):
+                raise CaptureFailed(_unexpected(spec))
+            target[place.t, place.running] = as_array(value)
     return captured
+
+
+def as_array(value: torch.Tensor) -> Array:
+    """The values of a tensor, (rows, size), in float64."""
+    found: Array = value.detach().cpu().to(torch.float64).numpy()
+    return found
 
 
 def _unexpected(spec: ModuleSpec) -> str:

@@ -115,12 +115,23 @@ def observation(
 
 def call(module: Any, spec: ModuleSpec, inputs: Inputs) -> dict[str, Array]:
     """Call the module as its user would, in its own layout. Returns output, h_n and, for an LSTM, c_n; time-major."""
+    found = forward(module, spec, inputs, own_signals(module, spec, inputs, inputs.signals))
+    return {name: to_time_major(spec, name, to_numpy(tensor), inputs.unbatched) for name, tensor in found.items()}
+
+
+def own_signals(module: Any, spec: ModuleSpec, inputs: Inputs, signals: Mapping[str, Array]) -> dict[str, torch.Tensor]:
+    """Time-major signals by name as tensors, as the module takes and gives them."""
     like = next(module.parameters())
     # Copies in C order: other strides make torch choose other operators, and it warns of arrays that it must not write to.
-    x, *states = (
-        torch.from_numpy(np.array(to_own_layout(spec, name, array, inputs.unbatched), order="C")).to(like)
-        for name, array in inputs.signals.items()
-    )
+    return {
+        name: torch.from_numpy(np.array(to_own_layout(spec, name, array, inputs.unbatched), order="C")).to(like)
+        for name, array in signals.items()
+    }
+
+
+def forward(module: Any, spec: ModuleSpec, inputs: Inputs, signals: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What the module gives for x and initial states in its own layout: output, h_n and, of an LSTM, c_n."""
+    x, *states = signals.values()
     hx = states[0] if len(states) == 1 else tuple(states)
     with warnings.catch_warnings():
         # The path stands in every answer.
@@ -134,8 +145,7 @@ def call(module: Any, spec: ModuleSpec, inputs: Inputs) -> dict[str, Array]:
         else:
             output, hx = module(x, hx)
     finals = hx if isinstance(hx, tuple) else (hx,)
-    outputs = {"output": output, **dict(zip(("h_n", "c_n"), finals, strict=False))}
-    return {name: to_time_major(spec, name, to_numpy(tensor), inputs.unbatched) for name, tensor in outputs.items()}
+    return {"output": output, **dict(zip(("h_n", "c_n"), finals, strict=False))}
 
 
 def _run_cell(module: Any, x: torch.Tensor, hx: Any) -> tuple[torch.Tensor, Any]:

@@ -6,13 +6,10 @@ from functools import cache
 
 from rnntrace.engine.diagnose.case import Case, Change
 from rnntrace.equations.cell import Cell, Step
-from rnntrace.equations.expression import Expr, Op
+from rnntrace.equations.expression import CURVES, Expr, Op
 from rnntrace.errors import SpecError
 
-FUNCTIONS = (
-    *(Op.SIGMOID, Op.TANH, Op.RELU, Op.HARD_SIGMOID, Op.SOFTPLUS, Op.SOFTSIGN),
-    *(Op.ELU, Op.LEAKY_RELU, Op.THRESHOLDED_RELU, Op.EXP),
-)
+FUNCTIONS = (*CURVES, Op.EXP)
 """What an activation is made of."""
 
 Rewrite = Callable[[Cell], Mapping[str, Expr]]

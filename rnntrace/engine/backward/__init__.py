@@ -1,0 +1,1 @@
+"""The backward pass: gradients of every gate, state and parameter."""

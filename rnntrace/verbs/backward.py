@@ -1,0 +1,239 @@
+"""`backward`: the gradients of a module, gate by gate and step by step, beside autograd's or those that are handed in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rnntrace.engine.backward.clipping import Clipping
+from rnntrace.engine.backward.differences import by_differences
+from rnntrace.engine.backward.judge import BackwardResult, judge_backward
+from rnntrace.engine.backward.loss import LOSSES, Loss, loss_of
+from rnntrace.engine.judge.options import JudgeOptions
+from rnntrace.engine.replay.replay import replay as replay_engine
+from rnntrace.equations.cell import Cell
+from rnntrace.errors import UsageError
+from rnntrace.files.ignored import Ignored
+from rnntrace.model.backward import BackwardObservation
+from rnntrace.model.dtypes import Array, is_whole
+from rnntrace.model.kinds import is_kind
+from rnntrace.model.signals import Inputs, assemble, check_not_empty, has_holes
+from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.weights import Weights
+from rnntrace.report.table import Report
+from rnntrace.verbs.given.gradients import read_gradients, read_loss, target_of
+from rnntrace.verbs.given.initial import as_held
+from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
+from rnntrace.verbs.given.masks import as_masked_aloud
+from rnntrace.verbs.given.modules import VARIANTS, module_for, spec_of_kind
+from rnntrace.verbs.given.overrides import FileOverrides, own_states, read_weights
+from rnntrace.verbs.given.sources import read_sources
+from rnntrace.verbs.run import checked_seed
+from rnntrace.verbs.shown import Shown
+from rnntrace.verbs.trace import quantized
+
+OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_size", "dtype", "weights")
+"""What the weights in a file say by themselves."""
+OF_A_FILE = ("module", "names", "ignore", "go_backwards")
+"""What belongs to a file of weights."""
+
+
+class ShownGradients(BackwardResult, Shown):
+    """Gradients that show themselves."""
+
+    __repr__ = BackwardResult.__repr__
+
+    def report(self) -> Report:
+        """What `rnntrace backward` prints."""
+        from rnntrace.report.backward import backward_report
+        from rnntrace.report.select import View
+
+        return backward_report(self, View(frozenset({"gradients", "states", "parameters"})))
+
+
+def backward(
+    source: Any = None,
+    input: Any = None,
+    hx: Any = None,
+    grad: Any = None,
+    loss: str = "sum",
+    *,
+    target: Any = None,
+    truncate: int | None = None,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    expected: Any = None,
+    cell: Cell | str | Path | None = None,
+    input_size: int | None = None,
+    hidden: int = 2,
+    layers: int = 1,
+    bidirectional: bool = False,
+    bias: bool = True,
+    nonlinearity: str | None = None,
+    proj_size: int = 0,
+    dropout: float = 0.0,
+    batch_first: bool = False,
+    peepholes: bool = False,
+    coupled: bool = False,
+    clip: float | None = None,
+    reset_before: bool = False,
+    activation: str | None = None,
+    recurrent_activation: str | None = None,
+    cell_activation: str | None = None,
+    reverse_activations: str | Sequence[str] = (),
+    merge: str | None = None,
+    layer_norm: bool = False,
+    independent: bool = False,
+    weights: Any = None,
+    dtype: str = "float32",
+    module: str | None = None,
+    names: str | Sequence[str] = (),
+    ignore: str | Sequence[str] = (),
+    go_backwards: bool = False,
+    steps: int | None = None,
+    batch: int | None = None,
+    unbatched: bool = False,
+    text: str | Sequence[str] = (),
+    alphabet: str | None = None,
+    h0: Any = None,
+    c0: Any = None,
+    states: Mapping[str, Any] | None = None,
+    lengths: Sequence[int] | None = None,
+    mask: Any = None,
+    dist: str = "normal",
+    seed: int | None = None,
+    capture: str = "auto",
+    tolerance: str = "torch",
+    rtol: float | None = None,
+    atol: float | None = None,
+    lam: float | None = None,
+    drift: bool = True,
+    replay_dtype: str | None = None,
+) -> BackwardResult:
+    """Replay a module forward and backward, and judge every gradient beside autograd's, or by what was handed in.
+
+    `source` is a kind ("lstm"), whose weights are drawn as in `run`, or weights as in `compare`: a file, a state_dict, a module
+    of torch, a pair (spec, weights), a result. `input`, or x, `hx` and the other signals are as there.
+
+    The loss is "sum", of the whole output, "last", of the output at the last step, or "mse", beside a `target` of the output's
+    shape. In its place, `grad` gives ∂L/∂output, or a dictionary of those of output, h_n and c_n. With `truncate` no gradient
+    goes back over a step that is a multiple of it. `clip_norm` and `clip_value` clip the gradients of the parameters as
+    torch.nn.utils does, on both sides.
+
+    `expected` are gradients to judge by in place of torch's, which is then not loaded: of parameters under torch's names, of x,
+    h0 and c0, and of gates and states, `d_f`, before the activation `d_a_f`. How the replay is judged is said as in `run`.
+    Raises RnnTraceError.
+    """
+    keywords = locals()
+    options = given(backward, keywords)
+    _check(options, loss, truncate, clip_norm, clip_value)
+    ignored = Ignored(several(ignore))
+    judging = pass_on(JudgeOptions, keywords)
+    if hx is not None:
+        h0, c0 = hx if isinstance(hx, tuple | list) else (hx, None)
+        keywords |= {"h0": h0, "c0": c0}
+    spec, own, inputs, seed, origin, remarks = _problem(source, keywords, options, ignored, expected is None)
+    given_loss = _loss(spec, own, inputs, judging, loss, grad, target)
+    clipping = Clipping(clip_norm, clip_value)
+    unused: tuple[str, ...] = ()
+    if expected is not None:
+        observation, unused = read_gradients(spec, inputs, expected, ignored)
+    elif lacks := spec.torch_lacks or ("module that merges its directions" if spec.merges else ""):
+        remarks.append(
+            f"torch has no {lacks.removeprefix('a ').removeprefix('an ')}: finite differences stand beside the replay"
+        )
+        observation = by_differences(spec, own, inputs, given_loss.gradients, truncate)
+    else:
+        observation = _of_torch(spec, own, inputs, given_loss.gradients, capture, truncate)
+    ignored.check()
+    if unused:
+        remarks.append(f"not read: {', '.join(unused)}")
+    result = judge_backward(spec, own, inputs, given_loss, observation, judging, truncate=truncate, clipping=clipping)
+    result = replace(result, seed=seed, origin=origin, warnings=(*remarks, *result.warnings))
+    return ShownGradients(**{field.name: getattr(result, field.name) for field in fields(result)})
+
+
+def _check(
+    options: Mapping[str, Any], loss: str, truncate: int | None, clip_norm: float | None, clip_value: float | None
+) -> None:
+    """Raises UsageError for what means nothing, or does not go together."""
+    if loss not in LOSSES:
+        raise UsageError(f"unknown loss {loss!r}: choose one of {', '.join(LOSSES)}, or give `grad`")
+    if "grad" in options and {"loss", "target"} & options.keys():
+        raise UsageError("`grad` gives the gradients that a loss comes down to: leave `loss` and `target` out")
+    if ("target" in options) != (loss == "mse"):
+        raise UsageError("the loss mse needs a `target`" if loss == "mse" else "`target` belongs to `loss=mse`")
+    if truncate is not None and (not is_whole(truncate) or truncate < 1):
+        raise UsageError(f"`truncate` is a number of steps, 1 or more, not {truncate}")
+    for name, limit in {"clip_norm": clip_norm, "clip_value": clip_value}.items():
+        if limit is not None and not 0 < limit < float("inf"):
+            raise UsageError(f"`{name}` must be a finite number above 0, not {limit}")
+
+
+def _problem(
+    source: Any, keywords: dict[str, Any], options: Mapping[str, Any], ignored: Ignored, drawn: bool
+) -> tuple[ModuleSpec, Weights, Inputs, int | None, dict[str, str], list[str]]:
+    """The module, its weights and its inputs; the seed if anything was drawn; where signals come from; remarks."""
+    of_kind = source is None or (isinstance(source, str) and is_kind(source))
+    if of_kind:
+        refuse(options, OF_A_FILE, "belongs to a file of weights: leave it out")
+        sources = pass_on(read_sources, keywords)
+        spec = spec_of_kind(source, sources, keywords)
+        loaded = None if keywords["weights"] is None else module_for(keywords["weights"], spec)
+    else:
+        refuse(
+            options, (*OF_A_KIND, *(set(VARIANTS) - {"recurrent_activation", "merge"})), "is said by the weights: leave it out"
+        )
+        modules = read_weights(source, pass_on(FileOverrides, keywords, names=several(keywords["names"]), ignored=ignored))
+        if len(modules) != 1:
+            raise UsageError(f"gradients are those of one module, and there are {len(modules)}: choose with `module`")
+        (loaded,) = modules.values()
+        spec = loaded.spec
+        own = own_states(modules)
+        sources = pass_on(read_sources, keywords, batch_first=spec.batch_first, ignored=ignored, own_states=own)
+    if loaded:
+        loaded = replace(loaded, spec=spec)
+        sources = as_masked_aloud(loaded, as_held(loaded, sources))
+    if has_holes(spec, sources.request):
+        raise UsageError(
+            "gradients go back over whole sequences and those that end early, and this mask leaves out steps in front or in "
+            "between: give the steps that count alone"
+        )
+    remarks = [*sources.warnings, *(loaded.remarks if loaded else ())]
+    origin = sources.described(spec, keywords["dist"])
+    if loaded and not sources.request.draws:
+        inputs = quantized(spec, assemble(spec, sources.request, partial(_no_draw, spec)))
+        return spec, loaded.weights.rounded(spec.precision), inputs, None, origin, remarks
+    from rnntrace.frameworks.torch import modules as torch
+
+    if not drawn:
+        raise UsageError("`expected` needs weights and `input` that are given: random ones would be other ones")
+    seed = checked_seed(keywords["seed"])
+    torch.seed(seed)
+    weights = torch.drawn_weights(spec)
+    inputs = quantized(spec, assemble(spec, sources.request, torch.drawing(spec, keywords["dist"])))
+    check_not_empty(inputs.lengths)
+    return spec, loaded.weights.rounded(spec.precision) if loaded else weights, inputs, seed, origin, remarks
+
+
+def _no_draw(spec: ModuleSpec, shape: tuple[int, ...]) -> Array:
+    raise AssertionError(shape)
+
+
+def _loss(spec: ModuleSpec, weights: Weights, inputs: Inputs, judging: JudgeOptions, loss: str, grad: Any, target: Any) -> Loss:
+    if grad is not None:
+        return Loss("given", read_loss(spec, inputs, grad))
+    trace = replay_engine(spec, weights, inputs, dtype=judging.numpy_dtype(spec))
+    return loss_of(loss, trace, None if target is None else target_of(spec, inputs, target))
+
+
+def _of_torch(
+    spec: ModuleSpec, weights: Weights, inputs: Inputs, loss: Mapping[str, Array], capture: str, truncate: int | None
+) -> BackwardObservation:
+    from rnntrace.frameworks.torch.backward import observe_backward
+    from rnntrace.frameworks.torch.modules import build, load_weights
+
+    module = build(spec)
+    load_weights(module, spec, weights)
+    return observe_backward(module, spec, inputs, loss, capture, truncate=truncate)
