@@ -63,6 +63,11 @@ def explain(
     go_backwards: options.GoBackwards = False,
     module: options.Module = None,
     names: options.Names = None,
+    backward: options.Backward = False,
+    loss: options.Loss = "sum",
+    target: options.Target = None,
+    grad: options.Grad = None,
+    truncate: options.Truncate = None,
     signals: SignalFlags,
     table: TableFlags,
     written: OutputFlags,
@@ -70,14 +75,15 @@ def explain(
 ) -> int:
     """Show the equations of a module, and which part of which array is whose; with --at, the same with numbers put in."""
     own = {"what": what, "cell": cell, "top": top, "back": back, "framework": framework, "module": module, "names": names}
-    values = flags_of(built, variant, signals) | own | {"go_backwards": go_backwards}
+    values = flags_of(built, variant, signals) | own | {"go_backwards": go_backwards, "backward": backward}
+    values |= {"loss": loss, "target": target, "grad": grad, "truncate": truncate}
     from rnntrace.cli.output import emit
     from rnntrace.cli.syntax import place_in
-    from rnntrace.verbs.explain import Equations
+    from rnntrace.verbs.explain import ChainRule, Equations
     from rnntrace.verbs.explain import explain as explain_module
 
     explained = explain_module(**keywords(explain_module, values), **({} if at is None else place_in(at)))
-    if isinstance(explained, Equations):
+    if isinstance(explained, Equations | ChainRule):
         report = explained.report()
         report = replace(report, conclusion=(*report.conclusion, "put numbers in: --at t=2,unit=0"))
     else:

@@ -24,6 +24,7 @@ FOR_SCREENS = ("table", "plain")
 """Formats behind which a person is told what to type next."""
 _ASCII = str.maketrans(
     {"·": "*", "⊙": "*", "σ": "sigmoid", "│": "|", "Δ": "d", "✗": "!", "✓": "+", "…": "...", "ₜ": "_t", "₋": "-"}
+    | {"∂": "d", "δ": "delta ", "ᵀ": "^T", "‖": "||", "→": "->", "Σ": "sum"}
     | {chr(0x2080 + digit): str(digit) for digit in range(10)}
 )
 

@@ -9,22 +9,23 @@ import numpy as np
 from rnntrace.engine.replay.evaluate import Scope, evaluate
 from rnntrace.engine.replay.operators import OPERATORS
 from rnntrace.engine.replay.trace import Trace
-from rnntrace.equations.cell import Step
+from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.expression import Expr, Op
 from rnntrace.equations.notation import UNICODE, Notation, spell
-from rnntrace.equations.parameters import TERMS
+from rnntrace.equations.parameters import TERMS, Role
 from rnntrace.model.dtypes import Array
 from rnntrace.model.spec import REVERSE
-from rnntrace.model.weights import Weights
+from rnntrace.model.weights import LayerWeights, Weights
 
 ALL_SHOWN = 8
 """With at most so many terms in a step every one is written out."""
 ENDS = 2
 """Of a longer sum as many terms are written out at its head, and as many at its tail."""
 
-_AFFINE = (Op.INPUT_TERM, Op.RECURRENT_TERM, Op.DIAGONAL, Op.GAIN, Op.PROJECTION)
+_AFFINE = (Op.INPUT_TERM, Op.RECURRENT_TERM, Op.DIAGONAL, Op.GAIN, Op.PROJECTION, Op.TRANSPOSED)
 _ARITHMETIC = (Op.ADD, Op.SUBTRACT, Op.MULTIPLY, Op.DIVIDE, Op.NEGATE)
-_FUNCTIONS = tuple(op for op in OPERATORS if op not in (*_ARITHMETIC, Op.LAYER_NORM))
+_OF_ALL_UNITS = (Op.LAYER_NORM, Op.NORM_SLOPE)
+_FUNCTIONS = tuple(op for op in OPERATORS if op not in (*_ARITHMETIC, *_OF_ALL_UNITS))
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class Derivation:
 
     `stages` are its equation with every number put in, then shorter and shorter, and last its value in the trace, which is
     `value`. `pre_activation` is what the activation is applied to, or None where the equation has none outermost: the
-    contributions of `terms` then add up to the value itself. All but `value` are computed in float64.
+    contributions of `terms` then add up to the value itself. All but `value` are computed in float64. `left` is what stands on
+    the left of the equation, where that is not the symbol of the step.
     """
 
     position: Position
@@ -79,6 +81,7 @@ class Derivation:
     stages: tuple[Expr, ...]
     pre_activation: float | None
     value: float
+    left: Expr | None = None
 
 
 @dataclass(frozen=True)
@@ -93,38 +96,40 @@ class Moment:
 
 
 class Scene:
-    """What can be read at a position of a trace: the layer's input x, all units of this step and of the states before."""
+    """What can be read at a position: the layer's input x, all units of this step and of the states before, all in float64."""
 
-    def __init__(self, trace: Trace, weights: Weights, position: Position) -> None:
-        self.trace, self.position = trace, position
-        layer, direction, row, item = position.layer, position.direction, position.t - 1, position.item
-        self.cell, self._parameters = trace.spec.cell_of(direction), trace.spec.declared
-        self.weights = weights[layer, direction].astype(np.dtype(np.float64))
-        x = trace.inputs.x if layer == 0 else trace.hidden(layer - 1)
-        self.x: Array = x[row, item].astype(np.float64)
-        self.now = {symbol: self._units(trace[symbol, layer, direction][row]) for symbol in self.cell.symbols}
-        self.before_t = step_before(trace, position)
-        self.before = {state: self._before(state) for state in self.cell.states}
+    def __init__(
+        self,
+        cell: Cell,
+        weights: LayerWeights,
+        position: Position,
+        before_t: int,
+        x: Array,
+        now: Mapping[str, Array],
+        before: Mapping[str, Array],
+    ) -> None:
+        self.cell, self.position, self.before_t = cell, position, before_t
+        self.weights = weights.astype(np.dtype(np.float64))
+        self._parameters = [one for one in cell.parameters if one.name in weights.arrays]
+        self.x: Array = x.astype(np.float64)
+        self.now: dict[str, Array] = {symbol: array.astype(np.float64) for symbol, array in now.items()}
+        self.before: dict[str, Array] = {symbol: array.astype(np.float64) for symbol, array in before.items()}
         self._scope = Scope(self.cell, self.weights)
         self._scope.enter(self.x, self._scope.input_terms(self.x), self.now, self.before)
 
-    def _before(self, state: str) -> Array:
-        layer, direction = self.position.layer, self.position.direction
-        if self.before_t == 0:
-            return self._units(self.trace.initial(state, layer, direction))
-        return self._units(self.trace[state, layer, direction][self.before_t - 1])
-
-    def _units(self, values: Array) -> Array:
-        """All units of this item, in float64."""
-        units: Array = values[self.position.item].astype(np.float64)
-        return units
+    @classmethod
+    def of(cls, trace: Trace, weights: Weights, position: Position) -> "Scene":
+        """A position of a trace."""
+        cell = trace.spec.cell_of(position.direction)
+        x, now, before, before_t = forward_values(trace, position)
+        return cls(cell, weights[position.layer, position.direction], position, before_t, x, now, before)
 
     def moment(self, derivations: Sequence[Derivation]) -> Moment:
         """The derivations with what they read; the weights, which may be large, are not kept."""
         return Moment(self.position, self.before_t, self.x, self.before, tuple(derivations))
 
-    def derive(self, step: Step, top: int | None = None) -> Derivation:
-        """One step of the cell at this position.
+    def derive(self, step: Step, top: int | None = None, left: Expr | None = None) -> Derivation:
+        """One step of the cell at this position; on the `left` of its equation may stand another name.
 
         `top` terms, those that contribute most, are written out, or all for 0; without it a long sum keeps its ends.
         """
@@ -147,6 +152,7 @@ class Scene:
                 stages=(*stages, _constant(value)),
                 pre_activation=self._value(expr.args[0]) if activated else None,
                 value=value,
+                left=left,
             )
 
     def _value(self, expr: Expr) -> float:
@@ -172,7 +178,10 @@ class Scene:
 
     def _products(self, leaf: Expr) -> list[Term]:
         """The products of a term that reads parameters, and last its bias."""
-        unit, (role, bias_role) = self.position.unit, TERMS[leaf.op]
+        unit = self.position.unit
+        if leaf.op is Op.TRANSPOSED:
+            return self._back(leaf)
+        role, bias_role = TERMS[leaf.op]
         parameter, block = self.cell.of(role, leaf.name), self.weights.block(self.cell, role, leaf.name)
         bias = self.cell.of(bias_role, leaf.name) if bias_role else None
         biases = self.weights.block(self.cell, bias_role, leaf.name) if bias_role else None
@@ -197,6 +206,19 @@ class Scene:
             terms.append(Term(f"{bias.block(leaf.name)}[{unit}]", float(biases[unit]), 1.0, is_bias=True))
         return terms
 
+    def _back(self, leaf: Expr) -> list[Term]:
+        """The products of a gradient with a column of a matrix."""
+        unit, role = self.position.unit, Role.RECURRENT_MATRIX if leaf.name else Role.PROJECTION
+        parameter, block = self.cell.of(role, leaf.name), self.weights.block(self.cell, role, leaf.name)
+        assert parameter is not None
+        assert block is not None
+        values = np.asarray(evaluate(leaf.args[0], self._scope))
+        names = spell(leaf.args[0], self._names.whole, self._parameters)
+        return [
+            Term(f"{parameter.block(leaf.name)}[{k},{unit}]·{names}[{k}]", float(weight), float(value))
+            for k, (weight, value) in enumerate(zip(block[:, unit], values, strict=True))
+        ]
+
     def _written_out(self, expr: Expr, terms: Sequence[Term], top: int | None) -> set[str]:
         """The names of the terms that a sum shows one by one."""
         if top:
@@ -216,7 +238,7 @@ class Scene:
         """The expression at this unit with numbers for its leaves; `affine` says what becomes of an affine term."""
         if expr.op in _AFFINE:
             return affine(expr)
-        if not expr.args or expr.op is Op.LAYER_NORM:
+        if not expr.args or expr.op in _OF_ALL_UNITS:
             # A layer norm is taken over all units, and this is one.
             return _constant(self._value(expr))
         return Expr(expr.op, tuple(self._put_in(arg, affine) for arg in expr.args))
@@ -242,6 +264,21 @@ class Scene:
 def largest(terms: Sequence[Term], count: int) -> list[Term]:
     """The terms that contribute most, the largest first; NaN before all, since it decides everything."""
     return sorted(terms, key=lambda term: -np.nan_to_num(abs(term.contribution), nan=np.inf, posinf=np.inf))[:count]
+
+
+def forward_values(trace: Trace, position: Position) -> tuple[Array, dict[str, Array], dict[str, Array], int]:
+    """Of one item at a position: the layer's input (I,), gates and states (H,), the states before, and the t of these."""
+    layer, direction, row, item = position.layer, position.direction, position.t - 1, position.item
+    x = trace.inputs.x if layer == 0 else trace.hidden(layer - 1)
+    cell, before_t = trace.spec.cell_of(direction), step_before(trace, position)
+    now = {symbol: trace[symbol, layer, direction][row, item] for symbol in cell.symbols}
+    before = {
+        state: trace.initial(state, layer, direction)[item]
+        if before_t == 0
+        else trace[state, layer, direction][before_t - 1, item]
+        for state in cell.states
+    }
+    return x[row, item], now, before, before_t
 
 
 def step_before(trace: Trace, position: Position) -> int:

@@ -278,3 +278,28 @@ def started(cell: Cell, known: Collection[str]) -> Cell:
     steps = tuple(replace(step, expression=read(step.expression)) for step in cell.steps)
     narrow = [given(symbol) for symbol in known if symbol in cell.narrow]
     return replace(cell, steps=steps, given=(*cell.given, *map(given, known)), narrow=(*cell.narrow, *narrow))
+
+
+def on_paper(expr: Expr) -> Expr:
+    """An expression of an adjoint as it is written on paper: see `written`."""
+    name = expr.name
+    if expr.op is Op.BEFORE:
+        return now(f"δ{name.removeprefix('∂').removesuffix('.before')}")
+    if expr.op is Op.NOW and name.endswith(".before"):
+        return ex.before(name.removesuffix(".before"))
+    if expr.op is Op.NOW and name.endswith(".pre"):
+        return now(f"∂a_{name.removeprefix('∂').removesuffix('.pre')}")
+    return replace(expr, args=tuple(map(on_paper, expr.args)))
+
+
+def written(found: Adjoint) -> Iterator[tuple[Expr, Step]]:
+    """The equations of an adjoint as they are written on paper: each with its left side.
+
+    `∂a_f` is the gradient before the activation, and `δc` what the step after hands back to c, so that a step gives δc at
+    t - 1; the states of the step before have their own names.
+    """
+    for step in found.cell.steps:
+        left = on_paper(now(step.symbol))
+        if step.symbol in found.cell.states:
+            left = ex.before(f"δ{step.symbol.removeprefix('∂').removesuffix('.before')}")
+        yield left, replace(step, expression=on_paper(step.expression))

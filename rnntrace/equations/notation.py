@@ -51,7 +51,7 @@ class Notation:
     `{now}` and `{before}` are the subscripts of time, `{unit}` the unit in brackets or nothing, and `{times}` multiplies: it is
     `vectors` element by element, and `scalars` for a single unit. `{weights}` is the block of a parameter that a term reads,
     written as `block`; its bias follows. `left_out` is the sum of terms that are not written out.
-    `digits` are those of numbers, which `in_full` are written so that they can be read again.
+    `digits` are those of numbers, which `in_full` are written so that they can be read again. `name` writes a symbol.
     """
 
     spellings: Mapping[Op, str]
@@ -66,6 +66,7 @@ class Notation:
     before: str
     unit: int | None = None
     digits: int = 4
+    name: Callable[[str], str] = str
     in_full: bool = False
 
     def at(self, t: int, before: int, unit: int, digits: int = 4) -> "Notation":
@@ -93,6 +94,15 @@ class Notation:
                 return f"{value:.{self.digits}f}"
         mantissa, _, exponent = f"{value:.{max(self.digits - 1, 0)}e}".partition("e")
         return self.power.format(mantissa, int(exponent))
+
+
+def _typeset(name: str) -> str:
+    """The name of a gradient in LaTeX, where a second subscript would be one too many: the f of `∂a_f` stands above."""
+    for sign, command in {"∂": r"\partial ", "δ": r"\delta "}.items():
+        if name.startswith(sign):
+            stem, _, gate = name.removeprefix(sign).replace(".", "_").partition("_")
+            return command + stem + (rf"^{{\text{{{gate}}}}}" if gate else "")
+    return name
 
 
 _DIGITS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -142,6 +152,7 @@ LATEX = Notation(
     power=r"{0} \cdot 10^{{{1}}}",
     now="t",
     before="{t-1}",
+    name=_typeset,
 )
 
 UNICODE = Notation(
@@ -264,9 +275,13 @@ MEANINGS = {
 """What a reader may not know of an operator: a word, the definition in Unicode, and in LaTeX."""
 
 
-def formula(step: Step, notation: Notation, parameters: Sequence[Parameter]) -> str:
-    """One step of a cell as an equation, for example `cₜ = fₜ ⊙ cₜ₋₁ + iₜ ⊙ gₜ`; `parameters` are those that there are."""
-    return f"{left_side(step.symbol, notation)} = {spell(step.expression, notation, parameters)}"
+def formula(step: Step, notation: Notation, parameters: Sequence[Parameter], left: Expr | None = None) -> str:
+    """One step of a cell as an equation, for example `cₜ = fₜ ⊙ cₜ₋₁ + iₜ ⊙ gₜ`; `parameters` are those that there are.
+
+    On the `left` stands the symbol of the step, or what is given.
+    """
+    own = left_side(step.symbol, notation) if left is None else spell(left, notation)
+    return f"{own} = {spell(step.expression, notation, parameters)}"
 
 
 def left_side(symbol: str, notation: Notation) -> str:
@@ -292,7 +307,7 @@ def spell(expr: Expr, notation: Notation, parameters: Sequence[Parameter] = ()) 
         args.append(notation.brackets.format(text) if _binding(arg, parameters) < need else text)
     unit = "" if notation.unit is None else f"[{notation.unit}]"
     fields = {
-        "name": expr.name,
+        "name": expr.name if expr.op is Op.CONSTANT else notation.name(expr.name),
         "weights": _block(expr, 0, notation, parameters),
         "now": notation.now,
         "before": notation.before,

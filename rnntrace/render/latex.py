@@ -53,6 +53,10 @@ _SPECIALS = {
     "×": r"\ensuremath{\times}",
     "⊙": r"\ensuremath{\odot}",
     "σ": r"\ensuremath{\sigma}",
+    "∂": r"\ensuremath{\partial}",
+    "δ": r"\ensuremath{\delta}",
+    "‖": r"\ensuremath{\Vert}",
+    "→": r"\ensuremath{\rightarrow}",
     "−": r"\ensuremath{-}",
 }
 _TOLD = re.compile(r"""[^ -~]|[{}$&#%_\\~^|<>"]""")

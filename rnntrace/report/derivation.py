@@ -54,14 +54,14 @@ def derivation_report(explained: Explanation, digits: int = 4) -> Report:
         ),
         formulas=tuple(
             Formulas(
-                _title(moment, explained.trace),
-                tuple(chain(_given(moment, spec, digits), _lines(moment.derivations, spec, digits))),
+                moment_title(moment, explained.trace),
+                tuple(chain(_given(moment, spec, digits), derived_lines(moment.derivations, spec, digits))),
             )
             for moment in explained.moments
         ),
-        tables=(_table(found, explained.top),),
+        tables=(term_table(found, explained.top),),
         conclusion=(
-            *(_result(derivation, digits) for derivation in states),
+            *(derived_result(derivation, digits) for derivation in states),
             *_projected_away(explained),
             "values of the replay",
         ),
@@ -70,15 +70,14 @@ def derivation_report(explained: Explanation, digits: int = 4) -> Report:
         document={
             **document(spec, BY_NAME[TORCH], list(blocks(spec, BY_NAME[TORCH]))),
             "seed": explained.seed,
-            "derivation": [
-                _document(derivation, line) for derivation, line in zip(found, _lines(found, spec, digits), strict=True)
-            ],
+            "derivation": derived_rows(found, spec, digits),
             "warnings": list(explained.warnings),
         },
     )
 
 
-def _title(moment: Moment, trace: Trace) -> str:
+def moment_title(moment: Moment, trace: Trace) -> str:
+    """The place of a moment in words."""
     place = moment.position
     words = [f"t = {place.t}", f"unit {place.unit}"]
     if len(trace.spec.layer_directions) > 1:
@@ -121,12 +120,18 @@ def _vector(values: Array, notation: Notation, dots: str) -> str:
     return f"({', '.join(numbers)})"
 
 
-def _lines(derivations: Sequence[Derivation], spec: ModuleSpec, digits: int) -> Iterator[Formula]:
+def derived_lines(derivations: Sequence[Derivation], spec: ModuleSpec, digits: int) -> Iterator[Formula]:
+    """Each equation with its numbers put in, stage below stage."""
     for derivation in derivations:
         stages = []
         for notation in (UNICODE, LATEX):
             here = notation.at(derivation.position.t, derivation.before, derivation.position.unit, digits)
-            stages.append([formula(derivation.step, here, spec.declared), *(spell(stage, here) for stage in derivation.stages)])
+            stages.append(
+                [
+                    formula(derivation.step, here, spec.declared, derivation.left),
+                    *(spell(stage, here) for stage in derivation.stages),
+                ]
+            )
         plain, typeset = stages
         yield Formula(derivation.step.role, _below_one_another(plain), _aligned(typeset))
 
@@ -170,12 +175,14 @@ def _projected_away(explained: Explanation) -> tuple[str, ...]:
     return () if unit < size else (f"h has no unit {unit}: the projection leaves {size}",)
 
 
-def _result(derivation: Derivation, digits: int) -> str:
+def derived_result(derivation: Derivation, digits: int) -> str:
+    """What came out, in a line."""
     here = UNICODE.at(derivation.position.t, derivation.before, derivation.position.unit, digits)
-    return f"{left_side(derivation.step.symbol, here)} = {here.number(derivation.value)}"
+    left = left_side(derivation.step.symbol, here) if derivation.left is None else spell(derivation.left, here)
+    return f"{left} = {here.number(derivation.value)}"
 
 
-def _table(derivations: Sequence[Derivation], top: int | None) -> Table:
+def term_table(derivations: Sequence[Derivation], top: int | None) -> Table:
     """A row for each term; of a step whose terms are singled out, the largest first."""
     rows = [
         (derivation, term)
@@ -184,7 +191,7 @@ def _table(derivations: Sequence[Derivation], top: int | None) -> Table:
     ]
     columns = [Column("t", np.array([derivation.position.t for derivation, _ in rows]), Scale.INDEX)]
     names = {
-        "symbol": [derivation.step.symbol for derivation, _ in rows],
+        "symbol": [_symbol(derivation) for derivation, _ in rows],
         "term": [term.name for _, term in rows],
     }
     columns += [Column(heading, np.array(words, object), Scale.NAME) for heading, words in names.items()]
@@ -198,6 +205,15 @@ def _table(derivations: Sequence[Derivation], top: int | None) -> Table:
     columns += [Column(heading, np.array(values), section="terms", group="terms") for heading, values in numbers.items()]
     which = "every term" if not top else "the largest term of each" if top == 1 else f"the {top} largest terms of each"
     return Table(f"{which}: weight·value = product", tuple(columns))
+
+
+def _symbol(derivation: Derivation) -> str:
+    return derivation.step.symbol if derivation.left is None else derivation.left.name
+
+
+def derived_rows(found: Sequence[Derivation], spec: ModuleSpec, digits: int) -> list[dict[str, Any]]:
+    """Derivations as plain values."""
+    return [_document(derivation, line) for derivation, line in zip(found, derived_lines(found, spec, digits), strict=True)]
 
 
 def _document(derivation: Derivation, line: Formula) -> dict[str, Any]:

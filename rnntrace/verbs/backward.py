@@ -9,7 +9,6 @@ from typing import Any
 from rnntrace.engine.backward.clipping import Clipping
 from rnntrace.engine.backward.differences import by_differences
 from rnntrace.engine.backward.judge import BackwardResult, judge_backward
-from rnntrace.engine.backward.loss import LOSSES, Loss, loss_of
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.replay.replay import replay as replay_engine
 from rnntrace.equations.cell import Cell
@@ -22,7 +21,7 @@ from rnntrace.model.signals import Inputs, assemble, check_not_empty, has_holes
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.report.table import Report
-from rnntrace.verbs.given.gradients import read_gradients, read_loss, target_of
+from rnntrace.verbs.given.gradients import check_loss, loss_in, read_gradients
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.masks import as_masked_aloud
@@ -134,7 +133,8 @@ def backward(
         h0, c0 = hx if isinstance(hx, tuple | list) else (hx, None)
         keywords |= {"h0": h0, "c0": c0}
     spec, own, inputs, seed, origin, remarks = _problem(source, keywords, options, ignored, expected is None)
-    given_loss = _loss(spec, own, inputs, judging, loss, grad, target)
+    trace = replay_engine(spec, own, inputs, dtype=judging.numpy_dtype(spec))
+    given_loss = loss_in(spec, trace, loss, grad, target)
     clipping = Clipping(clip_norm, clip_value)
     unused: tuple[str, ...] = ()
     if expected is not None:
@@ -158,12 +158,7 @@ def _check(
     options: Mapping[str, Any], loss: str, truncate: int | None, clip_norm: float | None, clip_value: float | None
 ) -> None:
     """Raises UsageError for what means nothing, or does not go together."""
-    if loss not in LOSSES:
-        raise UsageError(f"unknown loss {loss!r}: choose one of {', '.join(LOSSES)}, or give `grad`")
-    if "grad" in options and {"loss", "target"} & options.keys():
-        raise UsageError("`grad` gives the gradients that a loss comes down to: leave `loss` and `target` out")
-    if ("target" in options) != (loss == "mse"):
-        raise UsageError("the loss mse needs a `target`" if loss == "mse" else "`target` belongs to `loss=mse`")
+    check_loss(options, loss)
     if truncate is not None and (not is_whole(truncate) or truncate < 1):
         raise UsageError(f"`truncate` is a number of steps, 1 or more, not {truncate}")
     for name, limit in {"clip_norm": clip_norm, "clip_value": clip_value}.items():
@@ -219,13 +214,6 @@ def _problem(
 
 def _no_draw(spec: ModuleSpec, shape: tuple[int, ...]) -> Array:
     raise AssertionError(shape)
-
-
-def _loss(spec: ModuleSpec, weights: Weights, inputs: Inputs, judging: JudgeOptions, loss: str, grad: Any, target: Any) -> Loss:
-    if grad is not None:
-        return Loss("given", read_loss(spec, inputs, grad))
-    trace = replay_engine(spec, weights, inputs, dtype=judging.numpy_dtype(spec))
-    return loss_of(loss, trace, None if target is None else target_of(spec, inputs, target))
 
 
 def _of_torch(

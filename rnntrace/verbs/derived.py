@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from rnntrace.engine.backward.backward import backward
+from rnntrace.engine.backward.derivation import scene_of, step_after
 from rnntrace.engine.derivation import Scene, step_before
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.replay.replay import replay
@@ -15,7 +17,9 @@ from rnntrace.model.signals import Draw, Inputs, assemble
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.report.derivation import Explanation, derivation_report
+from rnntrace.report.gradient_derivation import GradientExplanation, gradient_derivation_report
 from rnntrace.report.table import Report
+from rnntrace.verbs.given.gradients import loss_in
 from rnntrace.verbs.given.place import position_in, units_of
 from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.run import checked_seed
@@ -78,9 +82,56 @@ def _derived(
         for step in spec.cell_of(last.direction).steps
         if symbol in (None, step.symbol) and last.unit < units_of(spec, step.symbol)
     ]
-    scenes = (Scene(trace, weights, place) for place in places)
+    scenes = (Scene.of(trace, weights, place) for place in places)
     moments = tuple(scene.moment([scene.derive(step, top) for step in steps]) for scene in scenes)
     return ShownExplanation(trace, moments, top, seed, origin, tuple(warnings))
+
+
+@dataclass(frozen=True, repr=False)
+class ShownGradientExplanation(Shown, GradientExplanation):
+    """A derivation of gradients that shows itself."""
+
+    def report(self, digits: int = 4) -> Report:
+        """The chain rule with its numbers, to so many digits, and a table of the products."""
+        return gradient_derivation_report(self, digits)
+
+
+def derived_gradients(
+    spec: ModuleSpec,
+    own: Module | None,
+    sources: Sources,
+    place: Mapping[str, Any],
+    *,
+    dist: str,
+    seed: int | None,
+    top: int | None,
+    back: int,
+    loss: str,
+    target: Any,
+    grad: Any,
+    truncate: int | None,
+) -> ShownGradientExplanation:
+    """The gradients at a place, with a module's `own` weights, or drawn ones, on these signals; `back` steps after it first."""
+    seed = checked_seed(seed) if own is None or sources.request.draws else None
+    weights, inputs = _prepared(spec, sources, own.weights if own else None, dist, seed)
+    first, symbol = position_in(place, spec, inputs)
+    trace = replay(spec, weights, inputs)
+    given = loss_in(spec, trace, loss, grad, target)
+    found = backward(trace, weights, given.gradients, truncate=truncate)
+    places = [first]
+    while len(places) <= back and (t := step_after(trace, places[0])):
+        places.insert(0, replace(places[0], t=t))
+    moments = []
+    for position in places:
+        scene, equations = scene_of(trace, found, weights, given.gradients, position)
+        asked = [
+            (left, step)
+            for left, step in equations
+            if symbol in (None, step.symbol.removeprefix("∂").partition(".")[0]) and position.unit < len(scene.now[step.symbol])
+        ]
+        moments.append(scene.moment([scene.derive(step, top, left) for left, step in asked]))
+    origin = sources.described(spec, dist)
+    return ShownGradientExplanation(trace, tuple(moments), top, seed, origin, tuple(sources.warnings), given)
 
 
 def _trace_of(result: Result) -> Trace:

@@ -26,7 +26,7 @@ from rnntrace.verbs.layouts import convention_named
 from rnntrace.verbs.shown import Shown
 
 if TYPE_CHECKING:
-    from rnntrace.verbs.derived import ShownExplanation
+    from rnntrace.verbs.derived import ShownExplanation, ShownGradientExplanation
 
 OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_size", *VARIANTS, "weights", "dtype")
 """What weights say by themselves."""
@@ -49,6 +49,19 @@ class Equations(Shown):
     def report(self) -> Report:
         """The equations, the shapes, and the arrays gate by gate."""
         return equations_report(self.spec, self.convention)
+
+
+@dataclass(frozen=True, repr=False)
+class ChainRule(Shown):
+    """The equations of a module's backward pass."""
+
+    spec: ModuleSpec
+
+    def report(self) -> Report:
+        """The chain rule, step by step, and what parameters get."""
+        from rnntrace.report.gradient_derivation import gradient_equations_report
+
+        return gradient_equations_report(self.spec)
 
 
 def explain(
@@ -102,7 +115,12 @@ def explain(
     mask: Any = None,
     dist: str = "normal",
     seed: int | None = None,
-) -> "Equations | ShownExplanation":
+    backward: bool = False,
+    loss: str = "sum",
+    target: Any = None,
+    grad: Any = None,
+    truncate: int | None = None,
+) -> "Equations | ChainRule | ShownExplanation | ShownGradientExplanation":
     """Explain a kind ("lstm"), a specification, weights or a result: its equations, or with a place what was computed there.
 
     A `cell` of your own, its text or a file of it, stands in place of a kind, or says what weights are.
@@ -111,6 +129,8 @@ def explain(
     quantity alone is derived, and `back` steps before it too. `top` singles out as many terms, and 0 writes out all. Without a
     place the arrays are laid out as in the `framework` that is named. Of a result its own signals are taken; for the rest, what
     is not given is drawn from `seed`, the same as in `run`, and only then torch is loaded. Raises RnnTraceError.
+
+    Of a `backward` pass it is the chain rule, of a loss as in `backward`, and `back` goes to the steps after the place.
     """
     keywords = locals()
     options = given(explain, keywords)
@@ -128,7 +148,10 @@ def explain(
         refuse(options, ("framework",), "lays out arrays, and `t` puts numbers in: leave one of them out")
     else:
         refuse(options, OF_A_PLACE, "belongs to `t`, which puts numbers in: give both or neither")
-    if is_result(what) and place and SIGNALS.isdisjoint(options):
+    if not (backward and place):
+        of_gradients = {"loss", "target", "grad", "truncate"}
+        refuse(options, of_gradients, "belongs to gradients with numbers put in: give `backward` and `t` too")
+    if is_result(what) and place and not backward and SIGNALS.isdisjoint(options):
         from rnntrace.verbs.derived import derived_of
 
         return derived_of(what, place, top=top, back=back)
@@ -142,13 +165,18 @@ def explain(
     sources = pass_on(read_sources, keywords, batch_first=batch_first, own_states=declared.states if declared else ())
     spec = told or spec_of_kind(what, sources, keywords)
     if not place:
+        if backward:
+            return ChainRule(spec)
         return Equations(spec, convention_named(framework or (found.layout if found else TORCH)))
     own = found or (module_for(weights, spec) if weights is not None else None)
     if own:
         sources = as_masked_aloud(own, as_held(replace(own, spec=spec), sources))
         sources = replace(sources, warnings=(*sources.warnings, *own.remarks))
-    from rnntrace.verbs.derived import derived_from
+    from rnntrace.verbs.derived import derived_from, derived_gradients
 
+    if backward:
+        of_loss = {"loss": loss, "target": target, "grad": grad, "truncate": truncate}
+        return derived_gradients(spec, own, sources, place, dist=dist, seed=seed, top=top, back=back, **of_loss)
     return derived_from(spec, own, sources, place, dist=dist, seed=seed, top=top, back=back)
 
 

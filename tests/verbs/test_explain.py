@@ -91,7 +91,7 @@ def test_terms_add_up_to_what_the_trace_has(found: tuple[Problem, Position]) -> 
     """Contributions add up to the pre-activation, its activation is the trace's value, and the value is the trace's own."""
     case, place = found
     trace = traced(case)
-    scene = Scene(trace, case.weights, place)
+    scene = Scene.of(trace, case.weights, place)
     activated = activations(case.spec)
     for step in case.spec.cell.steps:
         derived = scene.derive(step)
@@ -123,7 +123,7 @@ def test_every_product_has_the_numbers_that_its_name_says(found: tuple[Problem, 
         values["(o ⊙ tanh(c))"] = now["o"] * np.tanh(now["c"])
     named = 0
     for step in case.spec.cell.steps:
-        terms = Scene(trace, case.weights, place).derive(step).terms
+        terms = Scene.of(trace, case.weights, place).derive(step).terms
         if step.symbol in order:
             columns = weights.W_ih.shape[2] + weights.W_hh.shape[2]
             assert len(terms) == columns + (2 if case.spec.bias else 0)
@@ -155,7 +155,7 @@ def test_what_is_printed_can_be_worked_out_again(found: tuple[Problem, Position]
     """Every line of a derivation, read as Python with printed numbers for intervals, holds the value at its end."""
     case, place = found
     trace = traced(case)
-    scene = Scene(trace, case.weights, place)
+    scene = Scene.of(trace, case.weights, place)
     derivations = tuple(scene.derive(step, top) for step in case.spec.cell.steps)
     report = derivation_report(Explanation(trace, (scene.moment(derivations),), top), digits)
     for entry, derived in zip(report.document["derivation"], derivations, strict=True):
@@ -186,11 +186,11 @@ def test_a_derivation_worked_out_by_hand() -> None:
 def test_the_largest_terms_are_written_out(found: tuple[Problem, Position], top: int) -> None:
     """`top` written products, none of them smaller than one that is left out; the rest is their sum."""
     case, place = found
-    scene = Scene(traced(case), case.weights, place)
+    scene = Scene.of(traced(case), case.weights, place)
     step = next(step for step in case.spec.cell.steps if step.symbol in ORDERS[case.spec.family])
     derived = scene.derive(step, top)
     sizes = sorted((abs(term.contribution) for term in derived.terms), reverse=True)
-    report = derivation_report(Explanation(scene.trace, (scene.moment((derived,)),), top))
+    report = derivation_report(Explanation(traced(case), (scene.moment((derived,)),), top))
     assert ("the largest term of each" in report.tables[0].title) == (top == 1)
     shown = [float(value) for value in columns_of(report.tables[0])["product"]]
     factors = [term.factor or 1.0 for term in derived.terms]
@@ -209,10 +209,10 @@ def columns_of(table: Table) -> dict[str, Array]:
 def test_a_long_sum_keeps_its_ends_unless_all_is_asked_for() -> None:
     """20 units: the middle is one number, and with top 0 every product is there."""
     case = problem(ModuleSpec(kind="RNN", input_size=20, hidden_size=20, dtype="float64"), 2, 1)
-    scene = Scene(traced(case), case.weights, Position(0, "forward", 2, 0, 7))
+    scene = Scene.of(traced(case), case.weights, Position(0, "forward", 2, 0, 7))
     (step,) = case.spec.cell.steps
     elided, whole = scene.derive(step), scene.derive(step, top=0)
-    report = [derivation_report(Explanation(scene.trace, (scene.moment((found,)),))) for found in (elided, whole)]
+    report = [derivation_report(Explanation(traced(case), (scene.moment((found,)),))) for found in (elided, whole)]
     texts = [found.document["derivation"][0]["text"] for found in report]
     assert re.findall(r"… (\d+) terms", texts[0]) == ["17", "17"]
     assert "…" not in texts[1]
@@ -223,9 +223,9 @@ def test_a_long_sum_keeps_its_ends_unless_all_is_asked_for() -> None:
 def test_a_thousand_terms_are_no_trouble() -> None:
     """Every product of a wide layer can be written out."""
     case = problem(ModuleSpec(kind="GRU", input_size=2000, hidden_size=2, dtype="float64"), 1, 1)
-    scene = Scene(traced(case), case.weights, Position(0, "forward", 1, 0, 1))
+    scene = Scene.of(traced(case), case.weights, Position(0, "forward", 1, 0, 1))
     derived = scene.derive(case.spec.cell.steps[0], top=0)
-    text = derivation_report(Explanation(scene.trace, (scene.moment((derived,)),), 0), 17).document["derivation"][0]["text"]
+    text = derivation_report(Explanation(traced(case), (scene.moment((derived,)),), 0), 17).document["derivation"][0]["text"]
     assert worked_out(stages(text)[0]).holds(Interval(derived.value, derived.value), SLACK)
 
 
@@ -233,11 +233,11 @@ def test_not_a_number_is_shown_as_it_is() -> None:
     """NaN and infinity stand in the derivation, and nothing hangs or fails."""
     case = problem(ModuleSpec(kind="LSTM", input_size=3, hidden_size=2, dtype="float64"), 1, 1)
     case.inputs.x[0, 0] = [np.nan, np.inf, 1]
-    scene = Scene(traced(case), case.weights, Position(0, "forward", 1, 0, 0))
+    scene = Scene.of(traced(case), case.weights, Position(0, "forward", 1, 0, 0))
     derived = tuple(scene.derive(step, 2) for step in case.spec.cell.steps)
     texts = [
         entry["text"]
-        for entry in derivation_report(Explanation(scene.trace, (scene.moment(derived),), 2)).document["derivation"]
+        for entry in derivation_report(Explanation(traced(case), (scene.moment(derived),), 2)).document["derivation"]
     ]
     assert "·nan" in texts[0]
     assert texts[0].endswith("= nan")
@@ -260,9 +260,9 @@ def test_latex_compiles(tmp_path: Path) -> None:
             case = problem(ModuleSpec(input_size=sizes[0], hidden_size=sizes[1], dtype="float64", **options), 12, 1)
             case.inputs.x[:, :, 0] *= 1e-9
             case.inputs.x[:, :, 1] *= 1e9
-            scene = Scene(traced(case), case.weights, Position(0, "forward", 12, 0, 0))
+            scene = Scene.of(traced(case), case.weights, Position(0, "forward", 12, 0, 0))
             derived = tuple(scene.derive(step, top) for step in case.spec.cell.steps)
-            report = derivation_report(Explanation(scene.trace, (scene.moment(derived),), top))
+            report = derivation_report(Explanation(traced(case), (scene.moment(derived),), top))
             lines += [line.latex for line in report.formulas[0].lines]
     body = "\n".join(f"\\[\n{line}\n\\]" for line in lines)
     document = f"\\documentclass{{article}}\\usepackage{{amsmath}}\\begin{{document}}\n{body}\n\\end{{document}}\n"

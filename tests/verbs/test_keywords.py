@@ -12,6 +12,7 @@ import pytest
 import rnntrace
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.model.spec import ModuleSpec
+from rnntrace.verbs.diagnose import OF_GRADIENTS
 from rnntrace.verbs.given.keywords import pass_on
 from rnntrace.verbs.given.modules import spec_of_kind
 from rnntrace.verbs.given.overrides import FileOverrides
@@ -19,8 +20,11 @@ from rnntrace.verbs.given.sources import read_sources
 
 TAKE: dict[str, set[str]] = {
     **{function.__name__: {*signature(function).parameters} for function in (JudgeOptions, FileOverrides, read_sources)},
+    "_of_gradients": {*OF_GRADIENTS},
     spec_of_kind.__name__: {*signature(ModuleSpec).parameters, "hidden", "layers", "reset_before"},
 }
+# What `backward` makes its module and signals of.
+TAKE["_problem"] = set().union(*TAKE.values()) | {"weights", "dist", "seed"}
 """The keywords that are taken by what verbs pass theirs on to."""
 
 
@@ -32,7 +36,7 @@ def unread(verb: Callable[..., Any]) -> set[str]:
     return {*signature(verb).parameters} - used - passed_on
 
 
-@pytest.mark.parametrize("name", ["run", "compare", "diagnose", "explain", "trace", "watch"])
+@pytest.mark.parametrize("name", ["run", "compare", "backward", "diagnose", "explain", "trace", "watch"])
 def test_every_keyword_is_read(name: str) -> None:
     assert unread(getattr(rnntrace, name)) == set()
 

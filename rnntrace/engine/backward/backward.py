@@ -76,6 +76,7 @@ def _joined(trace: Trace, found: Mapping[LayerDirection, Found], of_x: Bounded) 
             {(*column, symbol): array for column, part in parts.items() for symbol, array in part.steps.items()},
             Weights({column: parts[column].parameters for column in spec.layer_directions}),
             {"x": of_x, **{f"{state}0": np.stack([row[state] for row in rows]) for state in spec.cell.states}},
+            {column: part.entering for column, part in parts.items()},
             bounds,
         )
 

@@ -25,12 +25,16 @@ MATRICES = (Op.INPUT_TERM, Op.RECURRENT_TERM, Op.PROJECTION)
 
 @dataclass(frozen=True)
 class Found:
-    """Gradients of a layer and direction: of each step (T, B, ·), parameters, x (T, B, I) and initial states (B, ·)."""
+    """Gradients of a layer and direction: of each step (T, B, ·), parameters, x (T, B, I) and initial states (B, ·).
+
+    `entering` (T, B, R) is that of its output, from outside or from the layer above.
+    """
 
     steps: Mapping[str, Array]
     parameters: LayerWeights
     x: Array
     initial: Mapping[str, Array]
+    entering: Array
     bounds: "Found | None" = None
 
 
@@ -104,7 +108,7 @@ class Back:
             steps.append(column.quantities())
             at_end = self._detached(ends, piece)
         whole = self._together(steps)
-        return self._found(whole, ends, self._together(errors) if errors else None, rounding)
+        return self._found(whole, of_output, ends, self._together(errors) if errors else None, rounding)
 
     def _pieces(self, truncate: int | None) -> Iterator[slice]:
         """What is gone through at once, from the last step of the forward pass to the first."""
@@ -129,7 +133,12 @@ class Back:
         return {symbol: np.concatenate([part[symbol] for part in ordered]) for symbol in parts[0]}
 
     def _found(
-        self, steps: Mapping[str, Array], ends: Mapping[str, Array], errors: Mapping[str, Array] | None, rounding: Format | None
+        self,
+        steps: Mapping[str, Array],
+        of_output: Bounded,
+        ends: Mapping[str, Array],
+        errors: Mapping[str, Array] | None,
+        rounding: Format | None,
     ) -> Found:
         """The sums over all steps, and bounds on them."""
         sums = _Sums(self, steps, errors, rounding)
@@ -141,8 +150,8 @@ class Back:
         bounds = None
         if errors is not None:
             starts = {state: self._at_start(errors[handed_on(state)], None) for state in self.cell.states}
-            bounds = Found(errors, LayerWeights(arrays=sums.errors), sums.x.error, starts)
-        return Found(steps, LayerWeights(arrays=sums.values), sums.x.value, initial, bounds)
+            bounds = Found(errors, LayerWeights(arrays=sums.errors), sums.x.error, starts, of_output.error)
+        return Found(steps, LayerWeights(arrays=sums.values), sums.x.value, initial, of_output.value, bounds)
 
     def _at_start(self, handed: Array, end: Array | None) -> Array:
         """What the first step hands on to the initial state (B, ·); of a sequence without steps, what came to its end."""

@@ -1,13 +1,13 @@
 """Gradients: what a loss changes by with every gate, state, parameter and input of a module."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from rnntrace.equations.adjoint import gradient, pre_activation
 from rnntrace.model.dtypes import Array
-from rnntrace.model.keys import Key
+from rnntrace.model.keys import Key, LayerDirection
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 
@@ -18,13 +18,15 @@ class Gradients:
 
     `columns` are those of each step, (layer, direction, symbol) → (T, B, ·), in input-time order: symbols are those of the
     `adjoint`. Steps that do not exist are NaN. `parameters` are in the shapes of the weights, `signals` those of x (T, B, I)
-    and of the initial states by name, h0 (L·D, B, R), c0 (L·D, B, H). `bounds` say of each what rounding can do to it.
+    and of the initial states by name, h0 (L·D, B, R), c0 (L·D, B, H). `entering` is what comes to each layer and direction from
+    outside or from the layer above, (T, B, R). `bounds` say of each what rounding can do to it.
     """
 
     spec: ModuleSpec
     columns: Mapping[Key, Array]
     parameters: Weights
     signals: Mapping[str, Array]
+    entering: Mapping[LayerDirection, Array] = field(default_factory=dict)
     bounds: "Gradients | None" = None
 
     def of(self, symbol: str, layer: int = 0, direction: str = "") -> Array:

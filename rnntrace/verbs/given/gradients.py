@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from rnntrace.engine.backward.loss import LOSSES, Loss, loss_of
+from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.adjoint import adjoint, gradient, pre_activation
-from rnntrace.errors import FileError, SignalError, show
+from rnntrace.errors import FileError, SignalError, UsageError, show
 from rnntrace.files import digits
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.backward import HANDED_IN, BackwardObservation
@@ -29,6 +31,23 @@ def bare(name: str, known: Mapping[str, Any]) -> str:
     """The name of what a gradient is of: `f` of `dL_df`; the name itself if it is known as it is."""
     match = _OF_LOSS.match(name)
     return name if name in known or match is None else name[match.end() :]
+
+
+def check_loss(options: Mapping[str, Any], loss: str) -> None:
+    """Raises UsageError where what is said of a loss means nothing, or does not go together."""
+    if loss not in LOSSES:
+        raise UsageError(f"unknown loss {loss!r}: choose one of {', '.join(LOSSES)}, or give `grad`")
+    if "grad" in options and {"loss", "target"} & options.keys():
+        raise UsageError("`grad` gives the gradients that a loss comes down to: leave `loss` and `target` out")
+    if ("target" in options) != (loss == "mse"):
+        raise UsageError("the loss mse needs a `target`" if loss == "mse" else "`target` belongs to `loss=mse`")
+
+
+def loss_in(spec: ModuleSpec, trace: Trace, loss: str, grad: Any, target: Any) -> Loss:
+    """The loss as a user says it: by its name and a target, or by the gradients that everything starts from."""
+    if grad is not None:
+        return Loss("given", read_loss(spec, trace.inputs, grad))
+    return loss_of(loss, trace, None if target is None else target_of(spec, trace.inputs, target))
 
 
 def read_loss(spec: ModuleSpec, inputs: Inputs, source: Any) -> dict[str, Array]:

@@ -1,0 +1,41 @@
+"""One gradient, derived from the chain rule with the numbers put in: an adjoint is a cell, and is derived as one is."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from rnntrace.engine.backward.gradients import Gradients
+from rnntrace.engine.derivation import Position, Scene, forward_values, step_before
+from rnntrace.engine.replay.trace import Trace
+from rnntrace.equations.adjoint import OUTPUT, adjoint, gradient, handed_on, written
+from rnntrace.equations.cell import Step
+from rnntrace.equations.expression import Expr
+from rnntrace.model.dtypes import Array
+from rnntrace.model.spec import FORWARD, REVERSE
+from rnntrace.model.weights import Weights
+
+
+def step_after(trace: Trace, position: Position) -> int:
+    """The t that hands back to this step: t + 1, in the reverse direction t - 1, and 0 where the sequence ends."""
+    opposite = replace(position, direction=REVERSE if position.direction == FORWARD else FORWARD)
+    return step_before(trace, opposite)
+
+
+def scene_of(
+    trace: Trace, gradients: Gradients, weights: Weights, loss: Mapping[str, Array], position: Position
+) -> tuple[Scene, list[tuple[Expr, Step]]]:
+    """What can be read at a position of a backward pass, and the equations with their left sides, as `written` names them."""
+    spec, column = trace.spec, (position.layer, position.direction)
+    found = adjoint(spec.cell_of(position.direction))
+    row, item, after = position.t - 1, position.item, step_after(trace, position)
+    x, now, before, before_t = forward_values(trace, position)
+    now |= {symbol: gradients.columns[*column, symbol][row, item] for symbol in found.cell.symbols}
+    now |= {f"∂a_{symbol[1:-4]}": now[symbol] for symbol in found.cell.symbols if symbol.endswith(".pre")}
+    now[OUTPUT] = gradients.entering[column][row, item]
+    for state in spec.cell.states:
+        if after:
+            now[f"δ{state}"] = gradients.columns[*column, handed_on(state)][after - 1, item]
+        else:
+            ends = loss.get(f"{state}_n")
+            at_end = now[gradient(state)] * 0 if ends is None else ends[spec.layer_directions.index(column)][item]
+            now[f"δ{state}"] = at_end
+    return Scene(found.cell, weights[column], position, before_t, x, now, before), list(written(found))
