@@ -17,7 +17,7 @@ from rnntrace.files.ignored import Ignored
 from rnntrace.model.backward import BackwardObservation
 from rnntrace.model.dtypes import Array, is_whole
 from rnntrace.model.kinds import is_kind
-from rnntrace.model.signals import Inputs, assemble, check_not_empty, has_holes
+from rnntrace.model.signals import Inputs, assemble, check_not_empty
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.report.table import Report
@@ -190,11 +190,6 @@ def _problem(
     if loaded:
         loaded = replace(loaded, spec=spec)
         sources = as_masked_aloud(loaded, as_held(loaded, sources))
-    if has_holes(spec, sources.request):
-        raise UsageError(
-            "gradients go back over whole sequences and those that end early, and this mask leaves out steps in front or in "
-            "between: give the steps that count alone"
-        )
     remarks = [*sources.warnings, *(loaded.remarks if loaded else ())]
     origin = sources.described(spec, keywords["dist"])
     if loaded and not sources.request.draws:

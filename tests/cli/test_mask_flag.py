@@ -101,7 +101,8 @@ def test_what_does_not_fit_is_refused(output: Array, capsys: Shown) -> None:
 def test_gradients_go_back_over_lengths_and_no_other_mask(output: Array, capsys: Shown) -> None:
     """Which is said."""
     given = ("backward", "m.pt", "--input", "only_x.npy", "--mask")
-    assert "give the steps that count alone" in refused(capsys, *given, "mask.npy")
+    for command in (given, ("explain", "m.pt", "--backward", "--at", "t=5", "--input", "only_x.npy", "--mask")):
+        assert "give the steps that count alone" in refused(capsys, *command, "mask.npy")
     ends = json.dumps((np.arange(STEPS)[:, None] < np.array([6, 4])).tolist())
     assert ask(capsys, *given, ends, "-q").code == 0
 
