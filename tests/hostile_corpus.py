@@ -16,11 +16,12 @@ from hostile_arrays import ARRAYS
 from hostile_beside import BESIDE
 from hostile_bombs import BOMBS
 from hostile_hdf5 import HDF5
+from hostile_matlab import MATLAB
 from hostile_onnx import ONNX_FILES
 from hostile_shards import SHARDS
 from hostile_torch import TORCH
 
-FILES: dict[str, Entry] = {**ARRAYS, **TORCH, **BESIDE, **SHARDS, **HDF5, **ONNX_FILES, **BOMBS}
+FILES: dict[str, Entry] = {**ARRAYS, **TORCH, **BESIDE, **SHARDS, **HDF5, **MATLAB, **ONNX_FILES, **BOMBS}
 """Name of the file → its content and what is said of it."""
 
 

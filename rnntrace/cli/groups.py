@@ -30,6 +30,7 @@ class ModuleFlags:
     dropout: options.Dropout = 0.0
     batch_first: options.BatchFirst = False
     weights: options.WeightsSource = None
+    layout: options.Layout = None
     dtype: options.Dtype = DtypeName.FLOAT32
 
 
@@ -58,6 +59,7 @@ class FileFlags:
     cell: options.CellFile = None
     module: options.Module = None
     names: options.Names = None
+    layout: options.Layout = None
     ignore: options.Ignore = None
     nonlinearity: options.NonlinearityOption = None
     batch_first: options.BatchFirst = False
@@ -72,6 +74,7 @@ class GivenSignals:
 
     unbatched: options.Unbatched = False
     input: options.Input = None
+    axes: options.AxesOrder = None
     text: options.Text = None
     alphabet: options.Alphabet = None
     h0: options.H0 = None

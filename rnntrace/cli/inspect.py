@@ -23,6 +23,7 @@ def inspect(
         bool, typer.Option("--weights", help="Show the distribution of each gate's weights.", rich_help_panel=VIEW)
     ] = False,
     names: options.Names = None,
+    layout: options.Layout = None,
     ignore: options.Ignore = None,
     table: TableFlags,
     written: OutputFlags,
@@ -32,6 +33,6 @@ def inspect(
     from rnntrace.cli.output import emit
     from rnntrace.verbs.inspect import inspect as inspect_file
 
-    report = inspect_file(file, weights=weights, names=names or (), ignore=ignore or ()).report()
+    report = inspect_file(file, weights=weights, names=names or (), layout=layout, ignore=ignore or ()).report()
     emit(report, written, table)
     return ExitCode.AGREES

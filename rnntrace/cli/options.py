@@ -91,7 +91,17 @@ Names = Annotated[
     typer.Option(
         "--names",
         metavar="PART=PATTERN",
-        help="Names of a custom module: 'weight_ih=W_ih{_reverse}.{layer}'; once for each part.",
+        help="Names of a custom module: 'weight_ih=W_ih{_reverse}.{layer}', 'weight_ih=W_{gate}x'; once for each part.",
+        rich_help_panel=MODULE,
+    ),
+]
+Layout = Annotated[
+    str | None,
+    typer.Option(
+        "--layout",
+        metavar="NAME",
+        help="Whose plain arrays the weights are: keras, tf1, onnx, matlab, cs231n, … as `rnntrace layouts` lists them.",
+        show_default="told by the names of the arrays",
         rich_help_panel=MODULE,
     ),
 ]
@@ -233,6 +243,16 @@ Input = Annotated[
         "--input",
         metavar="FILE|JSON",
         help="x from .npy, .npz, .csv, .json, .pt, .safetensors or typed as JSON; keys x, h0, c0, lengths, mask give all.",
+        rich_help_panel=SIGNALS,
+    ),
+]
+AxesOrder = Annotated[
+    str | None,
+    typer.Option(
+        "--axes",
+        metavar="ORDER",
+        help="Order of the axes of x and other sequences, given and expected, such as unit,batch,time; states lack time.",
+        show_default="the module's own",
         rich_help_panel=SIGNALS,
     ),
 ]

@@ -25,6 +25,7 @@ READERS = {
     "onnx": "rnntrace.files.onnx",
     "keras": "rnntrace.files.keras",
     "h5": "rnntrace.files.keras",
+    "mat": "rnntrace.files.mat",
     "json": "rnntrace.files.text",
     "csv": "rnntrace.files.text",
 }

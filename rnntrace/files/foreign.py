@@ -12,12 +12,6 @@ from rnntrace.files.protobuf import fields
 
 HEADS: tuple[tuple[int, bytes, str], ...] = (
     (4, b"TFL3", "a TensorFlow Lite model, which is not read: give the Keras model that it was made from (.keras or .h5)"),
-    (
-        0,
-        b"MATLAB ",
-        "a MATLAB file, which is not read: save its arrays as .csv, or as .npz with scipy.io.loadmat and numpy.savez",
-    ),
-    (512, b"\x89HDF", "HDF5 behind a block of another format, as MATLAB writes it: save its arrays as .csv or .npz"),
     (0, b"GGUF", "a GGUF file, which is not read: give the weights that it was made from (.pt or .safetensors)"),
     (0, b"\x1f\x8b", "compressed by gzip: unpack it first"),
     (0, b"BZh", "compressed by bzip2: unpack it first"),

@@ -40,7 +40,7 @@ class Hdf5:
         """Paths of all datasets."""
         return tuple(self._datasets)
 
-    def array(self, name: str) -> tuple[Array, str]:
+    def array(self, name: str, *, most_axes: int = 2) -> tuple[Array, str]:
         """The values of a dataset as float32, or float64 where they are that, and the name of its own format."""
         dataset = self._datasets[name]
         dtype = dataset.dtype
@@ -48,8 +48,9 @@ class Hdf5:
         is_bfloat16 = dtype.kind == "V" and dtype.itemsize == 2 and self._attribute(dataset, "dtype") == "bfloat16"
         if not is_bfloat16 and (dtype.kind != "f" or dtype.itemsize not in (2, 4, 8)):
             raise FileError(f"{show(name)} should hold floats of 16, 32 or 64 bits, and holds {show(str(dtype))[:60]}")
-        if dataset.ndim > 2 or 0 in dataset.shape:
-            raise FileError(f"{show(name)} should have one or two dimensions above 0, and has shape {dataset.shape}")
+        if dataset.ndim > most_axes or 0 in dataset.shape:
+            some = "one or two" if most_axes == 2 else f"one to {most_axes}"
+            raise FileError(f"{show(name)} should have {some} dimensions above 0, and has shape {dataset.shape}")
         # Chunks that were never written take no space in the file.
         self._values.add(math.prod(dataset.shape), name)
         if is_bfloat16:

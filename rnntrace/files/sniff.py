@@ -11,7 +11,7 @@ from rnntrace.files import foreign
 from rnntrace.files.tensors import reading
 from rnntrace.model.limits import MAX_BYTES, MAX_MEMBERS, MAX_TEXT, over
 
-UNKNOWN = "unknown format: expected one of .pt, .safetensors, .npz, .npy, .onnx, .keras, .h5, .json or .csv"
+UNKNOWN = "unknown format: expected one of .pt, .safetensors, .npz, .npy, .onnx, .keras, .h5, .mat, .json or .csv"
 
 MAX_GROWTH = 200
 """Most times that an archive may grow when it is unpacked; weights and signals compress to a tenth as a rule."""
@@ -45,6 +45,8 @@ def recognise(path: Path, *, mapped: bool = False) -> str:
         # The first field of an ONNX model, its ir_version.
         foreign.check_protobuf(path)
         return "onnx"
+    if head.startswith(b"MATLAB 5.0") or head[512:520] == b"\x89HDF\r\n\x1a\n":
+        return "mat"
     if b"\x00" in head:
         raise FileError(UNKNOWN)
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]

@@ -35,7 +35,10 @@ def read(path: Path, kind: str) -> Tensors:
 
 
 def parse_json(text: str) -> Tensors:
-    """A nested list, or an object of nested lists; "nan", "inf" and "-inf" count as numbers. Raises FileError."""
+    """A nested list, or an object of nested lists; "nan", "inf" and "-inf" count as numbers. Raises FileError.
+
+    A list of matrices and vectors that are not one array stand by their numbers, "0", "1" and so on.
+    """
     try:
         content = json.loads(text, parse_float=_Typed, object_pairs_hook=_Entries)
     except (ValueError, RecursionError) as error:
@@ -44,6 +47,8 @@ def parse_json(text: str) -> Tensors:
         check_distinct(name for name, _ in content)
         check_document(dict(content))
         return _named({name: _array(value, name) for name, value in content if value is not None})
+    if isinstance(content, list) and _is_of_arrays(content):
+        return _named({str(number): _array(entry, f"entry {number}") for number, entry in enumerate(content)})
     return _named({"": _array(content, "the array")})
 
 
@@ -85,6 +90,14 @@ class _Typed(str):
 
 class _Entries(list[tuple[str, Any]]):
     """The names and values of an object of JSON, where a name may stand twice."""
+
+
+def _is_of_arrays(content: list[Any]) -> bool:
+    """Whether these are matrices and vectors by turns, or matrices of several sizes, as Keras' get_weights gives them."""
+    if not content or not all(isinstance(entry, list) and entry for entry in content):
+        return False
+    forms = {(len(entry), len(entry[0]) if isinstance(entry[0], list) else 0) for entry in content}
+    return len(forms) > 1 and any(columns for _, columns in forms)
 
 
 def _array(content: Any, name: str) -> _Numbers:

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 
 from rnntrace.equations.parameters import Parameter, Role
 from rnntrace.errors import UsageError
-from rnntrace.model.conventions import KERAS, ONNX, Convention
+from rnntrace.model.conventions import CS231N, KERAS, MATLAB, ONNX, Convention
 from rnntrace.model.layouts import block_order, parameter_name, part_shapes
 from rnntrace.model.spec import REVERSE, ModuleSpec
 
-_ONE_ARRAY_A_GATE = ("cuDNN", "flax linen", "TFLite")
-_INTERLEAVED = ("Chainer",)
 _TORCHS_NAMES = ("PyTorch", "candle", "tinygrad")
-_NAMES = {KERAS: ("kernel", "recurrent_kernel"), ONNX: ("W", "R")}
+_NAMES = {
+    KERAS: ("kernel", "recurrent_kernel"),
+    ONNX: ("W", "R"),
+    MATLAB: ("InputWeights", "RecurrentWeights"),
+    CS231N: ("Wx", "Wh"),
+}
 _MATRICES = ("input matrix", "recurrent matrix")
 
 
@@ -83,9 +86,9 @@ def blocks(spec: ModuleSpec, convention: Convention) -> Iterator[Block]:
                     place, (_, size, *rest) = own.index(gate), shapes[parameter.name]
                     axis: str | None = "rows"
                     start, stop, step, shape = offset + place * size, offset + (place + 1) * size, 1, (size, *rest)
-                    if convention.framework in _ONE_ARRAY_A_GATE:
+                    if convention.one_array_a_gate:
                         axis = None
-                    elif convention.framework in _INTERLEAVED:
+                    elif convention.interleaved:
                         start, stop, step = place, len(own) * size, len(own)
                     if convention.transposed and rest:
                         axis, shape = axis and "columns", shape[::-1]

@@ -16,6 +16,8 @@ LSTM, GRU, RNN = ("".join(cell.gates) for cell in (cells.LSTM, cells.GRU, cells.
 _T = TypeVar("_T")
 TORCH, KERAS, ONNX = "PyTorch", "Keras 3", "ONNX"
 """Those whose files are read."""
+MATLAB, CS231N, COURSERA, D2L = "MATLAB", "cs231n", "coursera", "d2l"
+"""MATLAB, two courses and a book with a notation of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,10 @@ class Convention:
 
     `lstm` and `gru` are gate orders, empty where it has none; biases are 1 or 2 vectors a layer. `reset` is where a GRU's
     reset gate acts: after or before the matrix product. `keeps` is what multiplies the state before: z, as in torch, or 1 - z.
-    `transposed` matrices are (input, gates · hidden). `peepholes` is their order, empty where there are none.
+    `transposed` matrices are (input, gates · hidden). `peepholes` is their order, empty where there are none. `joined` is "xh"
+    or "hx" where the LSTM has one matrix on both, in this order. `forget_bias` is added to the forget gate's bias at run time.
+    Where `one_array_a_gate` nothing is stacked; where `interleaved`, gates lie unit by unit. `axes` is the order of those of a
+    sequence, where a course has one of its own.
     None, or an empty text, says that the source does not tell.
     Remarks say what no other field can, of the LSTM, of the GRU or of both.
     """
@@ -38,6 +43,11 @@ class Convention:
     keeps: str = "z"
     transposed: bool | None = False
     peepholes: str = ""
+    joined: str = ""
+    forget_bias: float = 0.0
+    one_array_a_gate: bool = False
+    interleaved: bool = False
+    axes: str = ""
     lstm_remarks: tuple[str, ...] = ()
     gru_remarks: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -88,6 +98,7 @@ CONVENTIONS = (
         framework="cuDNN",
         lstm="ifgo",
         gru="rzn",
+        one_array_a_gate=True,
         remarks=("one matrix a gate, forward and backward as pseudo-layers",),
         source="its bindings in CUDA.jl",
     ),
@@ -109,6 +120,8 @@ CONVENTIONS = (
         gru_biases=1,
         reset="before",
         transposed=True,
+        joined="xh",
+        forget_bias=1.0,
         lstm_remarks=(
             "forget_bias, 1 by default, is added at run time",
             "the state is (c, h)",
@@ -122,6 +135,7 @@ CONVENTIONS = (
         lstm_biases=1,
         gru="rzn",
         transposed=True,
+        one_array_a_gate=True,
         lstm_remarks=(
             "a kernel a gate, ii to io and hi to ho; the LSTM's biases are on the h side",
             "the carry is (c, h)",
@@ -138,6 +152,8 @@ CONVENTIONS = (
         reset="before",
         keeps="1 - z",
         transposed=True,
+        joined="xh",
+        forget_bias=1.0,
         lstm_remarks=(
             "1 is added to the forget gate at run time",
             "one matrix on [x; h] in the LSTM",
@@ -177,6 +193,7 @@ CONVENTIONS = (
         framework="TFLite",
         lstm="ifgo",
         lstm_biases=1,
+        one_array_a_gate=True,
         remarks=("a tensor a gate; without the input gate's, i = 1 - f",),
         source="tflite/kernels/lstm_shared.h",
     ),
@@ -258,8 +275,54 @@ CONVENTIONS = (
         framework="Chainer",
         lstm="gifo",
         lstm_biases=1,
+        interleaved=True,
         remarks=("gates are interleaved unit by unit: take every fourth row",),
         source="chainer/functions/rnn/lstm.py",
+    ),
+    Convention(
+        framework=MATLAB,
+        lstm="ifgo",
+        lstm_biases=1,
+        gru="rzn",
+        gru_biases=1,
+        gru_remarks=("with recurrent-bias-after-multiplication the GRU has a second bias, b_hn of it inside the reset gate",),
+        remarks=("Bias is (gates · H, 1)",),
+        source="MathWorks' documentation of lstmLayer and gruLayer",
+    ),
+    Convention(
+        framework=CS231N,
+        lstm="ifog",
+        lstm_biases=1,
+        transposed=True,
+        axes="batch,time,unit",
+        remarks=("Wx, Wh and b; the RNN's are (D, H), (H, H) and (H,)", "x is (N, T, D), or (N, D) for one step"),
+        source="the printed numbers of its assignment on captions, which this order of gates alone gives",
+    ),
+    Convention(
+        framework=COURSERA,
+        lstm="figo",
+        lstm_biases=1,
+        joined="hx",
+        one_array_a_gate=True,
+        axes="unit,batch,time",
+        lstm_remarks=("Wf, Wi, Wc and Wo act on [a; x], a first; Wi is the update gate's and Wc the candidate's",),
+        remarks=(
+            "the RNN has Wax, Waa and ba; biases are (n_a, 1)",
+            "x is (n_x, m, T), or (n_x, m) for one step; the head Wy or Wya with by gives y, a softmax over axis 0",
+        ),
+        source="the course on sequence models",
+    ),
+    Convention(
+        framework=D2L,
+        lstm="ifog",
+        lstm_biases=1,
+        gru="zrn",
+        gru_biases=1,
+        reset="before",
+        transposed=True,
+        one_array_a_gate=True,
+        remarks=("W_xi, W_hi and b_i for each gate, c or h for the candidate; the RNN has W_xh, W_hh and b_h",),
+        source="Dive into Deep Learning, its chapters on LSTM and GRU from scratch",
     ),
 )
 

@@ -9,6 +9,7 @@ EXTRAS = {
     "safetensors": ("safetensors", "reading and writing .safetensors"),
     "onnx": ("onnx", "reading .onnx"),
     "keras": ("h5py", "reading .keras, .weights.h5 and .h5"),
+    "matlab": ("scipy", "reading .mat"),
     "live-keras": ("keras", "judging beside Keras 3"),
     "onnxruntime": ("onnxruntime", "judging beside ONNX Runtime"),
     "plot": ("matplotlib", "pictures as .png, .svg and .pdf"),

@@ -7,6 +7,7 @@ import numpy as np
 
 from rnntrace.errors import SpecError, show
 from rnntrace.model.conventions import TORCH
+from rnntrace.model.courses import Head
 from rnntrace.model.dtypes import Array
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
@@ -46,7 +47,7 @@ class Module:
     initial states and lengths that the model hands in when it runs, `signals` the outputs and gates that were saved beside the
     weights, `remarks` what to say of how the weights were read. `half_units` are half a unit of the last digit of weights that
     were typed, and 0 of exact ones. `states` are those at t = 0 that the model holds, h0 (L·D, B, R) and c0 (L·D, B, H), and
-    `lengths` those of the sequences: it starts from them whatever it is fed with.
+    `lengths` those of the sequences: it starts from them whatever it is fed with. `head` is what a course has behind the cell.
     """
 
     spec: ModuleSpec
@@ -65,6 +66,7 @@ class Module:
     states: Mapping[str, Array] = field(default_factory=dict)
     lengths: tuple[int, ...] | None = None
     remarks: tuple[str, ...] = ()
+    head: Head | None = None
 
     def leaves_open(self, name: str) -> bool:
         """Whether a file does not tell this field of the spec: a state_dict may be that of a port, with code behind it."""

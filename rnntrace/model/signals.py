@@ -206,9 +206,10 @@ def assemble(spec: ModuleSpec, request: SignalRequest, draw: Draw, *, quantities
         shape, wanted = state_shape(spec, batch, spec.size_of(state), unbatched), request.states.get(state, "zeros")
         if isinstance(wanted, str):
             return draw(shape) if wanted == "random" else np.zeros(shape, x.dtype)
-        if wanted.shape != shape:
+        if _without_ones(wanted.shape) != _without_ones(shape):
             raise SignalError(f"{state}0 should have shape {shape}, and has shape {wanted.shape}")
-        return wanted
+        # Of one layer, or one item, many write no axis, or one too many: that leaves one reading.
+        return wanted.reshape(shape)
 
     for state in request.states:
         if state not in spec.cell.states:
@@ -252,6 +253,10 @@ def with_mask(spec: ModuleSpec, inputs: Inputs, mask: Flags) -> Inputs:
         return inputs
     packed = _is_packed(spec, mask, inputs.unbatched)
     return replace(inputs, lengths=masks.as_lengths(mask)) if packed else replace(inputs, mask=mask)
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
 
 
 def no_state(spec: ModuleSpec, state: str) -> str:

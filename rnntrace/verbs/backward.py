@@ -14,6 +14,7 @@ from rnntrace.engine.replay.replay import replay as replay_engine
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import UsageError
 from rnntrace.files.ignored import Ignored
+from rnntrace.model.axes import Axes
 from rnntrace.model.backward import BackwardObservation
 from rnntrace.model.dtypes import Array, is_whole
 from rnntrace.model.kinds import is_kind
@@ -26,7 +27,8 @@ from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.masks import as_masked_aloud
 from rnntrace.verbs.given.modules import VARIANTS, module_for, spec_of_kind
-from rnntrace.verbs.given.overrides import FileOverrides, own_states, read_weights
+from rnntrace.verbs.given.ordered import ordered
+from rnntrace.verbs.given.overrides import FileOverrides, course_of, named_course, own_states, read_weights
 from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.run import checked_seed
 from rnntrace.verbs.shown import Shown
@@ -88,11 +90,13 @@ def backward(
     dtype: str = "float32",
     module: str | None = None,
     names: str | Sequence[str] = (),
+    layout: str | None = None,
     ignore: str | Sequence[str] = (),
     go_backwards: bool = False,
     steps: int | None = None,
     batch: int | None = None,
     unbatched: bool = False,
+    axes: str | Axes | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,
@@ -173,9 +177,11 @@ def _problem(
     of_kind = source is None or (isinstance(source, str) and is_kind(source))
     if of_kind:
         refuse(options, OF_A_FILE, "belongs to a file of weights: leave it out")
-        sources = pass_on(read_sources, keywords)
+        if keywords["weights"] is None:
+            refuse(options, ("layout",), "says how weights are laid out: leave it out, or give them")
+        sources = pass_on(read_sources, keywords, course=named_course(keywords["layout"]))
         spec = spec_of_kind(source, sources, keywords)
-        loaded = None if keywords["weights"] is None else module_for(keywords["weights"], spec)
+        loaded = None if keywords["weights"] is None else module_for(keywords["weights"], spec, keywords["layout"])
     else:
         refuse(
             options, (*OF_A_KIND, *(set(VARIANTS) - {"recurrent_activation", "merge"})), "is said by the weights: leave it out"
@@ -185,8 +191,9 @@ def _problem(
             raise UsageError(f"gradients are those of one module, and there are {len(modules)}: choose with `module`")
         (loaded,) = modules.values()
         spec = loaded.spec
-        own = own_states(modules)
-        sources = pass_on(read_sources, keywords, batch_first=spec.batch_first, ignored=ignored, own_states=own)
+        own, course = own_states(modules), course_of(modules)
+        sources = pass_on(read_sources, keywords, batch_first=spec.batch_first, ignored=ignored, own_states=own, course=course)
+    sources = ordered(spec, sources)
     if loaded:
         loaded = replace(loaded, spec=spec)
         sources = as_masked_aloud(loaded, as_held(loaded, sources))

@@ -12,12 +12,13 @@ from rnntrace.equations.cell import Cell
 from rnntrace.errors import SignalError, UsageError
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import FRAMEWORKS
+from rnntrace.model.axes import Axes
 from rnntrace.verbs.compare_one import compare_with_expected, compare_with_framework, merged_readings
 from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace
 from rnntrace.verbs.given.arrays import label_of, labels_of
 from rnntrace.verbs.given.keywords import given, pass_on, several
 from rnntrace.verbs.given.naming import listed
-from rnntrace.verbs.given.overrides import FileOverrides, Modules, own_states, read_files
+from rnntrace.verbs.given.overrides import FileOverrides, Modules, course_of, own_states, read_files
 from rnntrace.verbs.given.sources import SIGNALS, read_sources, sources_of
 from rnntrace.verbs.results import Results
 
@@ -33,6 +34,7 @@ def compare(
     cell: Cell | str | Path | None = None,
     module: str | None = None,
     names: str | Sequence[str] = (),
+    layout: str | None = None,
     ignore: str | Sequence[str] = (),
     nonlinearity: str | None = None,
     batch_first: bool = False,
@@ -44,6 +46,7 @@ def compare(
     steps: int | None = None,
     batch: int | None = None,
     unbatched: bool = False,
+    axes: str | Axes | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,
@@ -70,12 +73,13 @@ def compare(
 
     `weights` are a file, a state_dict of tensors or arrays, a model of torch, a pair (spec, weights) or a result, whose own
     signals are taken where none are given; `other` is the same. Two saved traces, or two results, are compared as they are.
-    `input`, h0, c0, `lengths` and `mask` are as in `run`; `states` are those at t = 0 of other names ({"m0": …}).
+    `input`, h0, c0, `axes`, `lengths` and `mask` are as in `run`; `states` are those at t = 0 of other names ({"m0": …}).
     `expected` is an array (the output), what torch returns, a dictionary of output, h_n, c_n, gates and states ("f",
-    "0.forward.f"), or a file; `require` names what it has to hold. No framework is run beside it unless `framework` names one:
-    then both must agree. Of a `cell` of your own, its text or a file of it, weights are arrays under the names of the text.
+    "0.forward.f"), or a file, in the same order of axes; `require` names what it has to hold. No framework is run beside it
+    unless `framework` names one: then both must agree. Of a `cell` of your own, its text or a file of it, weights are arrays
+    under the names of the text.
     What weights leave open is said by `nonlinearity`, `batch_first`, `go_backwards`, `recurrent_activation`, `merge` and
-    `dropout`; `names` and `ignore` are as in `load`, and `module` chooses one module.
+    `dropout`; `names`, `layout` and `ignore` are as in `load`, and `module` chooses one module.
 
     Gives a result, or for several modules or sides `Results` by name. Raises RnnTraceError for what cannot be read or compared.
     """
@@ -90,12 +94,14 @@ def compare(
             raise UsageError("two saved traces hold their module and input: leave out what describes them")
         return compare_traces(weights, other, judging)
     modules, *second = read_files([weights] if other is None else [weights, other], overrides)
-    if isinstance(weights, Result) and SIGNALS.isdisjoint(options):
-        signals = sources_of(weights)
+    if isinstance(weights, Result) and SIGNALS.isdisjoint({*options} - {"axes"}):
+        signals = replace(sources_of(weights), axes=None if axes is None else Axes.parse(axes))
     else:
         any_batch_first = any(module.spec.batch_first for module in modules.values())
         own = own_states(modules)
-        signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own)
+        signals = pass_on(
+            read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own, course=course_of(modules)
+        )
     beside = partial(compare_with_framework, modules, signals, judging, device=device)
     sides: dict[str, dict[str, Result]] = {}
     if other is not None:

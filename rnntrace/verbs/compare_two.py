@@ -22,6 +22,7 @@ from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.given.arrays import labels_of
 from rnntrace.verbs.given.initial import as_held, held_apart
 from rnntrace.verbs.given.masks import unmasked
+from rnntrace.verbs.given.ordered import ordered
 from rnntrace.verbs.given.overrides import Modules
 from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.input_differences import inputs_apart, weights_apart
@@ -126,7 +127,7 @@ def compare_weights(
             raise UsageError(
                 f"{names[0]} holds {_described(spec)}, and {names[1]} {_described(other)}: they are different modules"
             )
-        signals = as_held(first[mine], sources)
+        signals = as_held(first[mine], ordered(spec, sources))
         inputs = _inputs(spec, signals, distribution, seed)
         weights, changed = (module.weights.astype(spec.precision.replay) for module in (first[mine], second[theirs]))
         trace = replay(spec, changed, inputs)

@@ -17,6 +17,7 @@ from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import SignalError, UsageError
 from rnntrace.files.ignored import Ignored
+from rnntrace.model.axes import Axes
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_VALUES, over
 from rnntrace.model.signals import trace_size
@@ -27,7 +28,7 @@ from rnntrace.verbs.compare_one import compare_with_expected, merged_readings
 from rnntrace.verbs.compare_two import is_trace, opened
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
-from rnntrace.verbs.given.overrides import FileOverrides, own_states, read_weights
+from rnntrace.verbs.given.overrides import FileOverrides, course_of, own_states, read_weights
 from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.shown import Shown
 
@@ -36,8 +37,19 @@ if TYPE_CHECKING:
     from rnntrace.engine.backward.judge import BackwardResult
 
 OF_WEIGHTS = (
-    *("cell", "module", "names", "ignore", "nonlinearity", "batch_first", "go_backwards", "recurrent_activation", "merge"),
-    *("unbatched", "input", "text", "alphabet", "h0", "c0", "states", "lengths", "mask", "tolerance"),
+    *(
+        "cell",
+        "module",
+        "names",
+        "layout",
+        "ignore",
+        "nonlinearity",
+        "batch_first",
+        "go_backwards",
+        "recurrent_activation",
+        "merge",
+    ),
+    *("unbatched", "input", "axes", "text", "alphabet", "h0", "c0", "states", "lengths", "mask", "tolerance"),
 )
 """What a trace says by itself."""
 OF_GRADIENTS = ("loss", "target", "grad", "truncate", "clip_norm", "clip_value")
@@ -72,6 +84,7 @@ def diagnose(
     cell: Cell | str | Path | None = None,
     module: str | None = None,
     names: str | Sequence[str] = (),
+    layout: str | None = None,
     ignore: str | Sequence[str] = (),
     nonlinearity: str | None = None,
     batch_first: bool = False,
@@ -79,6 +92,7 @@ def diagnose(
     recurrent_activation: str | None = None,
     merge: str | None = None,
     unbatched: bool = False,
+    axes: str | Axes | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,
@@ -130,7 +144,8 @@ def diagnose(
         modules = read_weights(weights, overrides)
         any_batch_first = any(module.spec.batch_first for module in modules.values())
         own = own_states(modules)
-        signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own)
+        course = course_of(modules)
+        signals = pass_on(read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own, course=course)
         beside = partial(compare_with_expected, sources=signals, judging=judging, expected=expected, ignored=ignored)
         try:
             results = [*beside(modules).values()]
@@ -140,6 +155,11 @@ def diagnose(
             if not results:
                 raise
         ignored.check()
+        if course and results[0].contradictions and results[0].comparison.verdict.passed:
+            apart = results[0].contradictions[0]
+            raise UsageError(
+                f"mistakes are looked for in the cell, whose outputs agree, and not in the head behind it: {apart}"
+            )
     for result in results:
         found = _searched(result, end - time.monotonic(), judging)
         if explained(result, found):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import SpecError, UsageError, show
 from rnntrace.files import is_json
+from rnntrace.model.axes import Axes
 from rnntrace.model.conventions import TORCH, Convention
 from rnntrace.model.kinds import parse_kind
 from rnntrace.model.module import Module
@@ -20,7 +21,8 @@ from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.masks import as_masked_aloud
 from rnntrace.verbs.given.modules import VARIANTS, is_result, module_for, spec_of_kind
-from rnntrace.verbs.given.overrides import FileOverrides, read_weights
+from rnntrace.verbs.given.ordered import ordered
+from rnntrace.verbs.given.overrides import FileOverrides, course_of, named_course, read_weights
 from rnntrace.verbs.given.sources import SIGNALS, read_sources
 from rnntrace.verbs.layouts import convention_named
 from rnntrace.verbs.shown import Shown
@@ -33,8 +35,21 @@ OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_si
 OF_WEIGHTS = ("module", "names", "go_backwards")
 """What nothing but weights needs."""
 OF_A_PLACE = (
-    *("weights", "steps", "batch", "unbatched", "input", "h0", "c0", "states", "lengths", "mask"),
-    *("dist", "seed", "top", "back"),
+    "weights",
+    "steps",
+    "batch",
+    "unbatched",
+    "input",
+    "axes",
+    "h0",
+    "c0",
+    "states",
+    "lengths",
+    "mask",
+    "dist",
+    "seed",
+    "top",
+    "back",
 )
 """What nothing but numbers needs."""
 
@@ -100,12 +115,14 @@ def explain(
     independent: bool = False,
     module: str | None = None,
     names: str | Sequence[str] = (),
+    layout: str | None = None,
     weights: Any = None,
     dtype: str = "float32",
     steps: int | None = None,
     batch: int | None = None,
     unbatched: bool = False,
     input: Any = None,
+    axes: str | Axes | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,
@@ -144,6 +161,8 @@ def explain(
         refuse(options, OF_A_KIND, "describes a kind, and weights say it by themselves: leave it out")
     if kind_alone:
         refuse(options, OF_WEIGHTS, "belongs to weights, in a file or in memory: leave it out, or give them instead of a kind")
+    if kind_alone and weights is None:
+        refuse(options, ("layout",), "says how weights are laid out: leave it out, or give them")
     if place:
         refuse(options, ("framework",), "lays out arrays, and `t` puts numbers in: leave one of them out")
     else:
@@ -159,16 +178,19 @@ def explain(
     if not kind_alone:
         found = read_module(what, pass_on(FileOverrides, keywords, names=several(names)))
     told = found.spec if found else what if isinstance(what, ModuleSpec) else None
+    course = course_of({"": found}) if found else named_course(layout)
     if told:
         batch_first = told.batch_first
     declared = told.cell if told else None if cell is None else own_cell(cell)
-    sources = pass_on(read_sources, keywords, batch_first=batch_first, own_states=declared.states if declared else ())
+    own_states = declared.states if declared else ()
+    sources = pass_on(read_sources, keywords, batch_first=batch_first, own_states=own_states, course=course)
     spec = told or spec_of_kind(what, sources, keywords)
     if not place:
         if backward:
             return ChainRule(spec)
         return Equations(spec, convention_named(framework or (found.layout if found else TORCH)))
-    own = found or (module_for(weights, spec) if weights is not None else None)
+    sources = ordered(spec, sources)
+    own = found or (module_for(weights, spec, layout) if weights is not None else None)
     if own:
         sources = as_masked_aloud(own, as_held(replace(own, spec=spec), sources))
         sources = replace(sources, warnings=(*sources.warnings, *own.remarks))

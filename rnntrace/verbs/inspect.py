@@ -9,7 +9,7 @@ from rnntrace.report.inspect import Inspection, inspect_report
 from rnntrace.report.table import Report
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.keywords import several
-from rnntrace.verbs.given.modules import check_judged, modules_of
+from rnntrace.verbs.given.modules import check_judged, check_layout, modules_of
 from rnntrace.verbs.shown import Shown
 
 
@@ -25,7 +25,12 @@ class ShownInspection(Shown, Inspection):
 
 
 def inspect(
-    file: Any, *, weights: bool = False, names: str | Sequence[str] = (), ignore: str | Sequence[str] = ()
+    file: Any,
+    *,
+    weights: bool = False,
+    names: str | Sequence[str] = (),
+    layout: str | None = None,
+    ignore: str | Sequence[str] = (),
 ) -> ShownInspection:
     """What a file of weights holds: its recurrent modules as in `load`, those that are refused, and how many other tensors.
 
@@ -33,7 +38,8 @@ def inspect(
     does, but not for a module of which it can tell what it is: that is listed.
     """
     ignored = Ignored(several(ignore))
-    contents = modules_of(file, several(names), ignored)
+    contents = modules_of(file, several(names), ignored, layout)
+    check_layout(layout, {label_of(file): contents.modules})
     ignored.check()
     if contents.only_wrong:
         check_judged(file, contents)

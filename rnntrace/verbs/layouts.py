@@ -47,9 +47,9 @@ def layouts(framework: str | None = None) -> Layouts:
 def convention_named(framework: str) -> Convention:
     """The row of a framework by its name, or the beginning of it, in any case. Raises UsageError."""
     wanted = str(framework).lower()
+    aliases = {"torch": "PyTorch", "coreml": "Core ML", "tensorflow": "Keras 3", "flax": "flax linen"}
+    wanted = aliases.get(wanted, wanted).lower()
     found = [convention for convention in CONVENTIONS if convention.framework.lower().startswith(wanted)]
-    aliases = {"torch": "PyTorch", "coreml": "Core ML", "tensorflow": "Keras 3"}
-    found = found or [convention for convention in CONVENTIONS if convention.framework == aliases.get(wanted)]
     if len(found) != 1:
         names = ", ".join(convention.framework for convention in found or CONVENTIONS)
         raise UsageError(f"unknown framework {framework!r}: choose one of {names}")

@@ -13,6 +13,7 @@ from rnntrace.engine.judge.result import Result
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import UsageError
 from rnntrace.files import check_writable
+from rnntrace.model.axes import Axes
 from rnntrace.model.dtypes import is_whole, rounded
 from rnntrace.model.limits import MAX_VALUES, STREAM_FROM
 from rnntrace.model.observation import Observation
@@ -26,6 +27,8 @@ from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.masks import as_masked_aloud, undecided
 from rnntrace.verbs.given.modules import VARIANTS, module_for, spec_of_kind
+from rnntrace.verbs.given.ordered import ordered
+from rnntrace.verbs.given.overrides import named_course
 from rnntrace.verbs.given.sources import Sources, read_sources
 from rnntrace.verbs.judged import judged
 from rnntrace.verbs.save import save as save_result
@@ -65,6 +68,7 @@ def run(
     layer_norm: bool = False,
     independent: bool = False,
     weights: Any = None,
+    layout: str | None = None,
     dtype: str = "float32",
     framework: str | None = None,
     device: str = "cpu",
@@ -72,6 +76,7 @@ def run(
     batch: int | None = None,
     unbatched: bool = False,
     input: Any = None,
+    axes: str | Axes | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,
@@ -108,9 +113,10 @@ def run(
     `input` is x, an array, tensor or nested lists in the module's own layout, a file, or a dictionary of x, h0, c0, lengths and
     mask; `text` gives one-hot vectors instead. h0 and c0, or the same in `states` ({"h0": …}), are arrays, files, "zeros" or
     "random". A `mask` of 1 and 0, in the shape of x without its last axis, is 0 at steps that are left out, where states are
-    handed on; it stands beside a framework that takes such a mask. `weights` are a file, a state_dict or a model, see `load`.
-    From `seed` are drawn, in this order: the parameters as the module is built (even if `weights` replace them), x, h0, c0;
-    signals only if they are not given. Without a seed one is drawn; the result names it unless nothing was drawn at all.
+    handed on; it stands beside a framework that takes such a mask. `weights` are a file, a state_dict or a model, or plain
+    arrays in a `layout`, see `load`. From `seed` are drawn, in this order: the parameters as the module is built (even if
+    `weights` replace them), x, h0, c0; signals only if they are not given. Without a seed one is drawn; the result names it
+    unless nothing was drawn at all.
 
     The trace is saved as `save`. A long one is then kept on disk while it is worked out, in that folder, or in the folder
     `scratch`. `ready` is called with the module's specification, T and B before anything is computed, `tell` with what is done
@@ -120,17 +126,21 @@ def run(
     if save is not None:
         check_writable(Path(save))
     declared = None if cell is None else own_cell(cell)
-    sources = pass_on(read_sources, keywords, own_states=declared.states if declared else ())
+    if layout is not None and (weights is None or declared):
+        raise UsageError("`layout` says how `weights` of a kind are laid out: give them, or leave it out")
+    course = named_course(layout)
+    sources = pass_on(read_sources, keywords, own_states=declared.states if declared else (), course=course)
     loaded = None
     if declared and weights is not None:
         refuse(given(run, keywords), ("kind", *OF_A_KIND), "describes a module, and its weights say it: leave it out")
         loaded = module_with(declared, weights, batch_first=batch_first)
     spec = loaded.spec if loaded else spec_of_kind(kind, sources, keywords)
+    sources = ordered(spec, sources)
     judging = pass_on(JudgeOptions, keywords, mistakes=several(mistake))
     if ready:
         ready(spec, *sizes(spec, sources.request))
     if weights is not None and loaded is None:
-        loaded = module_for(weights, spec)
+        loaded = module_for(weights, spec, layout)
     if loaded:
         loaded = replace(loaded, spec=spec)
         sources = as_masked_aloud(loaded, as_held(loaded, sources))

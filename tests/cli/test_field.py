@@ -22,6 +22,9 @@ pytestmark = [
 Answer = tuple[str, str, int, tuple[str, ...]]
 SUMMED = "compare lstm.pt --batch-first --input x.npz --expected"
 
+LISTED = "compare get_weights.npz --layout keras --input x.npz --expected"
+BY_GATE = "--names 'weight_ih=W_{gate}' --names 'weight_hh=U_{gate}' --names 'bias_ih=b_{gate}'"
+
 ANSWERS: list[Answer] = [
     # Gates with the hard sigmoid of Keras 2 and of Keras 3.
     ("02-hard-sigmoid", "inspect model.h5", 0, ("gates hard_sigmoid",)),
@@ -63,7 +66,20 @@ ANSWERS: list[Answer] = [
     ("21-layernorm-lstm", "compare extra/l.pt --seed 1 -q", 0, ("PASS",)),
     # Weights in other formats than their names tell.
     ("22-dynamic-quantised", "inspect int8.pt", 2, ("quantised module",)),
-    ("25-matlab", "inspect net73.mat", 2, ("MATLAB",)),
+    # Plain arrays: of TensorFlow 1, of courses, gate by gate, of MATLAB.
+    ("04-tf1-fused-cell", "inspect tf_vars.npz", 2, ("TensorFlow 1 kernel on [x; h] of LSTM(6, 7)", "--layout tf1")),
+    ("04-tf1-fused-cell", "compare tf_vars.npz --layout tf1 --batch-first --input x.npz --expected tf.npz -q", 0, ("PASS",)),
+    ("07-course-rnn-forward", "compare parameters.npz --input x.npz --expected right.npz -q", 0, ("PASS", "coursera")),
+    ("07-course-rnn-forward", "compare parameters.npz --input x.npz --expected mine.npz -q", 1, ("FAIL", "t=1")),
+    ("07-course-rnn-forward", "diagnose parameters.npz --input x.npz --expected mine.npz", 0, ("rnn.state.h0-ignored",)),
+    ("08-per-gate-arrays", f"{LISTED} keras.npz -q", 0, ("PASS", "hard_sigmoid by default")),
+    ("08-per-gate-arrays", f"{LISTED} c_port.npz -q", 1, ("FAIL",)),
+    ("08-per-gate-arrays", f"compare named.npz {BY_GATE} --input x.npz --expected keras.npz -q", 2, ("--layout keras",)),
+    ("08-per-gate-arrays", f"compare named.npz --layout keras {BY_GATE} --input x.npz --expected keras.npz -q", 0, ("PASS",)),
+    ("25-matlab", "inspect net73.mat", 0, ("MATLAB", "LSTM")),
+    ("25-matlab", "compare net73.mat --unbatched --input XT.csv --expected Y.npz -q", 0, ("PASS",)),
+    ("25-matlab", "compare net.npz --layout matlab --unbatched --input XT.csv --expected Y.npz -q", 0, ("PASS",)),
+    ("25-matlab", "compare net1.npz --unbatched --input XT.csv --expected Z.npz -q", 1, ("FAIL", "t=2")),
     ("26-keras-stateful", "diagnose model.keras --input x.npz --expected second.npz", 0, ("lstm.state.carried-over",)),
     # The halves of both directions added, as a flag says it, and where it alone agrees.
     ("32-sum-of-directions", f"{SUMMED} right.npz -q", 0, ("PASS", "--merge sum alone agrees")),

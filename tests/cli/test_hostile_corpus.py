@@ -43,6 +43,8 @@ HONEST = (
     "pt of weights in four bytes",
     "safetensors with metadata",
     "h5 as Keras writes it",
+    "mat as scipy writes it",
+    "mat of version 7.3",
     "onnx as torch writes it",
 )
 """One file of each library, to begin with."""

@@ -149,3 +149,16 @@ def test_beside_keras_and_saved(output: Array, capsys: Shown) -> None:
     assert (answer.code, Path("forged.npz").exists()) == (1, True)
     assert ask(capsys, "run", "gru", *given[:-2], "--framework", "keras", "--save", "plain.npz", "-q").code == 0
     assert "other steps are masked" in ask(capsys, "compare", "t.npz", "plain.npz", "-q").out
+
+
+def test_a_mask_lies_in_the_order_of_x(output: Array, capsys: Shown) -> None:
+    """`--axes` holds for it too."""
+    turned = {"x": np.load("x.npz")["x"].transpose(2, 1, 0), "mask": MASK.T}
+    np.savez("turned.npz", **turned)
+    np.save("turned.npy", output.transpose(2, 1, 0))
+    given = ("compare", "m.pt", "--input", "turned.npz", "--expected", "turned.npy", "--axes", "unit,batch,time", "-q")
+    assert ask(capsys, *given).code == 0
+    off = MASK.T.copy()
+    off[0, 0] = False
+    np.savez("turned.npz", **turned | {"mask": off})
+    assert ask(capsys, *given).code == 1

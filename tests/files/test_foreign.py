@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import onnx
 import pytest
@@ -106,13 +105,6 @@ def tarred() -> bytes:
     return buffer.getvalue()
 
 
-def matlab() -> bytes:
-    """MATLAB's version 7.3: HDF5 behind 512 bytes."""
-    with h5py.File("m.h5", "w", userblock_size=512) as file:
-        file["W"] = np.ones(2)
-    return Path("m.h5").read_bytes()
-
-
 STATE = torch.nn.LSTM(3, 2).state_dict()
 MORE = "more than weights"
 FILES: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
@@ -129,8 +121,6 @@ FILES: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
     "a SavedModel in an archive": (lambda: archive("m/saved_model.pb", "m/variables/variables.index"), ("SavedModel",)),
     "Core ML": (lambda: message((1, 4), (2, message((1, b"in"))), (500, b"network")), ("Core ML",)),
     "Core ML of one layer": (lambda: message((1, 1), (2, b""), (10, 1), (300, b"")), ("Core ML",)),
-    "MATLAB": (lambda: b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + bytes(600), ("MATLAB file", "numpy.savez")),
-    "MATLAB 7.3": (matlab, ("as MATLAB writes it",)),
     "gzip": (lambda: gzip.compress(b"weights"), ("gzip", "unpack")),
     "tar": (tarred, ("tar archive", "unpack")),
     "TorchScript": (lambda: scripted(torch.jit.script), ("TorchScript", "torch.save(torch.jit.load(f).state_dict(), 'w.pt')")),

@@ -21,20 +21,20 @@ def test_each_layout_is_told(kind: str) -> None:
     """Of sizes that fit nothing else, whichever array comes first."""
     G, I, H = GATED[kind], 5, 7
     layouts = {
-        ((G * H, I), (G * H, H)): "torch's weight_ih and weight_hh",
-        ((I, G * H), (H, G * H)): "a Keras kernel and recurrent_kernel",
-        ((2, G * H, I), (2, G * H, H)): "ONNX's W and R",
+        ((G * H, I), (G * H, H)): ("torch's weight_ih and weight_hh", "see `names`"),
+        ((I, G * H), (H, G * H)): ("a Keras kernel and recurrent_kernel", "pass `layout=keras`"),
+        ((2, G * H, I), (2, G * H, H)): ("ONNX's W and R", "pass `layout=onnx`"),
     }
-    for (W, U), words in layouts.items():
-        expected = f"{W} and {U} look like {words} of {kind}({I}, {H})"
+    for (W, U), (words, advice) in layouts.items():
+        expected = f"{W} and {U} look like {words} of {kind}({I}, {H}): {advice}"
         assert likely({"a": W, "b": (G * H,), "c": U}) == likely({"c": U, "a": W}) == expected
 
 
 def test_two_readings_are_both_told() -> None:
     """Where sizes do not tell which is which."""
     assert likely({"a": (12, 3), "b": (12, 4)}) == (
-        "(12, 3) and (12, 4) look like torch's weight_ih and weight_hh of GRU(3, 4) or "
-        "(12, 4) and (12, 3) look like torch's weight_ih and weight_hh of LSTM(4, 3)"
+        "(12, 3) and (12, 4) look like torch's weight_ih and weight_hh of GRU(3, 4): see `names` or "
+        "(12, 4) and (12, 3) look like torch's weight_ih and weight_hh of LSTM(4, 3): see `names`"
     )
 
 
@@ -64,7 +64,7 @@ def test_the_error_lists_what_is_there(capsys: pytest.CaptureFixture[str]) -> No
     says = (
         "holds no recurrent module",
         "it holds kernel (3, 16), recurrent (4, 16), bias (16,): ",
-        "(3, 16) and (4, 16) look like a Keras kernel and recurrent_kernel of LSTM(3, 4)",
+        "(3, 16) and (4, 16) look like a Keras kernel and recurrent_kernel of LSTM(3, 4): pass --layout keras",
     )
     np.savez("w.npz", **arrays)
     torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, "w.pt")

@@ -333,7 +333,7 @@ STACKED = [
     for convention in CONVENTIONS
     for family in ("LSTM", "GRU", "RNN")
     if convention.order(ModuleSpec(kind=family, input_size=1, hidden_size=1).cell)
-    and convention.framework not in ("cuDNN", "flax linen", "TFLite", "Chainer")
+    and not (convention.one_array_a_gate or convention.interleaved)
     if convention.transposed is not None
 ]
 """Those whose gates lie one behind another in arrays of which it is known how they lie."""

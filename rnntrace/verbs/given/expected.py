@@ -1,14 +1,16 @@
 """What a user gives to judge a replay by: outputs, gates and states, as frameworks write them."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Any
 
 from rnntrace.errors import FileError, SignalError, UsageError, show
 from rnntrace.files import digits
 from rnntrace.files.ignored import Ignored
+from rnntrace.model.axes import Axes
+from rnntrace.model.courses import COURSES
 from rnntrace.model.dtypes import Array
-from rnntrace.model.forms import forms, last_output_form
+from rnntrace.model.forms import Form, forms, last_output_forms
 from rnntrace.model.merges import LAST_OUTPUT
 from rnntrace.model.module import Module
 from rnntrace.model.observation import Observation
@@ -16,6 +18,7 @@ from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.vocabulary import Name, of_results, output_names, required
 from rnntrace.verbs.given.arrays import label_of, tensors_of
+from rnntrace.verbs.given.course_words import results_of, softmax_of
 from rnntrace.verbs.given.naming import found_in, listed, unused_in
 
 
@@ -25,7 +28,7 @@ class Expected:
 
     `half_units` are half a unit of the last digit of each value that was typed, by the same names. An output of the last step
     alone stands under h_n, or, if there is an h_n beside it, in `last_output`, with `last_half_unit`. `names` says what was
-    given, `unused` what else there is, and `notes` are sentences on how it was read.
+    given, `unused` what else there is, and `notes` are sentences on how it was read. `softmax` is what a course's head made.
     """
 
     values: Mapping[Name, Array]
@@ -35,6 +38,7 @@ class Expected:
     last_half_unit: Array | None = None
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    softmax: Mapping[str, tuple[Array, Array | None]] = field(default_factory=dict)
 
     def observation(self, spec: ModuleSpec, source: Any) -> Observation:
         """As what a framework made of the inputs. That of the last layer is known from the output, if it was not given."""
@@ -59,11 +63,17 @@ class Expected:
 
 
 def read_expected(
-    module: Module, inputs: Inputs, source: Any, ignored: Ignored | None = None, require: Sequence[str] = ()
+    module: Module,
+    inputs: Inputs,
+    source: Any,
+    ignored: Ignored | None = None,
+    require: Sequence[str] = (),
+    axes: Axes | None = None,
 ) -> Expected:
     """The outputs, gates and states that a source holds, under the names of `vocabulary` and in the shapes of `forms`.
 
-    One array alone is the output, whatever its name; a pair is what torch returns.
+    One array alone is the output, whatever its name; a pair is what torch returns. `axes` are those of the file, if they are
+    not the module's own.
     Raises UsageError for a name in `require` that means nothing here;
     FileError for one that is missing, for two names of one thing, for a name that is nearly right, and for an array that
     cannot be read under a right one; SignalError for shapes that do not fit.
@@ -72,7 +82,15 @@ def read_expected(
         raise UsageError("`expected` needs the name of a file, or JSON, and is empty")
     words, last = of_results(module.spec), LAST_OUTPUT if module.spec.merges else f"{module.spec.cell.output}_n"
     tensors = (ignored or Ignored()).without(tensors_of(_by_name(source, module.spec)))
-    found = found_in(tensors, words, source, alone="output")
+    course = COURSES.get(module.layout)
+    softmax = softmax_of(course, tensors)
+    turned = axes is None and not inputs.unbatched
+    tensors = results_of(course, tensors, source, batch_first=module.spec.batch_first, turned=turned)
+    found = found_in(tensors, words, source, alone="output") if tensors.arrays or tensors.refused or not softmax else {}
+    if not found and softmax:
+        raise FileError(
+            f"{label_of(source)} holds {listed([*softmax])} alone, which is judged beside the hidden state: give it too"
+        )
     if not found:
         wanted = ", ".join(name for name in words.canonical if isinstance(name, str))
         holds = listed([*tensors.arrays, *tensors.refused]) or "nothing"
@@ -84,7 +102,8 @@ def read_expected(
     names, last_output, last_half_unit = set(found), None, None
     for name, own in found.items():
         array, half = tensors.arrays[own], tensors.half_units(own, digits.OUTPUTS)
-        is_last, bring = _form(module, inputs, words.canonical[name], name, array, source, in_onnx_words)
+        found_forms = forms(module, inputs, name, in_onnx_words=in_onnx_words, axes=axes)
+        is_last, (_, bring, as_words) = _form(module, inputs, words.canonical[name], name, array, source, [*found_forms], axes)
         if is_last and not module.last_output:
             # A module that gives every step has not been given its output.
             names = names - {"output"} | {last}
@@ -95,13 +114,15 @@ def read_expected(
         values[target] = bring(array)
         if half is not None:
             half_units[target] = bring(half)
+        if as_words and not is_last:
+            notes.append(f"{words.canonical[name]} in {label_of(source)} has shape {array.shape}, and is read as {as_words}")
         if is_last:
             notes.append(f"{label_of(source)} holds the output of the final step alone: it is judged as {last}")
         elif isinstance(name, str) and name.endswith("_n") and len(values[name]) < len(module.spec.layer_directions):
             notes.append(f"{name} in {label_of(source)} is that of the last layer alone: the layers below it are not judged")
     _check_required(module.spec, names, require, source)
     unused, aside = unused_in(tensors, words, source, [*found.values()])
-    return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside))
+    return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside), softmax)
 
 
 def _by_name(source: Any, spec: ModuleSpec) -> Any:
@@ -119,16 +140,22 @@ def _by_name(source: Any, spec: ModuleSpec) -> Any:
 
 
 def _form(
-    module: Module, inputs: Inputs, word: str, name: Name, array: Array, source: Any, in_onnx_words: bool
-) -> tuple[bool, Callable[[Array], Array]]:
-    """Whether an array is the output of the last step alone, and what brings it to the time-major form."""
-    found = list(forms(module, inputs, name, in_onnx_words=in_onnx_words))
-    for shape, bring in found:
-        if array.shape == shape:
-            return False, bring
-    shape, bring = last_output_form(module, inputs)
-    if name == "output" and array.shape == shape and not inputs.unbatched:
-        return True, bring
+    module: Module,
+    inputs: Inputs,
+    word: str,
+    name: Name,
+    array: Array,
+    source: Any,
+    found: Sequence[Form],
+    axes: Axes | None,
+) -> tuple[bool, Form]:
+    """Whether an array is the output of the last step alone, and which of the forms it has."""
+    for form in found:
+        if array.shape == form[0]:
+            return False, form
+    for form in last_output_forms(module, inputs, axes) if name == "output" else ():
+        if array.shape == form[0]:
+            return True, form
     own = found[0][0]
     raise SignalError(
         f"{label_of(source)}: {word} should have shape {own}, and has shape {array.shape}{_hint(module.spec, array, own)}"

@@ -1,7 +1,9 @@
 """Recurrent modules as a user gives them: weights in a file or in memory, a model of torch, or what `load` and `run` gave."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -11,7 +13,7 @@ from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
 from rnntrace.model import likely
 from rnntrace.model.command_line import command_line
-from rnntrace.model.conventions import TORCH
+from rnntrace.model.conventions import BY_NAME, CONVENTIONS, TORCH, Convention
 from rnntrace.model.kinds import parse_kind
 from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.merges import CONCAT
@@ -23,27 +25,37 @@ from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import label_of, tensors_of
 from rnntrace.verbs.given.cells import cell
 from rnntrace.verbs.given.keywords import pass_on, several
+from rnntrace.verbs.given.plain_arrays import recognised_in_layout, told_by_names
 from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.given.state_dict import recognised_by_names
+from rnntrace.verbs.layouts import convention_named
 
 if TYPE_CHECKING:
     from rnntrace.engine.judge.result import Result
 
 
-def modules_of(source: Any, names: Sequence[str] = (), ignored: Ignored | None = None) -> Contents:
+MOST_ARRAYS = 100
+"""In a file with more no layout is tried that nobody named."""
+
+
+def modules_of(source: Any, names: Sequence[str] = (), ignored: Ignored | None = None, layout: str | None = None) -> Contents:
     """The recurrent modules of a source by prefix, those that cannot be judged among them.
 
-    Raises FileError, and WeightsError if there is none.
+    Plain arrays are in the `layout` of a framework, or in that which their names tell; what says its own layout keeps it, see
+    `check_layout`. Raises FileError, and WeightsError if there is none.
     """
+    row = None if layout is None else convention_named(layout)
     if (specified := _specified(source)) is not None:
         return Contents({prefix: _checked(*pair) for prefix, pair in specified.items()})
     if is_torch_module(source):
         return _of_torch(source)
+    if row is not None and isinstance(source, list | tuple):
+        source = {str(number): array for number, array in enumerate(source)}
     if not isinstance(source, str | Path | Mapping):
         what = "a file, a state_dict, a model of torch, a pair (spec, weights) or a result"
         raise WeightsError(f"expected weights, which are {what}, and got {type(source).__name__}")
     tensors = (ignored or Ignored()).without(tensors_of(source))
-    contents = tensors.contents or recognised_by_names(label_of(source), tensors, Renaming(names))
+    contents = tensors.contents or _of_arrays(label_of(source), tensors, Renaming(names), row)
     if contents.modules or contents.refused:
         return contents
     if tensors.metadata:
@@ -54,11 +66,39 @@ def modules_of(source: Any, names: Sequence[str] = (), ignored: Ignored | None =
     )
 
 
-def module_for(source: Any, spec: ModuleSpec) -> Module:
-    """The one module that `spec` describes among those of a source. Raises FileError and WeightsError."""
+def _of_arrays(label: str, tensors: Tensors, names: Renaming, row: Convention | None) -> Contents:
+    """The modules of arrays: in the layout that was named, under torch's names, or in the layout that their names tell."""
+    if row is not None or not names.of_whole_parameters:
+        in_layout = recognised_in_layout(label, tensors, row or BY_NAME[TORCH], names)
+        if in_layout.modules or in_layout.refused:
+            return in_layout
+    contents = recognised_by_names(label, tensors, names)
+    if contents.modules or contents.refused or row is not None:
+        return contents
+    told = told_by_names(tensors)
+    if told is None:
+        return contents
+    found = recognised_in_layout(label, tensors, told, names)
+    remark = f"read in the layout of {told.framework}, as the names of the arrays tell: see `layout`"
+    return replace(
+        found, modules={prefix: replace(one, remarks=(remark, *one.remarks)) for prefix, one in found.modules.items()}
+    )
+
+
+def check_layout(layout: str | None, files: Mapping[str, Mapping[str, Module]]) -> None:
+    """Raises UsageError if a layout is named that none of some files, by label, has: their own names or format say another."""
+    modules = [module for found in files.values() for module in found.values()]
+    if layout is not None and modules and all(module.layout != convention_named(layout).framework for module in modules):
+        found = ", ".join(dict.fromkeys(module.layout for module in modules))
+        raise UsageError(f"`layout={layout}` contradicts {' and '.join(files)}, in the layout of {found}: leave it out")
+
+
+def module_for(source: Any, spec: ModuleSpec, layout: str | None = None) -> Module:
+    """The one module that `spec` describes among those of a source. Raises FileError, WeightsError and UsageError."""
     if isinstance(source, str) and not source:
         raise WeightsError("`weights` needs the name of a file, or JSON, and is empty")
-    contents = modules_of(source)
+    contents = modules_of(source, layout=layout)
+    check_layout(layout, {label_of(source): contents.modules})
     fitting = [module for module in contents.modules.values() if _fits(module, spec)]
     if len(fitting) == 1:
         return fitting[0]
@@ -181,8 +221,20 @@ def _instead(tensors: Tensors) -> str:
     shapes = {name: array.shape for name, array in tensors.arrays.items()}
     if not shapes:
         return ""
-    reading = likely.likely(shapes)
+    told = told_by_names(tensors)
+    reading = likely.likely(shapes) if told is None else f"they are called as in the layout of {told.framework}, see `layout`"
+    reading = reading or " or ".join(f"pass `layout={name}`" for name in _fitting(tensors))
     return f"; it holds {likely.listed(shapes)}" + (f": {reading}" if reading else "")
+
+
+def _fitting(tensors: Tensors) -> Iterator[str]:
+    """The layouts, as they are typed, in which arrays of these names are modules."""
+    for row in CONVENTIONS if len(tensors.arrays) <= MOST_ARRAYS else ():
+        with suppress(WeightsError):
+            found = recognised_in_layout("", tensors, row, Renaming())
+            if found.modules and not found.refused:
+                word = row.framework.lower().partition(" ")[0]
+                yield word if convention_named(word) is row else f"'{row.framework.lower()}'"
 
 
 def _fits(module: Module, wanted: ModuleSpec) -> bool:

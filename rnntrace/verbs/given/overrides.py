@@ -8,11 +8,13 @@ from typing import Any
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import UsageError, show
 from rnntrace.files.ignored import Ignored
+from rnntrace.model.courses import COURSES, Course
 from rnntrace.model.merges import CONCAT, MERGES
 from rnntrace.model.module import Contents, Module
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.cells import cell, module_with
-from rnntrace.verbs.given.modules import check_judged, modules_of
+from rnntrace.verbs.given.modules import check_judged, check_layout, modules_of
+from rnntrace.verbs.layouts import convention_named
 
 Modules = Mapping[str, Module]
 
@@ -26,6 +28,7 @@ class FileOverrides:
     batch_first: bool = False
     dropout: float = 0.0
     names: tuple[str, ...] = ()
+    layout: str | None = None
     go_backwards: bool = False
     recurrent_activation: str | None = None
     merge: str | None = None
@@ -47,7 +50,7 @@ def read_files(sources: Sequence[Any], overrides: FileOverrides) -> list[Modules
     """
     if overrides.cell is not None:
         return _of_own_cell(overrides.cell, sources, overrides)
-    contents = [modules_of(source, overrides.names, overrides.ignored) for source in sources]
+    contents = [modules_of(source, overrides.names, overrides.ignored, overrides.layout) for source in sources]
     if overrides.module is not None:
         found = any(overrides.module in of_file.prefixes for of_file in contents)
         contents = [
@@ -57,16 +60,27 @@ def read_files(sources: Sequence[Any], overrides: FileOverrides) -> list[Modules
     for source, of_file in zip(sources, contents, strict=True):
         check_judged(source, of_file)
     files = [of_file.modules for of_file in contents]
+    check_layout(overrides.layout, dict(zip(map(label_of, sources), files, strict=True)))
     _refuse_contradicted([*map(label_of, sources)], files, overrides)
     return [{prefix: _overridden(module, overrides) for prefix, module in modules.items()} for modules in files]
 
 
 def _of_own_cell(own: Cell | str | Path, sources: Sequence[Any], overrides: FileOverrides) -> list[Modules]:
-    for name in ("module", "names", "nonlinearity", "go_backwards", "recurrent_activation", "merge"):
+    for name in ("module", "names", "layout", "nonlinearity", "go_backwards", "recurrent_activation", "merge"):
         if getattr(overrides, name):
             raise UsageError(f"`{name}` says what a file leaves open, and a `cell` of your own says what it is: leave it out")
     declared = cell(own)
     return [{"": module_with(declared, source, overrides.ignored, batch_first=overrides.batch_first)} for source in sources]
+
+
+def course_of(modules: Modules) -> Course | None:
+    """The course in whose words and axes some modules are fed and judged, if they are in the layout of one."""
+    return next((COURSES[module.layout] for module in modules.values() if module.layout in COURSES), None)
+
+
+def named_course(layout: str | None) -> Course | None:
+    """The course that a layout is of, if it is one's. Raises UsageError for a layout that there is not."""
+    return None if layout is None else COURSES.get(convention_named(layout).framework)
 
 
 def own_states(modules: Modules) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Where the signals of a run come from: arrays in memory, files, JSON, text, or nothing, and then they are drawn."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,6 +11,8 @@ from rnntrace.errors import FileError, SignalError, UsageError, show
 from rnntrace.files import digits, is_json
 from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
+from rnntrace.model.axes import Axes
+from rnntrace.model.courses import Course
 from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import Inputs, SignalRequest, State, to_own_layout, to_time_major
 from rnntrace.model.spec import ModuleSpec
@@ -18,13 +20,16 @@ from rnntrace.model.text import one_hot
 from rnntrace.model.vocabulary import Vocabulary, of_signals
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import array_of, label_of, tensors_of
+from rnntrace.verbs.given.course_words import inputs_of
 from rnntrace.verbs.given.naming import found_in, listed, unused_in
 
 if TYPE_CHECKING:
     from rnntrace.engine.judge.result import Result
     from rnntrace.engine.judge.rounding import Typed
 
-SIGNALS = frozenset({"input", "text", "alphabet", "h0", "c0", "states", "lengths", "mask", "steps", "batch", "unbatched"})
+SIGNALS = frozenset(
+    {"input", "axes", "text", "alphabet", "h0", "c0", "states", "lengths", "mask", "steps", "batch", "unbatched"}
+)
 """What verbs call the things that say what a module is fed."""
 
 
@@ -34,7 +39,8 @@ class Sources:
 
     `origin` says in a word where each came from, `given` names those that a user gave; `input_size` is that of a text, the
     number of characters of its alphabet. `unused` are the names of other arrays in the same file, and `half_units` are half
-    a unit of the last digit of signals that were typed, in the module's own layout.
+    a unit of the last digit of signals that were typed, in the module's own layout. `axes` are those of the file, if
+    they are others than the module's own.
     """
 
     request: SignalRequest = field(default_factory=SignalRequest)
@@ -44,14 +50,39 @@ class Sources:
     unused: tuple[str, ...] = ()
     half_units: Mapping[str, Array] = field(default_factory=dict)
     given: frozenset[str] = frozenset()
+    axes: Axes | None = None
 
     def typed(self, spec: ModuleSpec, inputs: Inputs, weights: Weights | None) -> "Typed | None":
         """What missing digits of these signals, and of weights with such half units, leave open; None if all is exact."""
         from rnntrace.engine.judge.rounding import Typed
 
-        inside = {name: to_time_major(spec, name, half, inputs.unbatched) for name, half in self.half_units.items()}
-        states = {name.removesuffix("0"): half for name, half in inside.items() if name != "x"}
-        return Typed(weights, inside.get("x"), states) if inside or weights else None
+        states = {
+            name.removesuffix("0"): half.reshape(inputs.initial(name.removesuffix("0")).shape)
+            for name, half in self.half_units.items()
+            if name != "x"
+        }
+        x = self.half_units.get("x")
+        inside = None if x is None else to_time_major(spec, "x", x, inputs.unbatched)
+        return Typed(weights, inside, states) if self.half_units or weights else None
+
+    def in_order(self, axes: Axes, batch_first: bool) -> "Sources":
+        """The arrays that were given once more, as a file holds them in this order of axes."""
+        request = self.request
+        given: dict[str, Any] = {f"{state}0": array for state, array in request.states.items() if not isinstance(array, str)}
+        given |= {name: array for name, array in (("x", request.x), ("mask", request.mask)) if array is not None}
+        unbatched = request.unbatched if request.x is None else request.x.ndim == 2
+        found = _in_own_layout(axes, given, batch_first, unbatched)
+        states = {
+            **request.states,
+            **{name.removesuffix("0"): array for name, array in found.items() if name not in ("x", "mask")},
+        }
+        return replace(
+            self,
+            request=replace(request, x=found.get("x"), mask=found.get("mask"), states=states),
+            half_units=_in_own_layout(axes, self.half_units, batch_first, unbatched),
+            warnings=tuple(said for said in self.warnings if said not in _warn_of_axes(request.x, batch_first, ())),
+            axes=axes,
+        )
 
     def described(self, spec: ModuleSpec, distribution: str) -> dict[str, str]:
         """A word for where each of x and the initial states comes from, as far as it is not an array that was given."""
@@ -84,18 +115,24 @@ def read_sources(
     batch: int | None = None,
     unbatched: bool = False,
     batch_first: bool = False,
+    axes: str | Axes | None = None,
     ignored: Ignored | None = None,
     own_states: Iterable[str] = (),
+    course: Course | None = None,
 ) -> Sources:
     """The signals as a user asks for them.
 
     `input`, `h0`, `c0` and the initial `states` of other names (m0) are arrays, a file or JSON, which for `input` may hold all
-    of them: x, h0, c0, lengths, mask and the start of a module's `own_states`, and so is a `mask` of 0 and 1, in the shape of x
-    without its last axis. States may be "zeros", which they are where nothing
-    is said, or "random". A `text` is one item, of one-hot vectors over `alphabet`. What
-    is `ignored` is not read. Raises FileError, SignalError or UsageError.
+    of them: x, h0, c0, lengths, mask and the start of a module's `own_states`; a `mask` of 0 and 1 has the shape of x without
+    its last axis. States may be "zeros", which they are where nothing is said, or "random". A `text` is one item, of one-hot
+    vectors over `alphabet`. `axes` names the order in which x, mask and states lie where they come from ("unit,batch,time"), if
+    it is not the module's own. In the notation of a `course` names and axes are its own. What is `ignored` is not read. Raises
+    FileError, SignalError or UsageError.
     """
     texts = [text] if isinstance(text, str) else text
+    order = None if axes is None else Axes.parse(axes)
+    if order and texts:
+        raise UsageError("`axes` is the order of arrays, and `text` has none: leave one of them out")
     initial = _initial(h0, c0, states)
     words = of_signals([*own_states, *(name.removesuffix("0") for name in initial)])
     for option, source in {"input": input, "mask": mask, **initial}.items():
@@ -116,6 +153,7 @@ def read_sources(
     unused: tuple[str, ...] = ()
     if input is not None:
         tensors = (ignored or Ignored()).without(tensors_of(input))
+        tensors = inputs_of(course, tensors, input, alone="x", batch_first=batch_first, turned=not (order or unbatched))
         found = _signals(tensors, words, input)
         unused, aside = unused_in(tensors, words, input, [*found.values()])
         warnings += aside
@@ -134,6 +172,7 @@ def read_sources(
             half_units.pop(name, None)
         if not _is_word(wanted, "zeros", "random"):
             tensors = tensors_of(wanted)
+            tensors = inputs_of(course, tensors, wanted, alone=name, batch_first=batch_first, turned=not (order or unbatched))
             own = _single(tensors, words, wanted, name)
             given[name], origin[name] = tensors.arrays[own], "given"
             half_units |= _half_units(tensors, {name: own})
@@ -142,8 +181,16 @@ def read_sources(
     if mask is not None:
         tensors = tensors_of(mask)
         given["mask"] = tensors.arrays[_single(tensors, words, mask, "mask")]
+    if order and not given:
+        raise UsageError("`axes` is the order of arrays, and none is given: give `input`, or leave it out")
+    if order:
+        without_batch = given["x"].ndim == 2 if "x" in given else unbatched
+        given = _in_own_layout(order, given, batch_first, without_batch)
+        half_units = _in_own_layout(order, half_units, batch_first, without_batch)
+        if given.get("x", np.zeros(())).ndim == 3 and len(order.order) == 2:
+            raise SignalError(f"`axes={order}` is the order of two axes, and x has three: name that of the batch too")
     if "x" in given:
-        warnings += _warn_of_axes(given["x"], batch_first, texts)
+        warnings += [] if order or course else _warn_of_axes(given["x"], batch_first, texts)
         _check(given["x"], steps, batch, unbatched, batch_first)
     starts: dict[str, State] = {
         name: given.get(name, "random" if isinstance(wanted, str) and wanted == "random" else "zeros")
@@ -162,7 +209,18 @@ def read_sources(
     )
     width = given["x"].shape[-1] if texts else None
     said = frozenset(given) | {name for name, wanted in initial.items() if wanted is not None}
-    return Sources(request, origin, tuple(warnings), width, unused, half_units, said)
+    return Sources(request, origin, tuple(warnings), width, unused, half_units, said, order)
+
+
+def _in_own_layout(axes: Axes, given: Mapping[str, Array], batch_first: bool, unbatched: bool) -> dict[str, Array]:
+    """Signals of which x, mask and states lie in an order of axes, in the module's own layout; lengths stay as they are."""
+    found = {name: axes.state(array, unbatched=unbatched) for name, array in given.items()}
+    found |= {"lengths": given["lengths"]} if "lengths" in given else {}
+    for name, arranged, rank in (("x", axes.sequence, 3), ("mask", axes.mask, 2)):
+        if name in given:
+            array = arranged(given[name])
+            found[name] = array.swapaxes(0, 1) if batch_first and array.ndim == rank else array
+    return found
 
 
 def _initial(h0: Any, c0: Any, states: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -233,9 +291,9 @@ def _arrange(encoded: Array, lengths: tuple[int, ...], batch_first: bool, unbatc
     return encoded, same_length
 
 
-def _warn_of_axes(x: Array, batch_first: bool, texts: Sequence[str]) -> list[str]:
+def _warn_of_axes(x: Array | None, batch_first: bool, texts: Sequence[str]) -> list[str]:
     """Say which axis of a given x is taken for time where it may well be another one that was meant."""
-    if x.ndim != 3 or batch_first:
+    if x is None or x.ndim != 3 or batch_first:
         return []
     axis_0, axis_1 = x.shape[:2]
     taken = f"x has shape {x.shape}, time first: axis 0 ({axis_0}) was taken for time and axis 1 ({axis_1}) for the batch"
