@@ -99,7 +99,8 @@ def _pairs(title: str, left: str, right: str, rows: dict[str, str]) -> Table:
 
 def _conclusion(result: "Result | BackwardResult", diagnosis: Diagnosis) -> tuple[str, ...]:
     if result.passed:
-        return (f"{result.verdict}  both sides agree: there is nothing to explain",)
+        what = "outputs" if isinstance(result, Result) else "gradients"
+        return (f"{result.verdict}  the {what} agree: there is nothing to explain",)
     if result.verdict is Verdict.UNDECIDED:
         return (f"{result.verdict}  {result.comparison.doubt or 'nothing could be judged'}: no mistake would show",)
     answers, tried = diagnosis.answers, f"{diagnosis.tried} tried"

@@ -230,7 +230,7 @@ class _Sums:
             return Bounded(value, NOTHING)
         gamma = self.rounding.lam * float(np.sqrt((terms or len(d.value)) + 1)) * self.rounding.u
         size, largest = np.abs(d.value), np.abs(v.value)
-        error = gamma * product(size, largest)
+        error = gamma * product(size, largest) + self.rounding.underflow
         if d.error.ndim:
             error = error + product(d.error, largest + v.error)
         return Bounded(value, error + product(size, v.error) if v.error.ndim else error)

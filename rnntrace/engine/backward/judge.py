@@ -30,6 +30,9 @@ from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import FORWARD, ModuleSpec
 from rnntrace.model.weights import Weights
 
+FACTORS = 3
+"""So many factors a gradient has at most, apart from sums: what comes back, and two of a slope."""
+
 
 @dataclass(frozen=True, repr=False)
 class BackwardResult:
@@ -88,6 +91,9 @@ def judge_backward(
     options, clipping = options or JudgeOptions(), clipping or Clipping()
     dtype, tolerance = options.numpy_dtype(spec), options.tolerance_for(spec)
     rounding = Format.of(spec.precision, dtype, tolerance.lam) if tolerance.rounding else None
+    if rounding:
+        # A gradient is a product of several factors, in any order: what is near zero is rounded there more than once.
+        rounding = replace(rounding, underflow=FACTORS * rounding.underflow)
     trace = replay(spec, weights, inputs, dtype=dtype)
     free = backward(trace, weights, loss.gradients, truncate=truncate, dtype=dtype)
     norm = total_norm(free.parameters)
