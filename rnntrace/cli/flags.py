@@ -10,7 +10,7 @@ from typing import Any
 _OF_MODULE = (
     "hidden input_size layers bidirectional bias nonlinearity proj_size dropout batch_first weights dtype device module"
 )
-_OF_SIGNALS = "steps batch unbatched input axes text alphabet h0 c0 states lengths dist seed"
+_OF_SIGNALS = "steps batch unbatched input axes text alphabet h0 c0 states lengths mask dist seed"
 _OF_FILES = "module names layout ignore go_backwards merge expected require framework cell"
 _OF_VARIANTS = "peepholes coupled clip reset_before layer_norm independent"
 _OF_ACTIVATIONS = "activation recurrent_activation cell_activation reverse_activations"

@@ -70,7 +70,7 @@ class FileFlags:
 
 @dataclass(frozen=True)
 class GivenSignals:
-    """x, initial states and lengths that are given."""
+    """x, initial states, lengths and mask that are given."""
 
     unbatched: options.Unbatched = False
     input: options.Input = None
@@ -81,6 +81,7 @@ class GivenSignals:
     c0: options.C0 = None
     states: options.States = None
     lengths: options.Lengths = None
+    mask: options.Mask = None
 
 
 @dataclass(frozen=True)

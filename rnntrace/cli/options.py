@@ -242,7 +242,7 @@ Input = Annotated[
     typer.Option(
         "--input",
         metavar="FILE|JSON",
-        help="x from .npy, .npz, .csv, .json, .pt, .safetensors or typed as JSON; keys x, h0, c0, lengths give all four.",
+        help="x from .npy, .npz, .csv, .json, .pt, .safetensors or typed as JSON; keys x, h0, c0, lengths, mask give all.",
         rich_help_panel=SIGNALS,
     ),
 ]
@@ -325,6 +325,15 @@ States = Annotated[
 Lengths = Annotated[
     str | None,
     typer.Option("--lengths", metavar="5,3,2", help="Length of each sequence: the batch is packed.", rich_help_panel=SIGNALS),
+]
+Mask = Annotated[
+    str | None,
+    typer.Option(
+        "--mask",
+        metavar="FILE|JSON",
+        help="1 at steps that count, 0 where a state is handed on; in the shape of x without its last axis.",
+        rich_help_panel=SIGNALS,
+    ),
 ]
 Dist = Annotated[
     Distribution, typer.Option("--dist", help="What is drawn: normal (0, 1) or uniform [0, 1).", rich_help_panel=SIGNALS)

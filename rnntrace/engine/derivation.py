@@ -282,12 +282,10 @@ def forward_values(trace: Trace, position: Position) -> tuple[Array, dict[str, A
 
 
 def step_before(trace: Trace, position: Position) -> int:
-    """The t from which the states come: t - 1, in the reverse direction t + 1, and 0 where the initial state does."""
-    if position.direction != REVERSE:
-        return position.t - 1
-    lengths = trace.inputs.lengths
-    last = lengths[position.item] if lengths else trace.inputs.steps
-    return 0 if position.t == last else position.t + 1
+    """The t from which the states come: in its direction the last one before that counts, and 0 for the initial state."""
+    t = trace.inputs.counted(position.item)
+    before = t[t > position.t][:1] if position.direction == REVERSE else t[t < position.t][-1:]
+    return int(before[0]) if len(before) else 0
 
 
 def _constant(value: float) -> Expr:

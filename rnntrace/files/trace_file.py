@@ -1,9 +1,9 @@
 """A saved trace as a file: arrays and metadata in a form of their own, with a version; it does not change when a report does.
 
-Arrays lie under `replay/0/forward/f` and `framework/0/forward/f`, (T, B, H) with NaN at steps that do not exist, as 0 and 1
+Arrays lie under `replay/0/forward/f` and `framework/0/forward/f`, (T, B, H) with NaN at steps that do not count, as 0 and 1
 under `out_of_tolerance/0/forward/f`, under `weights/0/forward/W_hh`, and in the module's own layout under `inputs/x`,
-`outputs/h_n`, `expected/h_n`. Where the framework's outputs came by another path than its gates, what each layer gives on that
-path lies under `hidden/0/forward/h`. Everything else is metadata: see `TraceFile`.
+`outputs/h_n`, `expected/h_n`, and a mask of 0 and 1 under `inputs/mask`. Where the framework's outputs came by another path
+than its gates, what each layer gives on that path lies under `hidden/0/forward/h`. All else is metadata: see `TraceFile`.
 """
 
 import json
@@ -75,6 +75,8 @@ class TraceFile:
             arrays |= {
                 f"{group}/{name}": to_own_layout(self.spec, name, array, self.inputs.unbatched) for name, array in found.items()
             }
+        if self.inputs.mask is not None:
+            arrays["inputs/mask"] = to_own_layout(self.spec, "x", self.inputs.mask.view("uint8"), self.inputs.unbatched)
         metadata = {
             "version": VERSION,
             "verdict": self.verdict,
@@ -135,7 +137,7 @@ def _restored(tensors: Tensors, metadata: Mapping[str, Any]) -> TraceFile:
     signals = groups["inputs"]
     lengths = None if metadata["lengths"] is None else tuple(metadata["lengths"])
     states = {state: signals[f"{state}0"] for state in spec.cell.states}
-    request = SignalRequest(x=signals["x"], states=states, lengths=lengths)
+    request = SignalRequest(x=signals["x"], states=states, lengths=lengths, mask=signals.get("mask"))
     inputs = assemble(spec, request, draw=np.zeros, quantities=0)
     replayed, theirs, hidden = (_by_key(groups.get(group, {})) for group in ("replay", "framework", "hidden"))
     for key, values in (*replayed.items(), *theirs.items(), *hidden.items()):

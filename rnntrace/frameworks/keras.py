@@ -16,7 +16,7 @@ import numpy as np
 
 from rnntrace.equations.activations import OF_KERAS
 from rnntrace.errors import FrameworkError, show
-from rnntrace.frameworks.protocol import GATES
+from rnntrace.frameworks.protocol import GATES, MASKS
 from rnntrace.model.conventions import BY_NAME, KERAS
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key, LayerDirection
@@ -43,7 +43,7 @@ with _quietly():
     import keras
 
 NAME = "keras"
-OFFERS = frozenset({GATES})
+OFFERS = frozenset({GATES, MASKS})
 
 _LAYERS = {"RNN": "SimpleRNN", "LSTM": "LSTM", "GRU": "GRU"}
 _NAMES = {own: name for name, own in OF_KERAS.items() if name != "swish"} | {"hard_sigmoid_keras3": "hard_sigmoid"}

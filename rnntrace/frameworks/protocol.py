@@ -11,8 +11,10 @@ from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 
-GATES, DEVICES, WINDOWS, EMPTY = "its own gates", "other devices", "runs in parts", "sequences without steps"
-"""What a framework may offer beside its outputs: gates and states inside, a choice of device, runs in windows, lengths of 0."""
+GATES, DEVICES, WINDOWS = "its own gates", "other devices", "runs in parts"
+EMPTY, MASKS = "sequences without steps", "masks with steps left out in front or in between"
+"""What a framework may offer beside its outputs: gates and states inside, a choice of device, runs in windows, lengths of 0,
+masks that are no lengths."""
 
 
 class Framework(Protocol):
@@ -21,7 +23,7 @@ class Framework(Protocol):
     NAME: str
     """As a user asks for it."""
     OFFERS: frozenset[str]
-    """Of GATES, DEVICES, WINDOWS and EMPTY, those that it has."""
+    """Of GATES, DEVICES, WINDOWS, EMPTY and MASKS, those that it has."""
 
     def lacks(self, spec: ModuleSpec) -> str:
         """What of this module the framework has no form of, such as `LSTM with a projection`; empty if it can run it."""

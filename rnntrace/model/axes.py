@@ -41,6 +41,10 @@ class Axes:
         """A sequence in this order as (T, B, S), or as (T, S) where it has no axis of the batch; of another rank as it is."""
         return self._arranged(array, INSIDE if array.ndim == 3 else (TIME, UNIT), in_front=0)
 
+    def mask(self, array: NDArray[Any]) -> NDArray[Any]:
+        """What a sequence without its last axis in (T, B, S) would be, as (T, B); of another rank as it is."""
+        return self._arranged(array, (TIME, BATCH), in_front=0)
+
     def state(self, array: NDArray[Any], *, unbatched: bool = False) -> NDArray[Any]:
         """A state at one step as (B, S), or (S,); an axis of layers and directions stays in front. Of another rank as it is."""
         return self._arranged(array, (UNIT,) if unbatched else (BATCH, UNIT), in_front=1)

@@ -1,23 +1,25 @@
-"""What flows through a network: x, initial states and lengths; where they come from and which axis means what.
+"""What flows through a network: x, initial states, lengths and a mask; where they come from and which axis means what.
 
 Inside, everything is time-major and batched: x (T, B, I), h0 (L·D, B, R), c0 and other states (L·D, B, H), with L layers, D
 directions and R the size of the hidden state. `batch_first` and unbatched signals exist only here, at the edge.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnntrace.equations.cell import listed
 from rnntrace.errors import SignalError, show
+from rnntrace.model import masks
 from rnntrace.model.dtypes import Array, Flags, is_whole
 from rnntrace.model.limits import MAX_VALUES, over
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.windows import pieces, release
 
+AnyArray = TypeVar("AnyArray", Array, Flags)
 Draw = Callable[[tuple[int, ...]], Array]
 """Draws an array of a shape from the framework's seeded generator."""
 
@@ -29,6 +31,7 @@ State = Array | Literal["zeros", "random"]
 class Inputs:
     """Signals of one run: x (T, B, I), the states at t = 0 by symbol, (L·D, B, ·), lengths (B,) or None if all are T.
 
+    A `mask` (T, B) is False at steps that are left out, where a layer hands its states on; where it is given, lengths are not.
     h0 (L·D, B, R) and c0 (L·D, B, H) can be given by themselves, and go before those of the same symbol in `states`.
     """
 
@@ -36,6 +39,7 @@ class Inputs:
     states: Mapping[str, Array]
     lengths: tuple[int, ...] | None
     unbatched: bool
+    mask: Flags | None
 
     def __init__(
         self,
@@ -46,9 +50,10 @@ class Inputs:
         unbatched: bool = False,
         *,
         states: Mapping[str, Array] | None = None,
+        mask: Flags | None = None,
     ) -> None:
         named = {state: array for state, array in (("h", h0), ("c", c0)) if array is not None}
-        _set(self, x=x, states={**(states or {}), **named}, lengths=lengths, unbatched=unbatched)
+        _set(self, x=x, states={**(states or {}), **named}, lengths=lengths, unbatched=unbatched, mask=mask)
 
     @property
     def h0(self) -> Array:
@@ -77,10 +82,23 @@ class Inputs:
 
     @property
     def valid(self) -> Flags | None:
-        """(T, B): whether step t exists for an item; None where no sequence is padded."""
+        """(T, B): whether step t counts for an item; None where no sequence is padded, and nothing masked."""
         if self.lengths is None:
-            return None
-        return np.arange(self.steps)[:, None] < np.asarray(self.lengths)
+            return self.mask
+        return masks.of_lengths(self.lengths, self.steps)
+
+    @property
+    def ends(self) -> NDArray[np.int_]:
+        """(B,): the t of each item's last step that counts, 0 if none does."""
+        if self.mask is None:
+            return np.asarray(self.lengths or (self.steps,) * self.batch)
+        last: NDArray[np.int_] = masks.latest(self.mask)[-1] + 1
+        return last
+
+    def counted(self, item: int) -> NDArray[np.int_]:
+        """The t of every step of an item that counts."""
+        t = np.arange(1, self.steps + 1)
+        return t if self.valid is None else t[self.valid[:, item]]
 
     def initial(self, state: str) -> Array:
         """A state at t = 0 by its symbol."""
@@ -88,7 +106,7 @@ class Inputs:
 
     @property
     def not_finite(self) -> tuple[str, ...]:
-        """Names of the signals that hold NaN or infinity, at steps that exist."""
+        """Names of the signals that hold NaN or infinity, at steps that count."""
         return tuple(name for name, array in self.signals.items() if not self._is_finite(name, array))
 
     def _is_finite(self, name: str, array: Array) -> bool:
@@ -105,7 +123,8 @@ class Inputs:
 class SignalRequest:
     """The signals a user asks for; an x that is not given is drawn. Arrays are in the module's own layout.
 
-    `states` are the initial ones by symbol, zeros where nothing is said; h0 and c0 are as in `Inputs`.
+    `states` are the initial ones by symbol, zeros where nothing is said; h0 and c0 are as in `Inputs`. A `mask` of 0 and 1
+    is laid out as x without its last axis, and 0 where a step is left out.
     """
 
     steps: int
@@ -114,6 +133,7 @@ class SignalRequest:
     x: Array | None
     lengths: tuple[int, ...] | None
     states: Mapping[str, State]
+    mask: Array | None
 
     def __init__(
         self,
@@ -126,9 +146,11 @@ class SignalRequest:
         c0: State = "zeros",
         lengths: tuple[int, ...] | None = None,
         states: Mapping[str, State] | None = None,
+        mask: Array | None = None,
     ) -> None:
         named = {state: wanted for state, wanted in (("h", h0), ("c", c0)) if not _is_word(wanted, "zeros")}
-        _set(self, steps=steps, batch=batch, unbatched=unbatched, x=x, lengths=lengths, states={**(states or {}), **named})
+        states = {**(states or {}), **named}
+        _set(self, steps=steps, batch=batch, unbatched=unbatched, x=x, lengths=lengths, states=states, mask=mask)
 
     @property
     def h0(self) -> State:
@@ -193,7 +215,44 @@ def assemble(spec: ModuleSpec, request: SignalRequest, draw: Draw, *, quantities
         if state not in spec.cell.states:
             raise SignalError(no_state(spec, state))
     states = {state: initial(state) for state in spec.cell.states}
-    return arrange(spec, x, states, _lengths(request.lengths, steps, batch, spec, unbatched))
+    arranged = arrange(spec, x, states, _lengths(request.lengths, steps, batch, spec, unbatched))
+    if request.mask is None:
+        return arranged
+    return with_mask(spec, arranged, _mask(spec, request.mask, steps, batch, unbatched))
+
+
+def has_holes(spec: ModuleSpec, request: SignalRequest) -> bool:
+    """Whether the mask of what is asked for says more than lengths can. Raises SignalError for one that does not fit."""
+    if request.mask is None:
+        return False
+    unbatched = request.unbatched if request.x is None else request.x.ndim == 2
+    return not _is_packed(spec, _mask(spec, request.mask, *sizes(spec, request), unbatched), unbatched)
+
+
+def _is_packed(spec: ModuleSpec, mask: Flags, unbatched: bool) -> bool:
+    """Whether lengths say the same as a mask (T, B): a cell and a single sequence have none."""
+    return bool(mask.all()) or not (spec.is_cell or unbatched or masks.as_lengths(mask) is None)
+
+
+def _mask(spec: ModuleSpec, mask: Array, steps: int, batch: int, unbatched: bool) -> Flags:
+    """A mask in the module's own layout as (T, B), checked against x."""
+    return to_time_major(spec, "x", masks.flags_of(mask, x_shape(spec, steps, batch, unbatched)[:-1]), unbatched)
+
+
+def with_mask(spec: ModuleSpec, inputs: Inputs, mask: Flags) -> Inputs:
+    """The inputs with a mask (T, B), which is none where every step counts, and lengths where all left out stand at the end.
+
+    What cannot be packed, a cell or a single sequence, keeps its mask, and so does a batch in which no step of an item counts.
+    Raises SignalError for lengths that say otherwise.
+    """
+    if inputs.valid is not None and not np.array_equal(inputs.valid, mask):
+        raise SignalError("`mask` and `lengths` leave out other steps: leave one of them out")
+    if not mask.any():
+        raise SignalError("mask leaves out every step of every item: nothing is left to replay")
+    if inputs.lengths is not None or mask.all():
+        return inputs
+    packed = _is_packed(spec, mask, inputs.unbatched)
+    return replace(inputs, lengths=masks.as_lengths(mask)) if packed else replace(inputs, mask=mask)
 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -240,7 +299,7 @@ def to_own_layout(spec: ModuleSpec, name: str, array: NDArray[Any], unbatched: b
     return array.reshape(*rows, *(() if unbatched else array.shape[1:2]), array.shape[2])
 
 
-def to_time_major(spec: ModuleSpec, name: str, array: Array, unbatched: bool) -> Array:
+def to_time_major(spec: ModuleSpec, name: str, array: AnyArray, unbatched: bool) -> AnyArray:
     """The way back from `to_own_layout`."""
     if name in ("x", "output"):
         if unbatched:

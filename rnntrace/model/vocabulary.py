@@ -91,8 +91,8 @@ def of_signals(states: Iterable[str] = ()) -> Vocabulary:
 
 
 def signal_names(states: Iterable[str]) -> tuple[str, ...]:
-    """What a run is fed: x, h0 and c0, which a module may refuse, the start of other states, and lengths."""
-    return ("x", *dict.fromkeys(("h0", "c0", *(f"{state}0" for state in states))), "lengths")
+    """What a run is fed: x, h0 and c0, which a module may refuse, the start of other states, lengths and a mask."""
+    return ("x", *dict.fromkeys(("h0", "c0", *(f"{state}0" for state in states))), "lengths", "mask")
 
 
 def output_names(spec: ModuleSpec) -> tuple[str, ...]:

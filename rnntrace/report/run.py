@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from rnntrace.engine.judge.result import Result
-from rnntrace.model.dtypes import Array
+from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.observation import Observation
-from rnntrace.model.signals import Inputs
+from rnntrace.model.signals import Inputs, to_own_layout
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.conclusion import conclusion
 from rnntrace.report.mistakes import blind_document, blind_tables, told
@@ -88,6 +88,9 @@ def describe_signals(spec: ModuleSpec, inputs: Inputs, origin: Mapping[str, str]
         signals.append(f"{name} = 0" if source == "zeros" else f"{name}: {source}")
     if inputs.lengths:
         signals.append("lengths " + ",".join(map(str, inputs.lengths)))
+    if inputs.mask is not None:
+        left_out = int(inputs.mask.size - inputs.mask.sum())
+        signals.append(f"{left_out} step{'s' * (left_out != 1)} masked")
     return signals
 
 
@@ -128,6 +131,7 @@ def document(result: Result, command: str, *, weights: bool = False) -> dict[str
             **dict.fromkeys(("x", "h0", "c0")),
             **result.in_own_layout(result.inputs.signals),
             "lengths": result.inputs.lengths,
+            **({} if result.inputs.mask is None else {"mask": _mask(result, result.inputs.mask)}),
         },
         **({"weights": _weights(result)} if weights else {}),
         "trace": [
@@ -162,6 +166,11 @@ def document(result: Result, command: str, *, weights: bool = False) -> dict[str
     }
 
 
+def _mask(result: Result, mask: Flags) -> Any:
+    """1 at steps that count and 0 at those that are masked, in the module's own layout."""
+    return to_own_layout(result.spec, "x", mask.view("uint8"), result.inputs.unbatched)
+
+
 def _weights(result: Result) -> list[dict[str, Any]]:
     columns = result.weights.columns.items()
     return [{"layer": layer, "direction": direction, **weights.arrays} for (layer, direction), weights in columns]
@@ -173,7 +182,7 @@ def _term_role(roles: Mapping[str, str], symbol: str) -> str:
 
 
 def _existing(result: Result, values: Array | None) -> Any:
-    """The values (T, B, ·), masked at the steps that do not exist."""
+    """The values (T, B, ·), masked at the steps that do not count."""
     if values is None or result.inputs.valid is None:
         return values
     return np.ma.array(values, mask=np.broadcast_to(~result.inputs.valid[..., None], values.shape))

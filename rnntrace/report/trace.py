@@ -24,6 +24,8 @@ from rnntrace.report.table import Column, Scale, Table
 
 AT_ONCE = 2**9
 """Steps that are read at once: where they lie far apart in a file, a page is read for each."""
+NAMED = 8
+"""Masked steps that a heading names."""
 
 Masked = np.ma.MaskedArray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -153,6 +155,8 @@ def item_values(
     within = int(np.count_nonzero(units < values.shape[2]))
     of_item, columns = values[:, item], span(units[:within])
     steps = np.flatnonzero((times >= 1) & (times <= length))
+    if result.inputs.mask is not None:
+        steps = steps[result.inputs.mask[times[steps] - 1, item]]
     for start in range(0, len(steps), AT_ONCE):
         rows = span(steps[start : start + AT_ONCE])
         found[rows, :within] = of_item[span(times[rows] - 1)][:, columns]
@@ -168,6 +172,9 @@ def _title(result: Result, layer: int, direction: str, item: int, length: int) -
     title = place(layer, direction, item)
     if length < result.inputs.steps:
         title += f" · {length} of {result.inputs.steps} steps"
+    if result.inputs.mask is not None and not result.inputs.mask[:, item].all():
+        t = [str(t + 1) for t in np.flatnonzero(~result.inputs.mask[:, item])]
+        title += f" · masked: t={','.join(t[:NAMED])}" + (",…" if len(t) > NAMED else "")
     return title + (" · starts at the last step, from t = 0 below it" if direction == REVERSE else "")
 
 

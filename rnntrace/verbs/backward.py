@@ -25,6 +25,7 @@ from rnntrace.report.table import Report
 from rnntrace.verbs.given.gradients import check_loss, loss_in, read_gradients
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
+from rnntrace.verbs.given.masks import as_masked_aloud
 from rnntrace.verbs.given.modules import VARIANTS, module_for, spec_of_kind
 from rnntrace.verbs.given.ordered import OWN_ORDER, ordered
 from rnntrace.verbs.given.overrides import FileOverrides, course_of, named_course, own_states, read_weights
@@ -102,6 +103,7 @@ def backward(
     c0: Any = None,
     states: Mapping[str, Any] | None = None,
     lengths: Sequence[int] | None = None,
+    mask: Any = None,
     dist: str = "normal",
     seed: int | None = None,
     capture: str = "auto",
@@ -196,7 +198,8 @@ def _problem(
     if loaded or keywords["input_size"] is not None:
         sources = ordered(spec, sources)
     if loaded:
-        sources = as_held(replace(loaded, spec=spec), sources)
+        loaded = replace(loaded, spec=spec)
+        sources = as_masked_aloud(loaded, as_held(loaded, sources))
     remarks = [*sources.warnings, *(loaded.remarks if loaded else ())]
     origin = sources.described(spec, keywords["dist"])
     if loaded and not sources.request.draws:

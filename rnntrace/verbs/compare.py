@@ -57,6 +57,7 @@ def compare(
     c0: Any = None,
     states: Mapping[str, Any] | None = None,
     lengths: Sequence[int] | None = None,
+    mask: Any = None,
     dist: str = "normal",
     seed: int | None = None,
     capture: str = "auto",
@@ -77,7 +78,7 @@ def compare(
     `weights` are a file, a state_dict of tensors or arrays, a model of torch, a pair (spec, weights), or a result or saved
     trace, whose own signals are taken where none are given; `other` is the same. Two traces, or two results, are compared as
     they are.
-    `input`, h0, c0, `axes` and `lengths` are as in `run`; `states` are those at t = 0 of other names ({"m0": …}).
+    `input`, h0, c0, `axes`, `lengths` and `mask` are as in `run`; `states` are those at t = 0 of other names ({"m0": …}).
     `expected` is an array (the output), what torch returns, a dictionary of output, h_n, c_n, gates and states ("f",
     "0.forward.f"), or a file, in the same order of axes; `require` names what it has to hold. No framework is run beside it
     unless `framework` names one: then both must agree. Integers among them, and among weights, become numbers by `scale`

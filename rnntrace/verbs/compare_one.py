@@ -17,18 +17,19 @@ from rnntrace.equations.cell import listed
 from rnntrace.errors import SignalError, UsageError, show
 from rnntrace.files.grid import Grid
 from rnntrace.files.ignored import Ignored
+from rnntrace.frameworks.protocol import MASKS
 from rnntrace.frameworks.registry import framework as beside
 from rnntrace.frameworks.registry import framework_for
 from rnntrace.model.conventions import ONNX
 from rnntrace.model.courses import COURSES
 from rnntrace.model.dtypes import Array
 from rnntrace.model.module import Module
-from rnntrace.model.signals import Inputs, assemble, check_not_empty
+from rnntrace.model.signals import Inputs, assemble, check_not_empty, has_holes
 from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.model.vocabulary import Name, canonical_names, is_output
 from rnntrace.verbs.given.expected import Expected, read_expected
 from rnntrace.verbs.given.initial import as_held
-from rnntrace.verbs.given.masks import Masked, masked, undecided, unmasked, without_repeats
+from rnntrace.verbs.given.masks import as_masked, as_masked_aloud, is_said, repeats, undecided, without_repeats
 from rnntrace.verbs.given.ordered import ordered, read_in_order
 from rnntrace.verbs.given.overrides import FileOverrides, Modules, as_merged
 from rnntrace.verbs.given.sources import Sources
@@ -61,19 +62,24 @@ def compare_with_framework(
     """
     if framework is not None:
         modules = {prefix: _in_its_format(module, framework) for prefix, module in modules.items()}
+    masked = {
+        prefix: as_masked_aloud(module, as_held(module, ordered(module.spec, sources))) for prefix, module in modules.items()
+    }
     for prefix, module in modules.items():
+        needs = {MASKS} if has_holes(module.spec, masked[prefix].request) else frozenset[str]()
         try:
-            found = framework_for(module.spec, framework)
+            found = framework_for(module.spec, framework, needs)
         except UsageError as error:
             raise UsageError(f"{show(prefix)}: {error}" if prefix else str(error)) from None
         if found is None:
             where = f"{show(prefix)}: " if prefix else ""
-            raise UsageError(f"{where}no framework that is installed has {module.spec}: give outputs of its own as `expected`")
+            what = " and ".join([str(module.spec), *needs])
+            raise UsageError(f"{where}no framework that is installed has {what}: give outputs of its own as `expected`")
     results: dict[str, Result] = {}
     for prefix, module in modules.items():
         result = build_and_trace(
             module.spec,
-            as_held(module, ordered(module.spec, sources)),
+            masked[prefix],
             judging,
             module.weights,
             framework=framework,
@@ -82,7 +88,7 @@ def compare_with_framework(
             seed=seed,
             device=device,
         )
-        results[prefix] = undecided(replace(result, warnings=(*result.warnings, *unmasked(module))), module.open)
+        results[prefix] = undecided(result, module.open)
         seed = result.seed
     return results
 
@@ -128,20 +134,20 @@ def compare_with_expected(
     ((prefix, module),) = modules.items()
     spec = module.spec
 
-    def read(sources: Sources) -> tuple[Sources, Masked, Expected]:
-        held = as_held(module, sources)
-        behind = masked(module, quantized(spec, assemble(spec, held.request, partial(_no_draw, spec))))
+    def read(sources: Sources) -> tuple[Sources, Inputs, str, Expected]:
+        held, doubt = as_masked(module, as_held(module, sources))
+        inputs = quantized(spec, assemble(spec, held.request, partial(_no_draw, spec)))
         if module.layout != ONNX:
-            check_not_empty(behind.inputs.lengths)
-        return held, behind, read_expected(module, behind.inputs, expected, ignored, require, held.axes, grid)
+            check_not_empty(inputs.lengths)
+        return held, inputs, doubt, read_expected(module, inputs, expected, ignored, require, held.axes, grid)
 
     # A course says the order of axes, and none is looked for.
-    sources, behind, given = read(sources) if module.layout in COURSES else read_in_order(spec, sources, read)
-    inputs, doubt = behind.inputs, module.open or behind.doubt
-    if "output" in given.values:
-        output = without_repeats(spec, module.mask, inputs, given.values["output"])
+    sources, inputs, doubt, given = read(sources) if module.layout in COURSES else read_in_order(spec, sources, read)
+    doubt = module.open or doubt
+    if "output" in given.values and repeats(module, sources):
+        output = without_repeats(spec, inputs, given.values["output"])
         given = replace(given, values={**given.values, "output": output})
-    remarks = [*module.remarks, *([behind.remark] if behind.remark else [])]
+    remarks = [*module.remarks]
     remarks += [
         f"the model gives this layer {TAKEN[name]}: see `{name}`" for name in module.takes if not _is_given(sources, name)
     ]
@@ -234,7 +240,13 @@ def _other_readings(spec: ModuleSpec, inputs: Inputs, output: Array) -> Iterator
         halves = np.roll(output, spec.output_size, axis=2)
         yield "the output agrees if its halves are swapped: forward comes first in torch", halves, inputs
     states = inputs.states
-    if spec.is_cell or spec.batch_first or inputs.unbatched or inputs.lengths or any(rows.any() for rows in states.values()):
+    if (
+        spec.is_cell
+        or spec.batch_first
+        or inputs.unbatched
+        or inputs.valid is not None
+        or any(rows.any() for rows in states.values())
+    ):
         return
     zeros = {state: np.zeros((len(rows), inputs.steps, rows.shape[2]), rows.dtype) for state, rows in states.items()}
     turned = replace(inputs, x=inputs.x.swapaxes(0, 1), states=zeros)
@@ -244,7 +256,7 @@ def _other_readings(spec: ModuleSpec, inputs: Inputs, output: Array) -> Iterator
 def _is_given(sources: Sources, name: str) -> bool:
     """Whether there is an array of initial states, or lengths, by this name."""
     request = sources.request
-    return request.lengths is not None if name == "lengths" else isinstance(request.states.get(name[:-1]), np.ndarray)
+    return is_said(sources) if name == "lengths" else isinstance(request.states.get(name[:-1]), np.ndarray)
 
 
 def _no_draw(spec: ModuleSpec, shape: tuple[int, ...]) -> Array:

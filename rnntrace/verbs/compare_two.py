@@ -135,7 +135,7 @@ def compare_weights(
         read = (
             f"{name}: {remark}"
             for name, module in zip(names, (first[mine], second[theirs]), strict=True)
-            for remark in (*module.remarks, *unmasked(module))
+            for remark in (*module.remarks, *unmasked(module, signals))
         )
         remarks = [*read, *_other_format(names, spec, other), *weights_apart(weights, changed, spec.cell)]
         result = judged(
@@ -188,9 +188,10 @@ def _other_module(
 
 
 def _other_lengths(names: tuple[str, str], mine: Inputs, theirs: Inputs) -> Iterator[str]:
-    """A sentence if the sequences are not equally long."""
-    lengths = [inputs.lengths or (inputs.steps,) * inputs.batch for inputs in (mine, theirs)]
-    if lengths[0] != lengths[1]:
+    """A sentence if the sequences are not equally long, or other steps are masked."""
+    if (mine.mask is None) != (theirs.mask is None) or not np.array_equal(mine.mask, theirs.mask):  # type: ignore[arg-type]
+        yield f"other steps are masked: see `rnntrace show` of {names[0]} and of {names[1]}"
+    elif not np.array_equal(mine.ends, theirs.ends):
         yield f"the lengths of the sequences differ: see `rnntrace show` of {names[0]} and of {names[1]}"
 
 

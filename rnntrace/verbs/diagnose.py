@@ -50,7 +50,7 @@ OF_WEIGHTS = (
         "recurrent_activation",
         "merge",
     ),
-    *("unbatched", "input", "axes", "text", "alphabet", "h0", "c0", "states", "lengths", "tolerance"),
+    *("unbatched", "input", "axes", "text", "alphabet", "h0", "c0", "states", "lengths", "mask", "tolerance"),
     *("scale", "zero_point", "q"),
 )
 """What a trace says by itself."""
@@ -104,6 +104,7 @@ def diagnose(
     c0: Any = None,
     states: Mapping[str, Any] | None = None,
     lengths: Sequence[int] | None = None,
+    mask: Any = None,
     tolerance: str = "torch",
     rtol: float | None = None,
     atol: float | None = None,

@@ -20,6 +20,7 @@ from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.cells import cell as own_cell
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
+from rnntrace.verbs.given.masks import as_masked_aloud
 from rnntrace.verbs.given.modules import VARIANTS, is_result, module_for, spec_of_kind
 from rnntrace.verbs.given.ordered import OWN_ORDER, ordered
 from rnntrace.verbs.given.overrides import FileOverrides, course_of, named_course, read_weights
@@ -45,6 +46,7 @@ OF_A_PLACE = (
     "c0",
     "states",
     "lengths",
+    "mask",
     "dist",
     "seed",
     "top",
@@ -128,6 +130,7 @@ def explain(
     c0: Any = None,
     states: Mapping[str, Any] | None = None,
     lengths: Sequence[int] | None = None,
+    mask: Any = None,
     dist: str = "normal",
     seed: int | None = None,
     backward: bool = False,
@@ -197,7 +200,7 @@ def explain(
         sources = ordered(spec, sources)
     own = found or (module_for(weights, spec, layout) if weights is not None else None)
     if own:
-        sources = as_held(replace(own, spec=spec), sources)
+        sources = as_masked_aloud(own, as_held(replace(own, spec=spec), sources))
         sources = replace(sources, warnings=(*sources.warnings, *own.remarks))
     from rnntrace.verbs.derived import derived_from, derived_gradients
 

@@ -17,7 +17,7 @@ from rnntrace.model.axes import Axes
 from rnntrace.model.dtypes import is_whole, rounded
 from rnntrace.model.limits import MAX_VALUES, STREAM_FROM
 from rnntrace.model.observation import Observation
-from rnntrace.model.signals import assemble, check_not_empty, sizes, trace_size
+from rnntrace.model.signals import assemble, check_not_empty, has_holes, sizes, trace_size
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.verbs import memory
@@ -25,6 +25,7 @@ from rnntrace.verbs.given.cells import cell as own_cell
 from rnntrace.verbs.given.cells import module_with
 from rnntrace.verbs.given.initial import as_held
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
+from rnntrace.verbs.given.masks import as_masked_aloud, undecided
 from rnntrace.verbs.given.modules import VARIANTS, module_for, spec_of_kind
 from rnntrace.verbs.given.ordered import ordered
 from rnntrace.verbs.given.overrides import named_course
@@ -35,6 +36,9 @@ from rnntrace.verbs.trace import quantized
 
 OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "dtype", *VARIANTS)
 """What the weights of a cell of one's own say by themselves."""
+NO_SUCH_MASK = (
+    "no framework that is installed has this cell and takes this mask: give outputs to judge it by, as `expected` of compare"
+)
 SEEDS = 2**32
 """A seed that was not given is drawn below this."""
 
@@ -79,6 +83,7 @@ def run(
     c0: Any = None,
     states: Mapping[str, Any] | None = None,
     lengths: Sequence[int] | None = None,
+    mask: Any = None,
     dist: str = "normal",
     seed: int | None = None,
     capture: str = "auto",
@@ -105,12 +110,13 @@ def run(
     `framework`, by default torch or, if that lacks the variant, another one that is installed; if none has it the verdict is
     undecided.
 
-    `input` is x, an array, tensor or nested lists in the module's own layout, a file, or a dictionary of x, h0, c0 and
-    lengths; `text` gives one-hot vectors instead. h0 and c0, or the same in `states` ({"h0": …}), are arrays, files, "zeros" or
-    "random". `weights` are a file, a
-    state_dict or a model, or plain arrays in a `layout`, see `load`. From `seed` are drawn, in this order: the parameters as
-    the module is built (even if `weights` replace them), x, h0, c0; signals only if they are not given. Without a seed one is
-    drawn; the result names it unless nothing was drawn at all.
+    `input` is x, an array, tensor or nested lists in the module's own layout, a file, or a dictionary of x, h0, c0, lengths and
+    mask; `text` gives one-hot vectors instead. h0 and c0, or the same in `states` ({"h0": …}), are arrays, files, "zeros" or
+    "random". A `mask` of 1 and 0, in the shape of x without its last axis, is 0 at steps that are left out, where states are
+    handed on; it stands beside a framework that takes such a mask. `weights` are a file, a state_dict or a model, or plain
+    arrays in a `layout`, see `load`. From `seed` are drawn, in this order: the parameters as the module is built (even if
+    `weights` replace them), x, h0, c0; signals only if they are not given. Without a seed one is drawn; the result names it
+    unless nothing was drawn at all.
 
     The trace is saved as `save`. A long one is then kept on disk while it is worked out, in that folder, or in the folder
     `scratch`. `ready` is called with the module's specification, T and B before anything is computed, `tell` with what is done
@@ -138,7 +144,8 @@ def run(
     if weights is not None and loaded is None:
         loaded = module_for(weights, spec, layout)
     if loaded:
-        sources = as_held(replace(loaded, spec=spec), sources)
+        loaded = replace(loaded, spec=spec)
+        sources = as_masked_aloud(loaded, as_held(loaded, sources))
     folder = Path(scratch) if scratch is not None else Path(save).resolve().parent if save is not None else None
     result = build_and_trace(
         spec,
@@ -178,15 +185,15 @@ def build_and_trace(
 
     With a `scratch` folder, what is long or takes much of the memory is worked out in parts and kept there.
     """
-    from rnntrace.frameworks.protocol import DEVICES, EMPTY, WINDOWS
+    from rnntrace.frameworks.protocol import DEVICES, EMPTY, MASKS, WINDOWS
     from rnntrace.frameworks.registry import framework_for
     from rnntrace.frameworks.torch import modules as torch
 
-    beside = framework_for(spec, framework)
+    sources, judging = sources or Sources(), judging or JudgeOptions()
+    beside = framework_for(spec, framework, {MASKS} if has_holes(spec, sources.request) else ())
     offers = beside.OFFERS if beside else frozenset()
     if device != "cpu" and DEVICES not in offers:
         raise UsageError(f"{beside.NAME if beside else 'the replay'} runs on the processor here: leave `device` out")
-    sources, judging = sources or Sources(), judging or JudgeOptions()
     steps, batch = sizes(spec, sources.request)
     needed, free = _needed(spec, steps, batch, judging), memory.free()
     in_parts = (
@@ -208,7 +215,8 @@ def build_and_trace(
         check_not_empty(inputs.lengths)
     origin, warnings = sources.described(spec, distribution), [*sources.warnings, *remarks, *_loses(spec, weights)]
     if beside is None:
-        return judged(spec, own, inputs, Observation.of_nothing(), judging, seed=seed, origin=origin, warnings=warnings)
+        alone = judged(spec, own, inputs, Observation.of_nothing(), judging, seed=seed, origin=origin, warnings=warnings)
+        return undecided(alone, NO_SUCH_MASK if inputs.mask is not None else "")
     module = beside.build(spec, device)
     beside.load(module, spec, own)
     if scratch is not None and in_parts:

@@ -87,7 +87,8 @@ def _short(case: Case) -> Case:
     inputs, several = case.inputs, slice(2 * ITEMS)
     states = {state: values[:, several] for state, values in inputs.states.items()}
     lengths = None if inputs.lengths is None else tuple(min(length, 2 * STEPS) for length in inputs.lengths[several])
-    return case.with_inputs(x=inputs.x[: 2 * STEPS, several], lengths=lengths, states=states)
+    mask = None if inputs.mask is None else inputs.mask[: 2 * STEPS, several]
+    return case.with_inputs(x=inputs.x[: 2 * STEPS, several], lengths=lengths, states=states, mask=mask)
 
 
 def _changes(case: Case) -> Iterator[tuple[Change, Case]]:
@@ -125,7 +126,7 @@ def _drawn(case: Case, steps: int = 0, items: int = 0, *, states: float = 0.0, b
     if items:
         inputs = replace(inputs, states={state: rows[:, :1].repeat(items, axis=1) for state, rows in inputs.states.items()})
     if steps:
-        inputs = replace(inputs, x=draw(inputs.x, steps, items or inputs.batch, inputs.x.shape[2]), lengths=None)
+        inputs = replace(inputs, x=draw(inputs.x, steps, items or inputs.batch, inputs.x.shape[2]), lengths=None, mask=None)
     if states:
         # Of torch's states c comes first, as ever: what is drawn stays the same.
         drawn = {state: draw(rows) for state, rows in reversed([*inputs.states.items()])}

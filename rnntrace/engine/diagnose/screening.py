@@ -30,7 +30,7 @@ class Screening:
 
 def _part(case: Case, fit: Target, *, causal: bool) -> tuple[Case, Target]:
     inputs = case.inputs
-    if inputs.lengths is not None:
+    if inputs.valid is not None:
         return case, fit
     one_way = case.spec.directions == ("forward",)
     sequences = [name for name in fit.expected if not is_final(name)]

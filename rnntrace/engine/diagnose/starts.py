@@ -25,7 +25,7 @@ def starts_elsewhere(case: Case, output: Array, allowed: Array) -> bool:
     start = np.concatenate([values.ravel() for values in states.values()])
     given, room = output[:, one].astype(np.float64).ravel(), allowed[:, one].astype(np.float64).ravel()
     tells = room.max() < SMALL * float(apart.max())
-    if len(start) > MOST or len(given) < len(start) + MORE or case.inputs.lengths is not None or not tells:
+    if len(start) > MOST or len(given) < len(start) + MORE or case.inputs.valid is not None or not tells:
         return False
     x = case.inputs.x[:, one].astype(np.float64)
     wide = case.with_weights(lambda found: found.astype(np.dtype(np.float64)))

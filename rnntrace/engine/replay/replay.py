@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnntrace.engine.judge.merging import joined_bounds
 from rnntrace.engine.judge.rounding import Typed, error_bounds
@@ -24,6 +25,7 @@ from rnntrace.equations.parameters import TERMS as TERM_ROLES
 from rnntrace.equations.parameters import Role
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key
+from rnntrace.model.masks import latest
 from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
@@ -115,6 +117,7 @@ class Column:
         self.valid = None if valid is None else self._in_order(valid)
         self.x = self._in_order(x).astype(dtype, copy=False)
         self.steps, self.batch = self.x.shape[:2]
+        self.latest = None if self.valid is None else _latest(self.valid)
         self.initial: dict[str, Array] = {}
         self.known: dict[str, Array] = {}
         self.given: dict[str, Array] = {}
@@ -212,7 +215,7 @@ class Column:
         return given
 
     def quantities(self) -> dict[str, Array]:
-        """Every gate and state that is kept, (T, B, ·) in input-time order, NaN where a step does not exist."""
+        """Every gate and state that is kept, (T, B, ·) in input-time order, NaN where a step does not count."""
         return {symbol: self._in_input_order(self.now[symbol]) for symbol in self.cell.symbols if self._keeps((symbol,))}
 
     def terms(self) -> dict[str, Array]:
@@ -270,13 +273,16 @@ class Column:
         return {symbol: self._in_input_order(array) for symbol, array in found.items()}
 
     def _before(self, state: str, sequence: Array, first: int, last: int) -> Array:
-        """The state before each step of a block: its initial value at first, and wherever the step before does not exist."""
+        """The state before each step of a block: that of the last step before it that counts, at first the initial one."""
         before = np.empty((last - first, *sequence.shape[1:]), self.dtype)
+        if self.latest is not None:
+            latest = self.latest[first:last]
+            before[:] = sequence[latest, np.arange(self.batch)]
+            np.copyto(before, self.initial[state], where=(latest < 0)[..., None])
+            return before
         begun = max(first, 1)
         before[: begun - first] = self.initial[state]
         before[begun - first :] = sequence[begun - 1 : last - 1]
-        if self.valid is not None:
-            np.copyto(before[begun - first :], self.initial[state], where=~self.valid[begun - 1 : last - 1, :, None])
         return before
 
     def _in_order(self, sequence: Any) -> Any:
@@ -287,3 +293,8 @@ class Column:
             np.copyto(sequence, self.dtype.type(np.nan), where=~self.valid[..., None])
         ordered: Array = self._in_order(sequence)
         return ordered
+
+
+def _latest(valid: Flags) -> NDArray[np.int_]:
+    """(T, B): before each step, the row of the last one that counts, or -1."""
+    return np.concatenate([np.full((1, valid.shape[1]), -1), latest(valid)[:-1]])

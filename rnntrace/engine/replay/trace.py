@@ -39,8 +39,8 @@ class Trace:
     """A replay: in each channel (layer, direction, symbol) → array (T, B, H) for t = 1 … T in input-time order.
 
     `values` are always there; `terms` are the affine terms of the gates, and `bounds` what rounding can do to each value, in a
-    single step or since the first. The hidden state of a projected LSTM is (T, B, R). Steps that do not exist, behind the end
-    of a shorter sequence, are NaN in every quantity and False in `inputs.valid`. Arrays are read-only.
+    single step or since the first. The hidden state of a projected LSTM is (T, B, R). Steps that do not count, masked or behind
+    the end of a shorter sequence, are NaN in every quantity and False in `inputs.valid`. Arrays are read-only.
     """
 
     spec: ModuleSpec
@@ -64,8 +64,11 @@ class Trace:
 
     @property
     def bounds(self) -> "Trace | None":
-        """What rounding can do to each value, if that was worked out: a trace of its own."""
-        return Trace(self.spec, self.inputs, {VALUES: self.channels[BOUNDS]}) if self.channels.get(BOUNDS) else None
+        """What rounding can do to each value, if that was worked out: a trace of its own, in which initial states are exact."""
+        if not self.channels.get(BOUNDS):
+            return None
+        exact = {state: np.zeros_like(values) for state, values in self.inputs.states.items()}
+        return Trace(self.spec, replace(self.inputs, states=exact), {VALUES: self.channels[BOUNDS]})
 
     def replaced(self, **channels: Mapping[Key, Array]) -> "Trace":
         """The same with other arrays in some channels."""
@@ -118,7 +121,7 @@ class Trace:
     def final(self, state: str) -> Array:
         """A state behind the last step by its symbol: (L·D, B, ·), rows in the order of `spec.layer_directions`.
 
-        Of a sequence without steps it is zero, as in ONNX, whatever the initial state.
+        Of a sequence without steps it is zero, as in ONNX, whatever the initial state; where every step is masked it is that.
         """
         items = np.arange(self.inputs.batch)
         rows = [
@@ -128,14 +131,17 @@ class Trace:
         finals = np.stack(rows)
         if self.inputs.lengths is not None and 0 in self.inputs.lengths:
             finals[:, np.equal(self.inputs.lengths, 0)] = 0
+        elif self.inputs.mask is not None:
+            whole = self.inputs.ends == 0
+            finals[:, whole] = self.inputs.initial(state)[:, whole]
         return finals
 
     def final_step(self, direction: str) -> np.ndarray[tuple[int], np.dtype[np.int_]]:
-        """(B,): the t at which each item's state is final: its length going forward and for both directions, 1 in reverse."""
+        """(B,): the t at which each item's state is final: its last step that counts, in reverse its first."""
         if direction == REVERSE:
-            return np.ones(self.inputs.batch, int)
+            return np.ones(self.inputs.batch, int) if self.inputs.mask is None else self.inputs.mask.argmax(axis=0) + 1
         assert direction in (FORWARD, MERGED)
-        return np.asarray(self.inputs.lengths or (self.inputs.steps,) * self.inputs.batch)
+        return self.inputs.ends
 
     @property
     def outputs(self) -> dict[str, Array]:

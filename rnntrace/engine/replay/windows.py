@@ -184,7 +184,8 @@ def window_inputs(
     lengths = None
     if inputs.lengths is not None:
         lengths = tuple(min(max(length - steps.start, 0), steps.stop - steps.start) for length in inputs.lengths)
-    part = Inputs(inputs.x[steps], states=states, lengths=lengths, unbatched=inputs.unbatched)
+    mask = None if inputs.mask is None else inputs.mask[steps]
+    part = Inputs(inputs.x[steps], states=states, lengths=lengths, unbatched=inputs.unbatched, mask=mask)
     below = column[0] - 1
     if below < 0:
         return part
@@ -250,6 +251,6 @@ def merged(spec: ModuleSpec, forward: Window, reverse: Window, rounding: Format 
 
 def _behind(before: States, trace: Trace) -> States:
     """The states behind a window; those of items that have no steps in it stay as they were."""
-    runs = np.array([length > 0 for length in trace.inputs.lengths or (1,) * trace.inputs.batch])
+    runs = trace.inputs.ends > 0
     finals = {state: trace.final(state) for state in before}
     return {state: np.where(runs[:, None], final, before[state].astype(final.dtype)) for state, final in finals.items()}

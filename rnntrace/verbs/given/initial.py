@@ -17,7 +17,7 @@ def as_held(module: Module, sources: Sources) -> Sources:
     Raises SignalError where these are for another number of items than there are.
     """
     states = {name: array for name, array in module.states.items() if name not in sources.given}
-    lengths = None if "lengths" in sources.given else module.lengths
+    lengths = None if {"lengths", "mask"} & sources.given else module.lengths
     if not states and lengths is None:
         return sources
     spec, request = module.spec, sources.request
@@ -47,5 +47,5 @@ def held_apart(names: tuple[str, str], mine: Module, theirs: Module, sources: So
         alike = other is own if own is None or other is None else np.array_equal(own, other, equal_nan=True)
         if name not in sources.given and not alike:
             yield f"{names[0]} and {names[1]} do not hold the same {name}"
-    if "lengths" not in sources.given and mine.lengths != theirs.lengths:
+    if not {"lengths", "mask"} & sources.given and mine.lengths != theirs.lengths:
         yield f"{names[0]} and {names[1]} do not hold the same lengths"

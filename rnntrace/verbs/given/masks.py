@@ -1,78 +1,98 @@
 """Masks of Keras' models: which steps of an input a layer leaves out, and the outputs that stand there."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.model.dtypes import Array, Flags
-from rnntrace.model.module import Mask, Module
-from rnntrace.model.signals import Inputs
-from rnntrace.model.spec import ModuleSpec
-
-LENGTHS = "give `lengths`, the steps that count"
-
-
-@dataclass(frozen=True)
-class Masked:
-    """The inputs without the steps that a mask leaves out; a remark on them; or why that cannot be done, in words."""
-
-    inputs: Inputs
-    remark: str = ""
-    doubt: str = ""
+from rnntrace.model.masks import as_lengths, held
+from rnntrace.model.module import Module
+from rnntrace.model.signals import Inputs, assemble, to_own_layout
+from rnntrace.model.spec import REVERSE, ModuleSpec
+from rnntrace.verbs.given.sources import Sources
+from rnntrace.verbs.trace import quantized
 
 
-def masked(module: Module, inputs: Inputs) -> Masked:
-    """The inputs as a layer behind a mask takes them. Steps left out at the end are the lengths of the sequences."""
-    mask = module.mask
-    if mask is None:
-        return Masked(inputs)
-    if module.spec.merges and not mask.zeros:
-        doubt = f"{mask.source} masks steps, and what Keras repeats there is merged with the other direction"
-        return Masked(inputs, doubt=doubt)
-    if mask.value is None:
-        if inputs.lengths is not None:
-            return Masked(inputs, f"{mask.source} masks steps: those behind the lengths given")
-        return Masked(inputs, doubt=f"{mask.source} masks steps, and this input does not show which: {LENGTHS}")
-    counts = ~(inputs.x == np.asarray(mask.value, inputs.x.dtype)).all(axis=2)
-    if counts.all():
-        # A mask leaves zeros where it was: x may be what comes behind it.
-        if mask.value and not inputs.x.any(axis=2).all() and inputs.lengths is None:
-            doubt = f"{mask.source} masks steps that are {mask.value:g}, and this input has steps of zeros, as stand behind it"
-            return Masked(inputs, doubt=f"{doubt}: {LENGTHS}")
-        if inputs.lengths is None:
-            return Masked(inputs, f"{mask.source} masks no step of this input")
-    lengths = counts.sum(axis=0)
-    at_the_end = np.array_equal(counts, np.arange(inputs.steps)[:, None] < lengths)
-    if inputs.valid is not None and not np.array_equal(counts, inputs.valid):
-        return Masked(inputs, doubt=f"{mask.source} masks other steps of this input than those behind the lengths given")
-    if not at_the_end or not lengths.all():
-        where = "in front or in between" if not at_the_end else "of a whole sequence"
-        doubt = f"{mask.source} masks steps {where}, which cannot be replayed: give the steps that count alone"
-        return Masked(inputs, doubt=doubt)
-    shown = ",".join(map(str, lengths[:8])) + ("…" if len(lengths) > 8 else "")
-    remark = f"{mask.source} masks steps at the end of this input: replayed with `lengths={shown}`"
-    return Masked(replace(inputs, lengths=tuple(map(int, lengths))), remark)
+def as_masked(module: Module, sources: Sources) -> tuple[Sources, str]:
+    """The signals as a layer behind a mask takes them, masked where x shows it; and why that cannot be told, in a sentence.
 
-
-def unmasked(module: Module) -> tuple[str, ...]:
-    """A remark where a module is replayed as if nothing masked its input, if something does."""
-    return (f"{module.mask.source} masks steps: none is masked here",) if module.mask else ()
-
-
-def without_repeats(spec: ModuleSpec, mask: Mask | None, inputs: Inputs, output: Array) -> Array:
-    """An output (T, B, width) of Keras with zeros at masked steps, as a replay has it, where they repeat the step before.
-
-    The reverse direction starts with the steps that are masked at the end, and gives zeros there anyway.
+    Raises SignalError for signals that do not fit.
     """
-    if mask is None or mask.zeros or inputs.valid is None or spec.reverse:
+    mask, request, spec = module.mask, sources.request, module.spec
+    if mask is None or request.x is None:
+        return _remarked(sources, *unmasked(module, sources)), ""
+    inputs = quantized(spec, assemble(spec, replace(request, states={}), np.zeros, quantities=0))
+    if mask.value is None:
+        if is_said(sources):
+            return _remarked(sources, f"{mask.source} masks steps: those that were given"), ""
+        return sources, f"{mask.source} masks steps, and this input does not show which: give `mask`, or `lengths`"
+    counts: Flags = ~(inputs.x == np.asarray(mask.value, inputs.x.dtype)).all(axis=2)
+    # A mask leaves zeros where it was: x may be what comes behind it.
+    zeros = ~inputs.x.any(axis=2) & counts.all()
+    if is_said(sources):
+        given = np.ones_like(counts) if inputs.valid is None else inputs.valid
+        if np.array_equal(counts, given) or (not given.all() and (given | zeros).all()):
+            return sources, ""
+        return sources, f"{mask.source} masks other steps of this input than those that were given"
+    if zeros.any():
+        doubt = f"{mask.source} masks steps that are {mask.value:g}, and this input has steps of zeros, as stand behind it"
+        return sources, f"{doubt}: give `mask`, or `lengths`"
+    if counts.all():
+        return _remarked(sources, f"{mask.source} masks no step of this input"), ""
+    own = to_own_layout(spec, "x", counts, inputs.unbatched)
+    masked = replace(sources, request=replace(request, mask=own))
+    return _remarked(masked, f"{mask.source} masks {_described(counts)}"), ""
+
+
+def as_masked_aloud(module: Module, sources: Sources) -> Sources:
+    """The same where no outputs were given: both sides are run on these signals, and what is open is a remark."""
+    masked, doubt = as_masked(module, sources)
+    return _remarked(masked, *([doubt] if doubt else []))
+
+
+def is_said(sources: Sources) -> bool:
+    """Whether somebody gave the steps that count."""
+    return sources.request.mask is not None or sources.request.lengths is not None
+
+
+def unmasked(module: Module, sources: Sources) -> tuple[str, ...]:
+    """A remark where a module is replayed as if nothing masked its input, if something does."""
+    return (f"{module.mask.source} masks steps: none is masked here",) if module.mask and not is_said(sources) else ()
+
+
+def _remarked(sources: Sources, *remarks: str) -> Sources:
+    return replace(sources, warnings=(*sources.warnings, *remarks))
+
+
+def _described(counts: Flags) -> str:
+    """Which steps a mask leaves out, and how they are replayed."""
+    lengths = as_lengths(counts)
+    if lengths is None:
+        left_out = int(counts.size - counts.sum())
+        return f"{left_out} step{'s' * (left_out != 1)} of this input, where states are handed on"
+    shown = ",".join(map(str, lengths[:8])) + ("…" if len(lengths) > 8 else "")
+    return f"steps at the end of this input: replayed with `lengths={shown}`"
+
+
+def repeats(module: Module, sources: Sources) -> bool:
+    """Whether the output at masked steps may be that of the step before: that of Keras is, but for both directions."""
+    if module.mask is None:
+        return sources.request.mask is not None and not module.spec.bidirectional
+    return not module.mask.zeros
+
+
+def without_repeats(spec: ModuleSpec, inputs: Inputs, output: Array) -> Array:
+    """An output (T, B, width) of Keras with zeros at masked steps, as a replay has it, where they repeat the step before."""
+    if (valid := inputs.valid) is None or spec.merges:
         return output
-    forward = spec.output_units(spec.directions[0])
-    last = output[np.asarray(inputs.lengths) - 1, np.arange(inputs.batch), forward]
-    repeats: Flags = ~inputs.valid & (output[..., forward] == last).all(axis=2)
     found = output.copy()
-    found[..., forward][repeats] = 0
+    for direction in spec.directions:
+        order = np.s_[:: -1 if direction == REVERSE else 1]
+        part = found[order, :, spec.output_units(direction)]
+        counts = valid[order]
+        part[~counts & (part == held(part, counts)).all(axis=2)] = 0
     return found
 
 

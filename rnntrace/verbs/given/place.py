@@ -23,10 +23,13 @@ def position_in(place: Mapping[str, Any], spec: ModuleSpec, inputs: Inputs) -> t
     symbol = place.get("gate")
     item = _number(place, "item", 0, inputs.batch - 1)
     steps = inputs.lengths[item] if inputs.lengths else inputs.steps
+    t = _number(place, "t", 1, steps)
+    if inputs.mask is not None and not inputs.mask[t - 1, item]:
+        raise UsageError(f"t={t} is masked in item {item}, which hands its state on there: choose a step that counts")
     position = Position(
         layer=_number(place, "layer", 0, spec.num_layers - 1),
         direction=place.get("direction", spec.directions[0]),
-        t=_number(place, "t", 1, steps),
+        t=t,
         item=item,
         unit=_number(place, "unit", 0, units_of(spec, symbol) - 1),
     )

@@ -14,7 +14,7 @@ from rnntrace.files.tensors import Tensors
 from rnntrace.model.axes import Axes
 from rnntrace.model.courses import Course
 from rnntrace.model.dtypes import Array
-from rnntrace.model.signals import Inputs, SignalRequest, State, to_time_major
+from rnntrace.model.signals import Inputs, SignalRequest, State, to_own_layout, to_time_major
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.text import one_hot
 from rnntrace.model.vocabulary import Vocabulary, of_signals
@@ -26,7 +26,9 @@ from rnntrace.verbs.given.naming import found_in, listed, unused_in
 if TYPE_CHECKING:
     from rnntrace.engine.judge.rounding import Typed
 
-SIGNALS = frozenset({"input", "axes", "text", "alphabet", "h0", "c0", "states", "lengths", "steps", "batch", "unbatched"})
+SIGNALS = frozenset(
+    {"input", "axes", "text", "alphabet", "h0", "c0", "states", "lengths", "mask", "steps", "batch", "unbatched"}
+)
 """What verbs call the things that say what a module is fed."""
 
 
@@ -66,13 +68,16 @@ class Sources:
         """The arrays that were given once more, as a file holds them in this order of axes."""
         request = self.request
         given: dict[str, Any] = {f"{state}0": array for state, array in request.states.items() if not isinstance(array, str)}
-        given |= {} if request.x is None else {"x": request.x}
+        given |= {name: array for name, array in (("x", request.x), ("mask", request.mask)) if array is not None}
         unbatched = request.unbatched if request.x is None else request.x.ndim == 2
         found = _in_own_layout(axes, given, batch_first, unbatched)
-        states = {**request.states, **{name.removesuffix("0"): array for name, array in found.items() if name != "x"}}
+        states = {
+            **request.states,
+            **{name.removesuffix("0"): array for name, array in found.items() if name not in ("x", "mask")},
+        }
         return replace(
             self,
-            request=replace(request, x=found.get("x"), states=states),
+            request=replace(request, x=found.get("x"), mask=found.get("mask"), states=states),
             half_units=_in_own_layout(axes, self.half_units, batch_first, unbatched),
             warnings=tuple(said for said in self.warnings if said not in _warn_of_axes(request.x, batch_first, ())),
             axes=axes,
@@ -98,7 +103,9 @@ def own_signals(source: Any, options: Mapping[str, Any]) -> Sources | None:
         raise UsageError("`batch_first` contradicts what the trace says of its own signals: leave it out, or give `input`")
     inputs = source.inputs
     own = source.in_own_layout(inputs.signals)
-    request = SignalRequest(x=own["x"], states={state: own[f"{state}0"] for state in inputs.states}, lengths=inputs.lengths)
+    states: dict[str, State] = {state: own[f"{state}0"] for state in inputs.states}
+    mask = None if inputs.mask is None else to_own_layout(source.spec, "x", inputs.mask, inputs.unbatched)
+    request = SignalRequest(x=own["x"], states=states, lengths=inputs.lengths, mask=mask)
     axes = Axes.parse(options["axes"]) if "axes" in options else None
     return Sources(request, dict(source.origin), given=frozenset(own), axes=axes)
 
@@ -112,6 +119,7 @@ def read_sources(
     c0: Any = None,
     states: Mapping[str, Any] | None = None,
     lengths: Sequence[int] | None = None,
+    mask: Any = None,
     steps: int | None = None,
     batch: int | None = None,
     unbatched: bool = False,
@@ -124,10 +132,11 @@ def read_sources(
     """The signals as a user asks for them.
 
     `input`, `h0`, `c0` and the initial `states` of other names (m0) are arrays, a file or JSON, which for `input` may hold all
-    of them: x, h0, c0, lengths and the start of a module's `own_states`. States may be "zeros", which they are where nothing
-    is said, or "random". A `text` is one item, of one-hot vectors over `alphabet`. `axes` names the
-    order in which x and states lie where they come from ("unit,batch,time"), if it is not the module's own. In the notation of
-    a `course` names and axes are its own. What is `ignored` is not read. Raises FileError, SignalError or UsageError.
+    of them: x, h0, c0, lengths, mask and the start of a module's `own_states`; a `mask` of 0 and 1 has the shape of x without
+    its last axis. States may be "zeros", which they are where nothing is said, or "random". A `text` is one item, of one-hot
+    vectors over `alphabet`. `axes` names the order in which x, mask and states lie where they come from ("unit,batch,time"), if
+    it is not the module's own. In the notation of a `course` names and axes are its own. What is `ignored` is not read. Raises
+    FileError, SignalError or UsageError.
     """
     texts = [text] if isinstance(text, str) else text
     order = None if axes is None else Axes.parse(axes)
@@ -135,7 +144,7 @@ def read_sources(
         raise UsageError("`axes` is the order of arrays, and `text` has none: leave one of them out")
     initial = _initial(h0, c0, states)
     words = of_signals([*own_states, *(name.removesuffix("0") for name in initial)])
-    for option, source in {"input": input, **initial}.items():
+    for option, source in {"input": input, "mask": mask, **initial}.items():
         if isinstance(source, str) and not source:
             raise UsageError(f"`{option}` needs the name of a file, or JSON, and is empty")
     if input is not None and texts:
@@ -178,6 +187,9 @@ def read_sources(
             half_units |= _half_units(tensors, {name: own})
     if lengths is not None:
         given["lengths"] = array_of(lengths)
+    if mask is not None:
+        tensors = tensors_of(mask)
+        given["mask"] = tensors.arrays[_single(tensors, words, mask, "mask")]
     if order and not given:
         raise UsageError("`axes` is the order of arrays, and none is given: give `input`, or leave it out")
     if order:
@@ -191,7 +203,7 @@ def read_sources(
         _check(given["x"], steps, batch, unbatched, batch_first)
     starts: dict[str, State] = {
         name: given.get(name, "random" if isinstance(wanted, str) and wanted == "random" else "zeros")
-        for name, wanted in {**dict.fromkeys(name for name in given if name not in ("x", "lengths")), **initial}.items()
+        for name, wanted in {**dict.fromkeys(name for name in given if name not in ("x", "lengths", "mask")), **initial}.items()
     }
     request = SignalRequest(
         steps=4 if steps is None else steps,
@@ -199,6 +211,7 @@ def read_sources(
         unbatched=unbatched,
         x=given.get("x"),
         lengths=whole_numbers(given["lengths"]) if "lengths" in given else None,
+        mask=given.get("mask"),
         h0=starts.pop("h0"),
         c0=starts.pop("c0"),
         states={name.removesuffix("0"): start for name, start in starts.items()},
@@ -209,11 +222,13 @@ def read_sources(
 
 
 def _in_own_layout(axes: Axes, given: Mapping[str, Array], batch_first: bool, unbatched: bool) -> dict[str, Array]:
-    """Signals of which x and states lie in an order of axes, in the module's own layout; lengths stay as they are."""
-    found = {name: axes.state(array, unbatched=unbatched) if name != "lengths" else array for name, array in given.items()}
-    if "x" in given:
-        x = axes.sequence(given["x"])
-        found["x"] = x.swapaxes(0, 1) if batch_first and x.ndim == 3 else x
+    """Signals of which x, mask and states lie in an order of axes, in the module's own layout; lengths stay as they are."""
+    found = {name: axes.state(array, unbatched=unbatched) for name, array in given.items()}
+    found |= {"lengths": given["lengths"]} if "lengths" in given else {}
+    for name, arranged, rank in (("x", axes.sequence, 3), ("mask", axes.mask, 2)):
+        if name in given:
+            array = arranged(given[name])
+            found[name] = array.swapaxes(0, 1) if batch_first and array.ndim == rank else array
     return found
 
 
@@ -242,7 +257,7 @@ def _named(name: str, source: Any) -> dict[str, str]:
 
 
 def _signals(tensors: Tensors, words: Vocabulary, source: Any) -> dict[str, str]:
-    """The names in a file of x, and whatever else of initial states and lengths it holds."""
+    """The names in a file of x, and whatever else of initial states, lengths and mask it holds."""
     found = found_in(tensors, words, source, alone="x")
     if not found:
         _refuse_all(tensors, "x", source)
@@ -264,7 +279,7 @@ def _refuse_all(tensors: Tensors, name: str, source: Any) -> NoReturn:
 
 def _half_units(tensors: Tensors, found: Mapping[str, str]) -> dict[str, Array]:
     """Half a unit of the last digit of x and initial states, as far as they were typed."""
-    halves = {name: tensors.half_units(own, digits.SIGNALS) for name, own in found.items() if name != "lengths"}
+    halves = {name: tensors.half_units(own, digits.SIGNALS) for name, own in found.items() if name not in ("lengths", "mask")}
     return {name: half for name, half in halves.items() if half is not None}
 
 

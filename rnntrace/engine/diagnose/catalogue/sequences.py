@@ -6,6 +6,7 @@ import numpy as np
 
 from rnntrace.engine.diagnose.case import Case, Change, Entry, Outputs
 from rnntrace.model.dtypes import Array
+from rnntrace.model.masks import held
 
 _STEPS = "more than one step"
 _PADDED = "sequences of unequal lengths (`batch=2`, `lengths=4,2`)"
@@ -90,7 +91,7 @@ def _time(kind: str) -> Iterator[Entry]:
 
 def _batch_as_time(case: Case) -> Case | None:
     inputs = case.inputs
-    if inputs.batch == inputs.steps == 1 or inputs.lengths is not None:
+    if inputs.batch == inputs.steps == 1 or inputs.valid is not None:
         return None
     states = inputs.states
     if inputs.batch != inputs.steps:
@@ -121,12 +122,13 @@ def _output_late(case: Case, outputs: Outputs) -> Outputs:
 def _lengths(kind: str) -> Iterator[Entry]:
     def no_lengths(case: Case) -> Case | None:
         inputs = case.inputs
-        return None if inputs.lengths is None or min(inputs.lengths) == inputs.steps else case.with_inputs(lengths=None)
+        counts = inputs.valid
+        return None if counts is None or counts.all() else case.with_inputs(lengths=None, mask=None)
 
     yield Entry(
         f"{kind}.lengths.ignored",
-        "lengths were ignored: padded steps were computed like all others",
-        "pack the batch, or stop each sequence at its length",
+        "lengths or mask were ignored: padded steps were computed like all others",
+        "pack the batch, stop each sequence at its length, or hand the states on where a step is masked",
         no_lengths,
         needs=_PADDED,
         causal=False,
@@ -144,6 +146,5 @@ def _lengths(kind: str) -> Iterator[Entry]:
 
 
 def _last_repeated(case: Case, output: Array) -> Array:
-    assert case.inputs.lengths is not None
-    last = np.minimum(np.arange(len(output))[:, None], np.asarray(case.inputs.lengths) - 1)
-    return np.take_along_axis(output, last[..., None], axis=0)
+    assert case.inputs.valid is not None
+    return held(output, case.inputs.valid)
