@@ -18,7 +18,7 @@ from rnntrace.engine.diagnose.mistake import Mistake, catalogue, outputs_of
 from rnntrace.engine.diagnose.search import Diagnosis, diagnose
 from rnntrace.engine.judge.tolerance import TORCH_TOLERANCES
 from rnntrace.model.dtypes import Array
-from rnntrace.model.signals import Inputs
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 

@@ -14,8 +14,8 @@ from torch import nn
 from rnntrace.engine.replay.replay import replay
 from rnntrace.frameworks.torch import modules as framework
 from rnntrace.frameworks.torch.capture import capture_gates
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.layouts import weights_from_torch
-from rnntrace.model.signals import Inputs
 
 SIZES = ((50, 1, 3, 2), (1000, 1, 64, 64), (200, 16, 128, 128), (50, 64, 256, 512))
 """(T, B, I, H)"""

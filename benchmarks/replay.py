@@ -28,8 +28,8 @@ from threadpoolctl import threadpool_info
 
 from rnntrace.engine.replay.replay import replay
 from rnntrace.frameworks.torch import modules as framework
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.layouts import weights_from_torch
-from rnntrace.model.signals import Inputs
 
 SIZES = ((50, 1, 3, 2), (1000, 1, 64, 64), (1000, 16, 128, 128), (200, 64, 256, 512), (1000, 64, 256, 256))
 """(T, B, I, H)"""

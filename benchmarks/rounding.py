@@ -28,7 +28,7 @@ from rnntrace.engine.judge.result import Result  # noqa: E402
 from rnntrace.engine.judge.verdict import Verdict  # noqa: E402
 from rnntrace.errors import FrameworkError  # noqa: E402
 from rnntrace.model.dtypes import DTYPES, rounded  # noqa: E402
-from rnntrace.model.signals import SignalRequest  # noqa: E402
+from rnntrace.model.inputs import SignalRequest  # noqa: E402
 from rnntrace.model.spec import ModuleSpec  # noqa: E402
 from rnntrace.model.weights import LayerWeights, Weights  # noqa: E402
 from rnntrace.verbs.given.sources import Sources  # noqa: E402

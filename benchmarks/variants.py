@@ -9,7 +9,7 @@ from measure import Figure, clock, in_turns
 import numpy as np
 
 from rnntrace.engine.replay.replay import replay
-from rnntrace.model.signals import Inputs
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 

@@ -9,7 +9,7 @@ from reference import GENERATED
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.mistake import Mistake, catalogue, outputs_of
 from rnntrace.model.dtypes import Array
-from rnntrace.model.signals import Inputs
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rnntrace.engine.judge.verdict import Verdict as Verdict
     from rnntrace.engine.replay.trace import Trace as Trace
     from rnntrace.errors import RnnTraceError as RnnTraceError
-    from rnntrace.model.signals import Inputs as Inputs
+    from rnntrace.model.inputs import Inputs as Inputs
     from rnntrace.model.spec import ModuleSpec as ModuleSpec
     from rnntrace.model.weights import LayerWeights as LayerWeights
     from rnntrace.model.weights import Weights as Weights

@@ -8,7 +8,7 @@ from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.expression import before, diagonal, input_term, now, recurrent_term, sigmoid, tanh
 from rnntrace.equations.parameters import Parameter, Role
 from rnntrace.model.dtypes import rounded
-from rnntrace.model.signals import Inputs
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 

@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from rnntrace.model.dtypes import DTYPES
+from rnntrace.model.inputs import Inputs, SignalRequest
 from rnntrace.model.kinds import KINDS
-from rnntrace.model.signals import Inputs, SignalRequest
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 

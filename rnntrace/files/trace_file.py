@@ -19,10 +19,11 @@ from rnntrace.files import dump_tensors, map_tensors
 from rnntrace.files.tensors import Tensors
 from rnntrace.files.writing import Content
 from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.inputs import Inputs, SignalRequest
 from rnntrace.model.keys import Key
 from rnntrace.model.merges import LAST_OUTPUT
 from rnntrace.model.observation import Observation
-from rnntrace.model.signals import Inputs, SignalRequest, assemble, to_own_layout, to_time_major
+from rnntrace.model.signals import assemble, to_own_layout, to_time_major
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 

@@ -19,11 +19,11 @@ from rnntrace.errors import FrameworkError, show
 from rnntrace.frameworks.protocol import GATES, MASKS
 from rnntrace.model.conventions import BY_NAME, KERAS
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.keys import Key, LayerDirection
 from rnntrace.model.layouts import to_convention
 from rnntrace.model.merges import CONCAT
 from rnntrace.model.observation import Observation
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.model.spec_checks import ACTIVATIONS_OF
 from rnntrace.model.weights import LayerWeights, Weights

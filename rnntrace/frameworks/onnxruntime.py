@@ -15,9 +15,9 @@ from rnntrace.errors import FrameworkError
 from rnntrace.frameworks.protocol import EMPTY
 from rnntrace.model.conventions import BY_NAME, ONNX
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.layouts import to_convention
 from rnntrace.model.observation import Observation
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.spec_checks import ACTIVATIONS_OF
 from rnntrace.model.weights import Weights

@@ -6,8 +6,8 @@ the same numbers beside every framework.
 
 from typing import Any, Protocol
 
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.observation import Observation
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from rnntrace.model.axes import BATCH, TIME, UNIT, Axes
 from rnntrace.model.conventions import ONNX
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.merges import LAST_OUTPUT
 from rnntrace.model.module import Module
-from rnntrace.model.signals import Inputs, state_shape
+from rnntrace.model.signals import state_shape
 from rnntrace.model.vocabulary import Name
 
 Form = tuple[tuple[int, ...], Callable[[Array], Array], str]

@@ -8,8 +8,9 @@ import numpy as np
 
 from rnntrace.engine.judge.result import Result
 from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.observation import Observation
-from rnntrace.model.signals import Inputs, to_own_layout
+from rnntrace.model.signals import to_own_layout
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.conclusion import conclusion
 from rnntrace.report.mistakes import blind_document, blind_tables, told

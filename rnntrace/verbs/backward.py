@@ -17,8 +17,9 @@ from rnntrace.files.ignored import Ignored
 from rnntrace.model.axes import Axes
 from rnntrace.model.backward import BackwardObservation
 from rnntrace.model.dtypes import Array, is_whole
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.kinds import is_kind
-from rnntrace.model.signals import Inputs, assemble, check_not_empty
+from rnntrace.model.signals import assemble, check_not_empty
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.report.table import Report
@@ -32,7 +33,6 @@ from rnntrace.verbs.given.overrides import FileOverrides, course_of, named_cours
 from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.run import checked_seed
 from rnntrace.verbs.shown import Shown
-from rnntrace.verbs.trace import quantized
 
 OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_size", "dtype", "weights")
 """What the weights in a file say by themselves."""
@@ -203,7 +203,7 @@ def _problem(
     remarks = [*sources.warnings, *(loaded.remarks if loaded else ())]
     origin = sources.described(spec, keywords["dist"])
     if loaded and not sources.request.draws:
-        inputs = quantized(spec, assemble(spec, sources.request, partial(_no_draw, spec)))
+        inputs = assemble(spec, sources.request, partial(_no_draw, spec)).rounded(spec.precision)
         return spec, loaded.weights.rounded(spec.precision), inputs, None, origin, remarks
     from rnntrace.frameworks.torch import modules as torch
 
@@ -212,7 +212,7 @@ def _problem(
     seed = checked_seed(keywords["seed"])
     torch.seed(seed)
     weights = torch.drawn_weights(spec)
-    inputs = quantized(spec, assemble(spec, sources.request, torch.drawing(spec, keywords["dist"])))
+    inputs = assemble(spec, sources.request, torch.drawing(spec, keywords["dist"])).rounded(spec.precision)
     check_not_empty(inputs.lengths)
     return spec, loaded.weights.rounded(spec.precision) if loaded else weights, inputs, seed, origin, remarks
 

@@ -15,12 +15,14 @@ from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import FRAMEWORKS
 from rnntrace.model.axes import Axes
 from rnntrace.verbs.compare_one import compare_with_expected, compare_with_framework, merged_readings
-from rnntrace.verbs.compare_two import compare_traces, compare_weights, is_trace, opened
+from rnntrace.verbs.compare_two import compare_traces, compare_weights
 from rnntrace.verbs.given.arrays import label_of, labels_of
 from rnntrace.verbs.given.keywords import given, pass_on, several
+from rnntrace.verbs.given.modules import is_result
 from rnntrace.verbs.given.naming import listed
 from rnntrace.verbs.given.overrides import FileOverrides, Modules, course_of, own_states, read_files
 from rnntrace.verbs.given.sources import SIGNALS, own_signals, read_sources
+from rnntrace.verbs.given.traces import is_trace, opened
 from rnntrace.verbs.results import Results
 
 
@@ -96,7 +98,7 @@ def compare(
     overrides = pass_on(FileOverrides, keywords, names=several(names), ignored=ignored, grid=on_grid)
     judging = pass_on(JudgeOptions, keywords, mistakes=several(mistake))
     _refuse_contradictions(judging, other, expected, framework, require, device)
-    if other is not None and is_trace(weights) and (is_trace(other) or not isinstance(weights, Result)):
+    if other is not None and is_trace(weights) and (is_trace(other) or not is_result(weights)):
         if not SIGNALS.isdisjoint(options) or overrides != FileOverrides():
             raise UsageError("two saved traces hold their module and input: leave out what describes them")
         return compare_traces(weights, other, judging)

@@ -23,8 +23,9 @@ from rnntrace.frameworks.registry import framework_for
 from rnntrace.model.conventions import ONNX
 from rnntrace.model.courses import COURSES
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.module import Module
-from rnntrace.model.signals import Inputs, assemble, check_not_empty, has_holes
+from rnntrace.model.signals import assemble, check_not_empty, has_holes
 from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.model.vocabulary import Name, canonical_names, is_output
 from rnntrace.verbs.given.expected import Expected, read_expected
@@ -36,7 +37,6 @@ from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.head import with_head
 from rnntrace.verbs.judged import judged
 from rnntrace.verbs.run import build_and_trace
-from rnntrace.verbs.trace import quantized
 
 TAKEN = {
     "h0": "an initial state, h0, and zeros are taken for it",
@@ -136,7 +136,7 @@ def compare_with_expected(
 
     def read(sources: Sources) -> tuple[Sources, Inputs, str, Expected]:
         held, doubt = as_masked(module, as_held(module, sources))
-        inputs = quantized(spec, assemble(spec, held.request, partial(_no_draw, spec)))
+        inputs = assemble(spec, held.request, partial(_no_draw, spec)).rounded(spec.precision)
         if module.layout != ONNX:
             check_not_empty(inputs.lengths)
         return held, inputs, doubt, read_expected(module, inputs, expected, ignored, require, held.axes, grid)

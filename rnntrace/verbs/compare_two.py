@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ from rnntrace.engine.judge.verdict import Comparison, compare
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.errors import UsageError, show
-from rnntrace.files import metadata_of
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.observation import Observation
-from rnntrace.model.signals import Draw, Inputs, assemble
+from rnntrace.model.signals import Draw, assemble
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.given.arrays import labels_of
 from rnntrace.verbs.given.initial import as_held, held_apart
@@ -25,26 +24,16 @@ from rnntrace.verbs.given.masks import unmasked
 from rnntrace.verbs.given.ordered import ordered
 from rnntrace.verbs.given.overrides import Modules
 from rnntrace.verbs.given.sources import Sources
+from rnntrace.verbs.given.traces import opened
 from rnntrace.verbs.input_differences import inputs_apart, weights_apart
 from rnntrace.verbs.judged import judged
-from rnntrace.verbs.open_trace import open_trace
 from rnntrace.verbs.run import checked_seed
-from rnntrace.verbs.trace import quantized
+from rnntrace.verbs.same_weights import arrangement, as_layer, paired
 
 OTHER = "other"
 """What the second file's values are called."""
 ACTIVATIONS = {"nonlinearity": "activation", "recurrent_activation": "activation of gates"}
 """Fields of a spec, in words, of which a file of weights may say nothing."""
-
-
-def is_trace(source: Any) -> bool:
-    """Whether this is a saved trace or a result, and not weights; no array is read. Raises FileError."""
-    return isinstance(source, Result) or (isinstance(source, str | Path) and bool(metadata_of(str(source))))
-
-
-def opened(source: Any) -> Result:
-    """A result as it is, or out of a saved trace."""
-    return source if isinstance(source, Result) else open_trace(source)
 
 
 def compare_traces(first: Any, second: Any, judging: JudgeOptions) -> Result:
@@ -112,17 +101,15 @@ def compare_weights(
 
     Both are replayed with numpy; torch is loaded only to draw signals that are not given. Raises UsageError.
     """
-    if len(first) == len(second) == 1:
-        pairs = list(zip(first, second, strict=True))
-    else:
-        pairs = [(prefix, prefix) for prefix in first if prefix in second]
-        if len(pairs) < max(len(first), len(second)):
-            mine, theirs = (", ".join(show(prefix) or "(no prefix)" for prefix in modules) for modules in (first, second))
-            raise UsageError(f"{names[0]} holds {mine}, and {names[1]} holds {theirs}: choose with `module`")
+    pairs = paired(first, second, names)
+    if pairs is None:
+        mine, theirs = (", ".join(show(prefix) or "(no prefix)" for prefix in modules) for modules in (first, second))
+        raise UsageError(f"{names[0]} holds {mine}, and {names[1]} holds {theirs}: choose with `module`")
     results: dict[str, Result] = {}
     seed = checked_seed(seed)
     for mine, theirs in pairs:
-        spec, other = first[mine].spec, second[theirs].spec
+        spec = first[mine].spec
+        other = as_layer(second[theirs].spec, spec)
         if _shape_alone(other, spec) != spec:
             raise UsageError(
                 f"{names[0]} holds {_described(spec)}, and {names[1]} {_described(other)}: they are different modules"
@@ -130,14 +117,21 @@ def compare_weights(
         signals = as_held(first[mine], ordered(spec, sources))
         inputs = _inputs(spec, signals, distribution, seed)
         weights, changed = (module.weights.astype(spec.precision.replay) for module in (first[mine], second[theirs]))
-        trace = replay(spec, changed, inputs)
+        # Beside the first module stands the second as it is, with what it says of its activations and its reset.
+        trace = replay(_as_it_is(spec, other, second[theirs].assumed), changed, inputs)
         observation = Observation(OTHER, "", "", 0, names[1], trace.outputs, {}, trace.columns)
         read = (
             f"{name}: {remark}"
             for name, module in zip(names, (first[mine], second[theirs]), strict=True)
             for remark in (*module.remarks, *unmasked(module, signals))
         )
-        remarks = [*read, *_other_format(names, spec, other), *weights_apart(weights, changed, spec.cell)]
+        remarks = [*read, *_other_format(names, spec, other), *arrangement(names, spec, first[mine], second[theirs], inputs)]
+        if mine != theirs and len(pairs) > 1:
+            remarks.append(
+                f"{show(mine)} in {names[0]} stands beside {show(theirs)} in {names[1]}, the only one of its kind and size"
+            )
+        if other.kind != second[theirs].spec.kind:
+            remarks.append(f"{names[1]} holds {second[theirs].spec}, which is compared as one layer, called for every step")
         result = judged(
             spec,
             weights,
@@ -155,8 +149,17 @@ def compare_weights(
             *held_apart(names, first[mine], second[theirs], sources),
             *(f"{found} in {names[1]}" for found in unsound),
         )
-        results[mine] = replace(result, contradictions=contradictions, unused=sources.unused)
+        result = replace(result, contradictions=contradictions, unused=sources.unused)
+        if not (result.passed or any(weights_apart(weights, changed, spec.cell))):
+            result = replace(result, warnings=(*result.warnings, f"{names[0]} and {names[1]} hold the same weights"))
+        results[mine] = result
     return results
+
+
+def _as_it_is(spec: ModuleSpec, other: ModuleSpec, assumed: Collection[str]) -> ModuleSpec:
+    """The first module with the activations and the reset of the second, as far as its file tells them."""
+    said = {name: getattr(other, name) for name in (*ACTIVATIONS, "reset_after") if name not in assumed}
+    return replace(spec, **said)
 
 
 def _shape_alone(other: ModuleSpec, spec: ModuleSpec) -> ModuleSpec:
@@ -225,7 +228,7 @@ def _inputs(spec: ModuleSpec, sources: Sources, distribution: str, seed: int) ->
 
         draw = framework.drawing(spec, distribution)
         framework.seed(seed)
-    return quantized(spec, assemble(spec, sources.request, draw))
+    return assemble(spec, sources.request, draw).rounded(spec.precision)
 
 
 def _form(result: Result) -> tuple[object, ...]:

@@ -12,8 +12,9 @@ from rnntrace.engine.derivation import Scene, step_before
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.module import Module
-from rnntrace.model.signals import Draw, Inputs, assemble
+from rnntrace.model.signals import Draw, assemble
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.report.derivation import Explanation, derivation_report
@@ -24,7 +25,6 @@ from rnntrace.verbs.given.place import position_in, units_of
 from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.run import checked_seed
 from rnntrace.verbs.shown import Shown
-from rnntrace.verbs.trace import quantized
 
 
 @dataclass(frozen=True, repr=False)
@@ -156,4 +156,4 @@ def _prepared(
         drawn = framework.drawn_weights(spec)
         weights = weights or drawn
     assert weights is not None
-    return weights.rounded(spec.precision), quantized(spec, assemble(spec, sources.request, draw))
+    return weights.rounded(spec.precision), assemble(spec, sources.request, draw).rounded(spec.precision)

@@ -26,11 +26,11 @@ from rnntrace.model.vocabulary import Name
 from rnntrace.report.diagnose import diagnosis_report, explained
 from rnntrace.report.table import Report
 from rnntrace.verbs.compare_one import compare_with_expected, merged_readings
-from rnntrace.verbs.compare_two import is_trace, opened
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.keywords import given, pass_on, refuse, several
 from rnntrace.verbs.given.overrides import FileOverrides, course_of, own_states, read_weights
 from rnntrace.verbs.given.sources import own_signals, read_sources
+from rnntrace.verbs.given.traces import is_trace, opened
 from rnntrace.verbs.shown import Shown
 
 if TYPE_CHECKING:

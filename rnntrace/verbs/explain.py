@@ -15,7 +15,6 @@ from rnntrace.model.module import Module
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.explain import equations_report
 from rnntrace.report.table import Report
-from rnntrace.verbs.compare_two import is_trace, opened
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.cells import cell as own_cell
 from rnntrace.verbs.given.initial import as_held
@@ -25,6 +24,7 @@ from rnntrace.verbs.given.modules import VARIANTS, is_result, module_for, spec_o
 from rnntrace.verbs.given.ordered import OWN_ORDER, ordered
 from rnntrace.verbs.given.overrides import FileOverrides, course_of, named_course, read_weights
 from rnntrace.verbs.given.sources import SIGNALS, own_signals, read_sources
+from rnntrace.verbs.given.traces import is_trace, opened
 from rnntrace.verbs.layouts import convention_named
 from rnntrace.verbs.shown import Shown
 

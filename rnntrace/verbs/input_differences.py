@@ -6,7 +6,7 @@ import numpy as np
 
 from rnntrace.equations.cell import Cell
 from rnntrace.model.dtypes import Array
-from rnntrace.model.signals import Inputs
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.weights import Weights
 from rnntrace.model.windows import pieces, release
 

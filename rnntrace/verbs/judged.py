@@ -7,8 +7,8 @@ from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.rounding import Typed
 from rnntrace.errors import UsageError
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.observation import Observation
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.displayed import DisplayedResult, displayed

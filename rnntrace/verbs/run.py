@@ -32,7 +32,6 @@ from rnntrace.verbs.given.overrides import named_course
 from rnntrace.verbs.given.sources import Sources, read_sources
 from rnntrace.verbs.judged import judged
 from rnntrace.verbs.save import save as save_result
-from rnntrace.verbs.trace import quantized
 
 OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "dtype", *VARIANTS)
 """What the weights of a cell of one's own say by themselves."""
@@ -207,7 +206,7 @@ def build_and_trace(
     seed = checked_seed(seed)
     torch.seed(seed)
     own = torch.drawn_weights(spec)
-    inputs = quantized(spec, assemble(spec, sources.request, draw, quantities=0 if in_parts else _arrays(spec, judging)))
+    inputs = assemble(spec, sources.request, draw, quantities=0 if in_parts else _arrays(spec, judging)).rounded(spec.precision)
     if weights is not None:
         own = weights.rounded(spec.precision)
         seed = seed if sources.request.draws else None

@@ -18,8 +18,8 @@ from rnntrace.engine.replay.trace import TERMS, VALUES, Trace
 from rnntrace.engine.replay.windows import InWindows, States, Tell, Window, initial_states, replay_windows, window_inputs
 from rnntrace.files.spool import spooled
 from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.keys import Key, LayerDirection
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.displayed import DisplayedResult, displayed

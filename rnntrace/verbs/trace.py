@@ -1,7 +1,6 @@
 """`trace` and `replay`: a module's every gate and state, beside torch's own or alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +12,11 @@ from rnntrace.engine.replay.replay import replay as replay_engine
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import SignalError, UsageError
-from rnntrace.model.dtypes import Array, rounded
+from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs, SignalRequest
 from rnntrace.model.keys import Key
 from rnntrace.model.layouts import weights_from_torch
-from rnntrace.model.signals import Inputs, SignalRequest, assemble, check_not_empty, no_state
+from rnntrace.model.signals import assemble, check_not_empty, no_state
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import array_of
@@ -75,7 +75,7 @@ def trace(
         raise SignalError(f"hx of {spec.kind} should be (h0, c0), and is {type(hx).__name__}")
     states = dict(zip(spec.cell.states, map(array_of, given), strict=False))
     request = SignalRequest(x=array_of(x), states=states, lengths=None if lengths is None else whole_numbers(array_of(lengths)))
-    inputs = quantized(spec, assemble(spec, request, framework.drawing(spec, "normal")))
+    inputs = assemble(spec, request, framework.drawing(spec, "normal")).rounded(spec.precision)
     check_not_empty(inputs.lengths)
     origin = {f"{state}0": "zeros" for state in spec.cell.states if state not in states}
     weights = weights_from_torch(spec, framework.parameters(module, spec))
@@ -103,7 +103,7 @@ def _stepped(
     states = {name.removesuffix("0"): array_of(values)[None] for name, values in given.items() if values is not None}
     if strange := [name for name in states if name not in names]:
         raise SignalError(f"hx has {', '.join(strange)}, and the states of {cell.kind} are {', '.join(names)}")
-    inputs = quantized(spec, assemble(spec, SignalRequest(x=array_of(x), states=states), np.zeros))
+    inputs = assemble(spec, SignalRequest(x=array_of(x), states=states), np.zeros).rounded(spec.precision)
     origin = {f"{state}0": "zeros" for state in names if state not in states}
     weights = module.weights.rounded(spec.precision)
     return judged(spec, weights, inputs, observe(step, spec, inputs), judging, origin=origin)
@@ -151,9 +151,3 @@ def _check_inputs(spec: ModuleSpec, inputs: Inputs) -> None:
     lengths = inputs.lengths
     if lengths is not None and (len(lengths) != inputs.batch or not all(1 <= n <= inputs.steps for n in lengths)):
         raise SignalError(f"lengths should be {inputs.batch} numbers from 1 to {inputs.steps}, and are {lengths}")
-
-
-def quantized(spec: ModuleSpec, inputs: Inputs) -> Inputs:
-    """The inputs rounded to the module's number format, as the framework will see them."""
-    states = {state: rounded(values, spec.precision) for state, values in inputs.states.items()}
-    return replaced(inputs, x=rounded(inputs.x, spec.precision), states=states)

@@ -33,6 +33,10 @@ ANSWERS: list[Answer] = [
     ("02-hard-sigmoid", "compare model.h5 --input x.npz --expected numpy.npz -q", 1, ("FAIL",)),
     ("02-hard-sigmoid", "compare model.keras --input x.npz --expected keras3.npz -q", 0, ("PASS",)),
     ("02-hard-sigmoid", "compare model.keras --input x.npz --expected keras2.npz -q", 1, ("FAIL",)),
+    # Two files of the same weights, in other orders of gates and with another reset; of a layer and its cell.
+    ("01-gru-torch-to-keras", "compare gru.pt model.keras --input x.npz", 1, ("gru.gate-order.zrn",)),
+    ("14-onnx-linear-before-reset", "compare gru.pt gru.onnx --input x.npz", 1, ("FAIL  the reset gate", "same weights")),
+    ("19-lstm-vs-cell", "compare lstm.pt cell.pt --input x.npz", 1, ("FAIL", "other weights altogether")),
     # Layers of Keras that are recurrent and not read.
     ("03-cudnn-gru", "compare cudnn.h5 --input x.npz --expected gpu.npz", 2, ("layer cu_dnngru_1", "CuDNNGRU")),
     # Masks: at the end of the sequences, and in front.

@@ -20,8 +20,8 @@ from rnntrace.equations.notation import LATEX, TEXT, UNICODE, formula
 from rnntrace.equations.text import parse
 from rnntrace.frameworks.torch.modules import build, parameters
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.layouts import parameters_of, weights_from_torch
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 

@@ -16,7 +16,7 @@ from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import Tolerance, make_tolerance
 from rnntrace.engine.judge.verdict import Comparison, Verdict, compare
 from rnntrace.model.dtypes import DTYPES, Array, rounded
-from rnntrace.model.signals import SignalRequest
+from rnntrace.model.inputs import SignalRequest
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.expected import Expected

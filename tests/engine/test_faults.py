@@ -23,7 +23,7 @@ from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.cell import Cell, Step
 from rnntrace.equations.cells import affine, c, c_before, f, g, h_before, i, n, o, r, z
 from rnntrace.equations.expression import Expr, input_term, recurrent_term, relu, sigmoid, tanh
-from rnntrace.model.signals import Inputs, SignalRequest
+from rnntrace.model.inputs import Inputs, SignalRequest
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 from rnntrace.verbs.given.sources import Sources

@@ -20,7 +20,7 @@ from rnntrace.equations.adjoint import gradient
 from rnntrace.equations.cells import GRU, GRU_RESET_BEFORE, LSTM, RNN_TANH, lstm
 from rnntrace.equations.text import parse
 from rnntrace.model.backward import BackwardObservation
-from rnntrace.model.signals import Inputs
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 

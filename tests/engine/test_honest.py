@@ -14,7 +14,7 @@ from rnntrace.cli.app import exit_code
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.engine.replay.replay import Column
-from rnntrace.model.signals import SignalRequest
+from rnntrace.model.inputs import SignalRequest
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.judged import judged

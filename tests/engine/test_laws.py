@@ -12,8 +12,8 @@ from strategies import Problem, examples, problem, problems
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.keys import Key
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 

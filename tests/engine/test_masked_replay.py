@@ -10,8 +10,9 @@ from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.windows import replay_windows
 from rnntrace.errors import SignalError
 from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.inputs import Inputs, SignalRequest
 from rnntrace.model.masks import as_lengths, held, latest, of_lengths
-from rnntrace.model.signals import Inputs, SignalRequest, assemble, has_holes, with_mask
+from rnntrace.model.signals import assemble, has_holes, with_mask
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.verbs.given.arrays import array_of

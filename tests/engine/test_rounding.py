@@ -15,8 +15,8 @@ from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.engine.replay.replay import replay
 from rnntrace.equations import cells
 from rnntrace.model.dtypes import DTYPES, Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.observation import Observation
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 from rnntrace.verbs.judged import judged

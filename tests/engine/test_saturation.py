@@ -15,8 +15,8 @@ from rnntrace.engine.judge.saturation import remarks
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.model import windows
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.keys import Key
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 
 VALUES = (0.0, 0.005, 0.5, 0.995, 1.0, -12.0, 12.0, 30.0, math.inf, -math.inf, math.nan)

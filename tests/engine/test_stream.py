@@ -19,15 +19,15 @@ from rnntrace.engine.replay import replay as engine
 from rnntrace.engine.replay import windows as windowed
 from rnntrace.frameworks.torch import modules as framework
 from rnntrace.frameworks.torch.run import observe
+from rnntrace.model.inputs import Inputs, SignalRequest
 from rnntrace.model.layouts import weights_from_torch
-from rnntrace.model.signals import Inputs, SignalRequest, assemble
+from rnntrace.model.signals import assemble
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.report.run import document
 from rnntrace.verbs import stream
 from rnntrace.verbs.judged import judged
 from rnntrace.verbs.stream import streamed
-from rnntrace.verbs.trace import quantized
 
 
 def built(case: Case, scale: float = 1.0) -> tuple[Any, Weights, Inputs]:
@@ -36,7 +36,7 @@ def built(case: Case, scale: float = 1.0) -> tuple[Any, Weights, Inputs]:
     module = framework.build(case.spec)
     for parameter in module.parameters():
         parameter.data *= scale
-    inputs = quantized(case.spec, assemble(case.spec, case.request, framework.drawing(case.spec, "normal")))
+    inputs = assemble(case.spec, case.request, framework.drawing(case.spec, "normal")).rounded(case.spec.precision)
     return module, weights_from_torch(case.spec, framework.parameters(module, case.spec)), inputs
 
 

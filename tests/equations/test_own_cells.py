@@ -21,8 +21,8 @@ from rnntrace.equations.expression import before, diagonal
 from rnntrace.equations.notation import LATEX, UNICODE, formula
 from rnntrace.model.conventions import BY_NAME, TORCH
 from rnntrace.model.dtypes import DTYPES
+from rnntrace.model.inputs import Inputs, SignalRequest
 from rnntrace.model.module import Module
-from rnntrace.model.signals import Inputs, SignalRequest
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 from rnntrace.render import RENDERERS, Style, render

@@ -16,7 +16,8 @@ from test_own_cells import by_hand, named
 import rnntrace
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.engine.replay.windows import replay_windows
-from rnntrace.model.signals import Inputs, SignalRequest, assemble
+from rnntrace.model.inputs import Inputs, SignalRequest
+from rnntrace.model.signals import assemble
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.render import Style, render

@@ -20,7 +20,7 @@ from rnntrace.equations.expression import Expr
 from rnntrace.equations.parameters import Parameter, Role
 from rnntrace.errors import SpecError
 from rnntrace.model.dtypes import DTYPES
-from rnntrace.model.signals import Inputs
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 

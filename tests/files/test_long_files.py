@@ -29,8 +29,8 @@ from rnntrace.errors import FileError
 from rnntrace.files import dump_tensors, map_tensors, npz, read_tensors
 from rnntrace.files import safetensors as safetensors_file
 from rnntrace.model.spec import ModuleSpec
-from rnntrace.verbs.compare_two import is_trace
 from rnntrace.verbs.given.sources import Sources, read_sources
+from rnntrace.verbs.given.traces import is_trace
 from rnntrace.verbs.run import build_and_trace as run
 
 pytestmark = pytest.mark.usefixtures("folder")

@@ -17,8 +17,9 @@ import pytest
 
 import rnntrace
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs, SignalRequest, State
 from rnntrace.model.layouts import weights_from_torch
-from rnntrace.model.signals import Inputs, SignalRequest, State, assemble, to_own_layout
+from rnntrace.model.signals import assemble, to_own_layout
 from rnntrace.model.spec import ModuleSpec
 
 BESIDE = Path(__file__).parents[3] / "shared" / "vectors"

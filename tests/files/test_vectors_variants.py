@@ -15,9 +15,10 @@ import rnntrace
 from rnntrace.engine.replay.replay import replay
 from rnntrace.model.conventions import BY_NAME, KERAS, ONNX
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.layouts import from_convention
 from rnntrace.model.masks import held
-from rnntrace.model.signals import Inputs, with_mask
+from rnntrace.model.signals import with_mask
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.spec_checks import ACTIVATIONS_OF
 from rnntrace.model.weights import LayerWeights, Weights

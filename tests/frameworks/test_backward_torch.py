@@ -16,8 +16,8 @@ from rnntrace.frameworks.torch.backward import observe_backward
 from rnntrace.frameworks.torch.modules import build, parameters
 from rnntrace.model.backward import BackwardObservation
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.layouts import weights_from_torch
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 

@@ -18,7 +18,7 @@ from rnntrace.frameworks.torch import capture as torch_capture
 from rnntrace.frameworks.torch import modules as framework
 from rnntrace.frameworks.torch import run as torch_observe
 from rnntrace.model.dtypes import Array
-from rnntrace.model.signals import SignalRequest
+from rnntrace.model.inputs import SignalRequest
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.run import build_and_trace as run

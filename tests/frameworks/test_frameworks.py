@@ -14,8 +14,8 @@ import rnntrace
 from rnntrace.errors import UsageError
 from rnntrace.frameworks.registry import FRAMEWORKS, framework
 from rnntrace.frameworks.torch import modules
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.observation import Observation
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 

@@ -11,17 +11,9 @@ from strategies import examples, lengths_of, requests, specs
 
 from rnntrace.errors import SignalError
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs, SignalRequest
 from rnntrace.model.limits import MAX_VALUES
-from rnntrace.model.signals import (
-    Inputs,
-    SignalRequest,
-    arrange,
-    assemble,
-    check_not_empty,
-    state_shape,
-    to_own_layout,
-    x_shape,
-)
+from rnntrace.model.signals import arrange, assemble, check_not_empty, state_shape, to_own_layout, x_shape
 from rnntrace.model.spec import ModuleSpec
 
 

@@ -119,7 +119,7 @@ import json, sys
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.verbs.run import build_and_trace as run
 from rnntrace.verbs.given.sources import Sources
-from rnntrace.model.signals import SignalRequest
+from rnntrace.model.inputs import SignalRequest
 from rnntrace.model.spec import ModuleSpec
 
 options, steps, batch, judging = json.loads(sys.argv[1])

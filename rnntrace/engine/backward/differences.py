@@ -7,7 +7,7 @@ import numpy as np
 from rnntrace.engine.replay.replay import replay
 from rnntrace.model.backward import BackwardObservation
 from rnntrace.model.dtypes import Array
-from rnntrace.model.signals import Inputs
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 

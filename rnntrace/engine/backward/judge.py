@@ -25,8 +25,8 @@ from rnntrace.engine.replay.trace import VALUES, Trace
 from rnntrace.equations.adjoint import adjoint, gradient
 from rnntrace.model.backward import HANDED_IN, NOTHING_GIVEN, BackwardObservation
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.keys import Key
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import FORWARD, ModuleSpec
 from rnntrace.model.weights import Weights
 

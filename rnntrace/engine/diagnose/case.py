@@ -7,8 +7,8 @@ from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import VALUES, Trace
 from rnntrace.equations.cell import Cell
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.keys import Key
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from rnntrace.engine.judge.verdict import Comparison, Verdict
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.keys import Key
 from rnntrace.model.observation import Observation
-from rnntrace.model.signals import Inputs, to_own_layout
+from rnntrace.model.signals import to_own_layout
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.vocabulary import Name, canonical_names, output_names
 from rnntrace.model.weights import Weights

@@ -24,9 +24,9 @@ from rnntrace.equations.expression import Op
 from rnntrace.equations.parameters import TERMS as TERM_ROLES
 from rnntrace.equations.parameters import Role
 from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.keys import Key
 from rnntrace.model.masks import latest
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 

@@ -8,9 +8,9 @@ import numpy as np
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.parameters import Role
 from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.keys import Key
 from rnntrace.model.merges import LAST_OUTPUT, MERGED, MERGES
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import FORWARD, REVERSE, ModuleSpec
 
 

@@ -16,9 +16,9 @@ from rnntrace.engine.judge.rules import Bounded, Format
 from rnntrace.engine.replay.replay import BLOCK, replay
 from rnntrace.engine.replay.trace import BOUNDS, TERMS, VALUES, Trace, joined
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.keys import Key, LayerDirection
 from rnntrace.model.merges import MERGES
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.model.windows import release

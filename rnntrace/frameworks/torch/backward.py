@@ -32,9 +32,10 @@ from rnntrace.frameworks.torch.modules import first_line, to_numpy
 from rnntrace.frameworks.torch.run import call, forward, not_to_capture, own_signals, path_of
 from rnntrace.model.backward import BackwardObservation
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.keys import Key
 from rnntrace.model.layouts import weights_from_torch
-from rnntrace.model.signals import Inputs, to_time_major
+from rnntrace.model.signals import to_time_major
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from rnntrace.equations import cells
 from rnntrace.equations.cell import Cell
 from rnntrace.model.dtypes import Array
-from rnntrace.model.signals import Inputs
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.spec import REVERSE, ModuleSpec
 
 # The element-wise operators of one step, in order, and the symbol whose value each leaves behind.

@@ -13,10 +13,11 @@ from rnntrace.errors import FrameworkError, UsageError
 from rnntrace.frameworks.torch.capture import CaptureFailed, capture_gates, native_path
 from rnntrace.frameworks.torch.modules import build, first_line, to_numpy, torch_dtype
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.layouts import parameter_name, part_shapes
 from rnntrace.model.merges import CONCAT, LAST_OUTPUT, MERGES
 from rnntrace.model.observation import UNKNOWN_PATH, Observation
-from rnntrace.model.signals import Inputs, to_own_layout, to_time_major, trace_size
+from rnntrace.model.signals import to_own_layout, to_time_major, trace_size
 from rnntrace.model.spec import ModuleSpec
 
 MAX_CAPTURED_STEPS = 2_000

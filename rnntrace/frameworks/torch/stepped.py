@@ -9,8 +9,8 @@ import torch
 from rnntrace.errors import UsageError
 from rnntrace.frameworks.torch.modules import to_numpy
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.observation import Observation
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 
 PATH = "step by step"

@@ -19,10 +19,11 @@ from rnntrace.errors import RnnTraceError, UsageError
 from rnntrace.frameworks.torch.modules import DEVICES, build, first_line, load_weights, recurrent_inside, spec_of, to_numpy
 from rnntrace.frameworks.torch.run import check_autocast, observe
 from rnntrace.model.dtypes import Array
+from rnntrace.model.inputs import Inputs, SignalRequest
 from rnntrace.model.kinds import KINDS
 from rnntrace.model.layouts import parameter_shapes, weights_from_torch
 from rnntrace.model.observation import Observation
-from rnntrace.model.signals import Inputs, SignalRequest, assemble, to_time_major
+from rnntrace.model.signals import assemble, to_time_major
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 

@@ -16,7 +16,7 @@ from rnntrace.errors import FrameworkError
 from rnntrace.frameworks.torch.modules import first_line
 from rnntrace.frameworks.torch.run import call, one_layer, path_of
 from rnntrace.model.dtypes import Array
-from rnntrace.model.signals import Inputs
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.spec import FORWARD, ModuleSpec
 
 

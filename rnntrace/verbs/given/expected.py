@@ -12,10 +12,10 @@ from rnntrace.model.axes import Axes
 from rnntrace.model.courses import COURSES
 from rnntrace.model.dtypes import Array
 from rnntrace.model.forms import Form, forms, last_output_forms
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.merges import LAST_OUTPUT
 from rnntrace.model.module import Module
 from rnntrace.model.observation import Observation
-from rnntrace.model.signals import Inputs
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.vocabulary import Name, of_results, output_names, required
 from rnntrace.verbs.given.arrays import label_of, tensors_of

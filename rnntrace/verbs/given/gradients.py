@@ -15,9 +15,10 @@ from rnntrace.files import digits
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.backward import HANDED_IN, BackwardObservation
 from rnntrace.model.dtypes import Array, rounded
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.keys import Key
 from rnntrace.model.layouts import parameter_name, part_shapes
-from rnntrace.model.signals import Inputs, state_shape, to_time_major, x_shape
+from rnntrace.model.signals import state_shape, to_time_major, x_shape
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 from rnntrace.verbs.given.arrays import label_of, tensors_of

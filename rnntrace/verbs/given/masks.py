@@ -7,12 +7,12 @@ import numpy as np
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.masks import as_lengths, held
 from rnntrace.model.module import Module
-from rnntrace.model.signals import Inputs, assemble, to_own_layout
+from rnntrace.model.signals import assemble, to_own_layout
 from rnntrace.model.spec import REVERSE, ModuleSpec
 from rnntrace.verbs.given.sources import Sources
-from rnntrace.verbs.trace import quantized
 
 
 def as_masked(module: Module, sources: Sources) -> tuple[Sources, str]:
@@ -23,7 +23,7 @@ def as_masked(module: Module, sources: Sources) -> tuple[Sources, str]:
     mask, request, spec = module.mask, sources.request, module.spec
     if mask is None or request.x is None:
         return _remarked(sources, *unmasked(module, sources)), ""
-    inputs = quantized(spec, assemble(spec, replace(request, states={}), np.zeros, quantities=0))
+    inputs = assemble(spec, replace(request, states={}), np.zeros, quantities=0).rounded(spec.precision)
     if mask.value is None:
         if is_said(sources):
             return _remarked(sources, f"{mask.source} masks steps: those that were given"), ""

@@ -6,7 +6,7 @@ from typing import Any
 from rnntrace.engine.derivation import Position
 from rnntrace.errors import UsageError
 from rnntrace.model.dtypes import is_whole
-from rnntrace.model.signals import Inputs
+from rnntrace.model.inputs import Inputs
 from rnntrace.model.spec import ModuleSpec
 
 PLACE = ("layer", "direction", "t", "item", "unit", "gate")

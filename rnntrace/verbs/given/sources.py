@@ -14,7 +14,8 @@ from rnntrace.files.tensors import Tensors
 from rnntrace.model.axes import Axes
 from rnntrace.model.courses import Course
 from rnntrace.model.dtypes import Array
-from rnntrace.model.signals import Inputs, SignalRequest, State, to_own_layout, to_time_major
+from rnntrace.model.inputs import Inputs, SignalRequest, State
+from rnntrace.model.signals import to_own_layout, to_time_major
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.text import one_hot
 from rnntrace.model.vocabulary import Vocabulary, of_signals

@@ -12,7 +12,7 @@ from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.cell import Cell, listed
 from rnntrace.model.dtypes import Array
-from rnntrace.model.signals import Inputs
+from rnntrace.model.inputs import Inputs
 
 _HOLDS = "start from the initial states that were given, and from zeros if none were"
 _ROWS = "use row 0 for layer 0 forward, row 1 for layer 0 reverse, then layer 1: one row for each layer and direction"
