@@ -24,6 +24,7 @@ from rnntrace.cli.inspect import inspect
 from rnntrace.cli.layouts import layouts
 from rnntrace.cli.limited import Ended, own_exit_code
 from rnntrace.cli.mistakes import mistakes
+from rnntrace.cli.misuse import explained
 from rnntrace.cli.plot import plot
 from rnntrace.cli.run import run
 from rnntrace.cli.show import show
@@ -39,7 +40,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
 )
-for command in (run, compare, backward, diagnose, mistakes, inspect, explain, cells, show, plot, layouts, doctor):
+COMMANDS = (run, compare, backward, diagnose, mistakes, inspect, explain, cells, show, plot, layouts, doctor)
+for command in COMMANDS:
     app.command(cls=Command)(command)
 
 
@@ -117,9 +119,8 @@ def exit_code(arguments: list[str] | None = None, *, in_child: bool = False) -> 
         return _refuse(str(error))
     except TyperException as error:
         # Without arguments the help has been printed, and there is nothing to add.
-        message = error.format_message().replace("Value error, ", "").rstrip(".")
-        command = getattr(getattr(error, "ctx", None), "command_path", "rnntrace")
-        return _refuse(f"{shortened(message)}{_found(error)}. See {command} --help.") if message else ExitCode.REFUSED
+        message = explained(error, {command.__name__: command for command in COMMANDS})
+        return _refuse(shortened(message)) if message else ExitCode.REFUSED
     except ImportError as error:
         if (error.name or "").startswith("rnntrace"):
             raise
@@ -130,6 +131,11 @@ def exit_code(arguments: list[str] | None = None, *, in_child: bool = False) -> 
     except MemoryError:
         return _refuse("there is not enough memory")
     except (KeyboardInterrupt, typer.Abort):
+        code = ExitCode.INTERRUPTED
+    except RuntimeError as error:
+        # Python 3.11 makes this of an interrupt that comes while a class is made.
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
         code = ExitCode.INTERRUPTED
     # Typer makes an interrupt this code and says nothing.
     if code == ExitCode.INTERRUPTED:
@@ -144,13 +150,6 @@ def _command() -> Any:
         # typer's own flags, such as --help, are None where they are not given. For that pydantic is loaded, and for False not.
         flag.default = flag.default or False
     return command
-
-
-def _found(error: TyperException) -> str:
-    """What the user typed, where the message does not say it."""
-    errors: list[dict[str, object]] = getattr(error.__context__, "errors", list)()
-    found = repr(str(errors[0].get("input"))) if errors else ""
-    return f", not {found}" if found not in error.format_message() else ""
 
 
 def _refuse(message: str) -> int:

@@ -6,6 +6,7 @@ import typer
 
 from rnntrace.cli import judging_options, options
 from rnntrace.cli.choices import Capture
+from rnntrace.cli.constructor import with_sizes
 from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.given import keywords, typed
 from rnntrace.cli.groups import (
@@ -34,6 +35,7 @@ def backward(
             show_default=False,
         ),
     ] = None,
+    sizes: options.Sizes = None,
     *,
     gradients: GradientFlags,
     expected: Annotated[
@@ -85,7 +87,6 @@ def backward(
 
     shown = ViewFlags(show=show, layer=layer, time=time, unit=unit, item=item)
     values = flags_of(flags, variant, signals, judging, gradients) | {
-        "source": source,
         "expected": expected,
         "cell": cell,
         "module": module,
@@ -96,6 +97,8 @@ def backward(
         "no_drift": no_drift,
         "replay_dtype": replay_dtype,
     }
+    values = with_sizes(source, sizes, values)
+    values["source"] = values.pop("kind")
     result = go_back(**keywords(go_back, values))
     view = parse_view(shown, result.spec, result.inputs.steps, result.inputs.batch, parts=GRADIENT_PARTS)
     read = [source, cell, flags.weights, gradients.target, gradients.grad, expected, signals.input, signals.h0, signals.c0]

@@ -11,6 +11,7 @@ from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from typer.core import TyperCommand
+from typer.exceptions import TyperException
 
 from rnntrace.cli.limited import Limits, go_on_in_child, limits, out_of_memory
 from rnntrace.cli.progress import showing_progress
@@ -25,7 +26,12 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Fill `ctx.params` with what the line gives, and defaults. What is wrong with a line typer says."""
-        given, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
+        try:
+            given, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
+        except TyperException as error:
+            # Not every one of them says of which command it is.
+            vars(error)["ctx"] = ctx
+            raise
         given = {name: value for name, value in given.items() if value is not None}
         hints = get_type_hints(self.callback, include_extras=True)
         missing = any(param.required and param.name not in given for param in self.params)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
+from rnntrace.cli.constructor import with_sizes
 from rnntrace.cli.given import keywords
 from rnntrace.cli.groups import LimitFlags, ModuleFlags, OutputFlags, SignalFlags, TableFlags, VariantFlags, flags_of, grouped
 from rnntrace.cli.options import VIEW
@@ -24,6 +25,7 @@ def explain(
             show_default=False,
         ),
     ] = None,
+    sizes: options.Sizes = None,
     *,
     cell: options.CellFile = None,
     at: Annotated[
@@ -74,9 +76,11 @@ def explain(
     limits: LimitFlags,
 ) -> int:
     """Show the equations of a module, and which part of which array is whose; with --at, the same with numbers put in."""
-    own = {"what": what, "cell": cell, "top": top, "back": back, "framework": framework, "module": module, "names": names}
+    own = {"cell": cell, "top": top, "back": back, "framework": framework, "module": module, "names": names}
     values = flags_of(built, variant, signals) | own | {"go_backwards": go_backwards, "backward": backward}
     values |= {"loss": loss, "target": target, "grad": grad, "truncate": truncate}
+    values = with_sizes(what, sizes, values)
+    values["what"] = values.pop("kind")
     from rnntrace.cli.output import emit
     from rnntrace.cli.syntax import place_in
     from rnntrace.verbs.explain import ChainRule, Equations

@@ -119,7 +119,8 @@ def _kind(path: Path, *, mapped: bool = False) -> str:
         found = path.stat()
     except (FileNotFoundError, ValueError):
         # A ValueError means that no file can have this name.
-        raise FileError("there is no such file") from None
+        numbers = ": numbers are typed as JSON, such as [[1, 2, 3]]" if set(str(path)) <= set("0123456789+-.eE, ") else ""
+        raise FileError(f"there is no such file{numbers}") from None
     if stat.S_ISDIR(found.st_mode):
         check_folder(path)
     if not stat.S_ISREG(found.st_mode):
