@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from rnntrace.cli.backward import backward
 from rnntrace.cli.cells import cells
-from rnntrace.cli.command import IN_CHILD, Command
+from rnntrace.cli.command import HELP_FLAGS, IN_CHILD, Command
 from rnntrace.cli.compare import compare
 from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.doctor import doctor
@@ -24,7 +24,6 @@ from rnntrace.cli.inspect import inspect
 from rnntrace.cli.layouts import layouts
 from rnntrace.cli.limited import Ended, own_exit_code
 from rnntrace.cli.mistakes import mistakes
-from rnntrace.cli.misuse import explained
 from rnntrace.cli.plot import plot
 from rnntrace.cli.run import run
 from rnntrace.cli.show import show
@@ -38,11 +37,12 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
+    epilog="To begin: rnntrace run lstm --hidden 2, and rnntrace COMMAND --help, which begins with examples.\n\n"
+    "Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
 )
 COMMANDS = (run, compare, backward, diagnose, mistakes, inspect, explain, cells, show, plot, layouts, doctor)
 for command in COMMANDS:
-    app.command(cls=Command)(command)
+    app.command(cls=Command, context_settings={"help_option_names": HELP_FLAGS})(command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -118,6 +118,8 @@ def exit_code(arguments: list[str] | None = None, *, in_child: bool = False) -> 
     except RnnTraceError as error:
         return _refuse(str(error))
     except TyperException as error:
+        from rnntrace.cli.misuse import explained
+
         # Without arguments the help has been printed, and there is nothing to add.
         message = explained(error, {command.__name__: command for command in COMMANDS})
         return _refuse(shortened(message)) if message else ExitCode.REFUSED

@@ -6,7 +6,6 @@ import typer
 
 from rnntrace.cli import judging_options, options
 from rnntrace.cli.choices import Capture
-from rnntrace.cli.constructor import with_sizes
 from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.given import keywords, typed
 from rnntrace.cli.groups import (
@@ -78,6 +77,7 @@ def backward(
     """Replay a module forward and backward, and print every gradient, gate by gate and step by step, beside autograd's."""
     from dataclasses import replace
 
+    from rnntrace.cli.constructor import with_sizes
     from rnntrace.cli.groups import ViewFlags
     from rnntrace.cli.output import emit
     from rnntrace.cli.syntax import parse_view, states_in

@@ -16,6 +16,10 @@ from typer.exceptions import TyperException
 from rnntrace.cli.limited import Limits, go_on_in_child, limits, out_of_memory
 from rnntrace.cli.progress import showing_progress
 
+HELP_FLAGS = ["-h", "--help", "--help-all"]
+"""The last of them shows every other flag."""
+WHOLE_HELP = "whole help"
+"""In the context of a line: whether it asks for all flags."""
 IN_CHILD = "in child"
 """In the context of a line that a process was started for, and that goes on in a child of it."""
 _WHOLE = re.compile(r"-?[0-9]+")
@@ -24,8 +28,15 @@ _WHOLE = re.compile(r"-?[0-9]+")
 class Command(TyperCommand):
     """Takes words, flags, choices, paths and whole numbers as they are; a line with anything else goes typer's own way."""
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Examples and the flags that people use, or all of them."""
+        from rnntrace.cli.help import shown
+
+        TyperCommand.format_help(shown(self, ctx.meta[WHOLE_HELP]), ctx, formatter)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Fill `ctx.params` with what the line gives, and defaults. What is wrong with a line typer says."""
+        ctx.meta[WHOLE_HELP] = HELP_FLAGS[-1] in args
         try:
             given, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
         except TyperException as error:

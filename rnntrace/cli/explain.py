@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
-from rnntrace.cli.constructor import with_sizes
 from rnntrace.cli.given import keywords
 from rnntrace.cli.groups import LimitFlags, ModuleFlags, OutputFlags, SignalFlags, TableFlags, VariantFlags, flags_of, grouped
 from rnntrace.cli.options import VIEW
@@ -79,13 +78,14 @@ def explain(
     own = {"cell": cell, "top": top, "back": back, "framework": framework, "module": module, "names": names}
     values = flags_of(built, variant, signals) | own | {"go_backwards": go_backwards, "backward": backward}
     values |= {"loss": loss, "target": target, "grad": grad, "truncate": truncate}
-    values = with_sizes(what, sizes, values)
-    values["what"] = values.pop("kind")
+    from rnntrace.cli.constructor import with_sizes
     from rnntrace.cli.output import emit
     from rnntrace.cli.syntax import place_in
     from rnntrace.verbs.explain import ChainRule, Equations
     from rnntrace.verbs.explain import explain as explain_module
 
+    values = with_sizes(what, sizes, values)
+    values["what"] = values.pop("kind")
     explained = explain_module(**keywords(explain_module, values), **({} if at is None else place_in(at)))
     if isinstance(explained, Equations | ChainRule):
         report = explained.report()

@@ -23,8 +23,8 @@ GRADIENTS = "Gradients"
 Sizes = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[INPUT_SIZE HIDDEN]",
-        help="Its sizes, as torch writes them: LSTM 3 2, or in one word 'LSTM(3, 2, num_layers=2)'.",
+        metavar="SIZES",
+        help="Input size and hidden size, as torch writes them: LSTM 3 2, or in one word 'LSTM(3, 2, num_layers=2)'.",
         show_default=False,
     ),
 ]

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
-from rnntrace.cli.constructor import with_sizes
 from rnntrace.cli.given import keywords
 from rnntrace.cli.groups import JudgeFlags, ModuleFlags, SignalFlags, VariantFlags, VerdictFlags, ViewFlags, flags_of, grouped
 from rnntrace.errors import ExitCode, UsageError, show
@@ -39,6 +38,7 @@ def run(
     from os.path import realpath
     from pathlib import Path
 
+    from rnntrace.cli.constructor import with_sizes
     from rnntrace.cli.output import check_targets, emit, warn
     from rnntrace.cli.progress import tell
     from rnntrace.cli.syntax import parse_parts, parse_view, states_in
