@@ -17,6 +17,7 @@ from rnntrace.cli.backward import backward
 from rnntrace.cli.cells import cells
 from rnntrace.cli.command import HELP_FLAGS, IN_CHILD, Command
 from rnntrace.cli.compare import compare
+from rnntrace.cli.completion import completed
 from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.doctor import doctor
 from rnntrace.cli.explain import explain
@@ -42,7 +43,7 @@ app = typer.Typer(
 )
 COMMANDS = (run, compare, backward, diagnose, mistakes, inspect, explain, cells, show, plot, layouts, doctor)
 for command in COMMANDS:
-    app.command(cls=Command, context_settings={"help_option_names": HELP_FLAGS})(command)
+    app.command(cls=Command, context_settings={"help_option_names": HELP_FLAGS})(completed(command))
 
 
 def _print_version(wanted: bool) -> None:
@@ -112,9 +113,9 @@ def exit_code(arguments: list[str] | None = None, *, in_child: bool = False) -> 
     A command that is carried out `in_child` goes on in a process of its own, and this one raises Ended.
     """
     try:
-        code = int(
-            _command()(args=arguments, standalone_mode=False, obj={IN_CHILD: True} if in_child else {}) or ExitCode.AGREES
-        )
+        context = {IN_CHILD: True} if in_child else {}
+        done = _command()(args=arguments, prog_name="rnntrace", standalone_mode=False, obj=context)
+        code = int(done or ExitCode.AGREES)
     except RnnTraceError as error:
         return _refuse(str(error))
     except TyperException as error:
