@@ -360,7 +360,7 @@ Show = Annotated[
     str,
     typer.Option(
         "--show",
-        help="What to show: gates, states, terms, weights, outputs or all; heat for gates and states as coloured cells.",
+        help="What to show: input, gates, states, terms, weights, outputs or all; heat for gates and states as coloured cells.",
         rich_help_panel=VIEW,
     ),
 ]
