@@ -51,6 +51,7 @@ def backward(
     variant: VariantFlags,
     module: options.Module = None,
     names: options.Names = None,
+    config: options.ConfigFile = None,
     ignore: options.Ignore = None,
     go_backwards: options.GoBackwards = False,
     signals: SignalFlags,
@@ -91,6 +92,7 @@ def backward(
         "cell": cell,
         "module": module,
         "names": names,
+        "config": config,
         "ignore": ignore,
         "go_backwards": go_backwards,
         "capture": capture,
@@ -101,8 +103,8 @@ def backward(
     values["source"] = values.pop("kind")
     result = go_back(**keywords(go_back, values))
     view = parse_view(shown, result.spec, result.inputs.steps, result.inputs.batch, parts=GRADIENT_PARTS)
-    read = [source, cell, flags.weights, gradients.target, gradients.grad, expected, signals.input, signals.h0, signals.c0]
-    read += (states_in(signals.states) or {}).values()
+    read = [source, config, cell, flags.weights, gradients.target, gradients.grad, expected]
+    read += [signals.input, signals.h0, signals.c0, *(states_in(signals.states) or {}).values()]
     report = backward_report(result, view)
     if expected is not None and result.verdict is Verdict.FAIL:
         report = replace(

@@ -136,6 +136,7 @@ BY_NAME: dict[str, Completion] = {
     "mask": _files(*ARRAYS),
     "target": _files(*ARRAYS),
     "grad": _files(*ARRAYS),
+    "config": _files(".json"),
     "cell": _files(".cell", ".txt"),
     "name": _cells,
     "layout": _layouts,

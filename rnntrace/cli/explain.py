@@ -64,6 +64,7 @@ def explain(
     go_backwards: options.GoBackwards = False,
     module: options.Module = None,
     names: options.Names = None,
+    config: options.ConfigFile = None,
     backward: options.Backward = False,
     loss: options.Loss = "sum",
     target: options.Target = None,
@@ -75,7 +76,7 @@ def explain(
     limits: LimitFlags,
 ) -> int:
     """Show the equations of a module, and which part of which array is whose; with --at, the same with numbers put in."""
-    own = {"cell": cell, "top": top, "back": back, "framework": framework, "module": module, "names": names}
+    own = {"cell": cell, "top": top, "back": back, "framework": framework, "module": module, "names": names, "config": config}
     values = flags_of(built, variant, signals) | own | {"go_backwards": go_backwards, "backward": backward}
     values |= {"loss": loss, "target": target, "grad": grad, "truncate": truncate}
     from rnntrace.cli.constructor import with_sizes

@@ -213,6 +213,15 @@ ResetBefore = Annotated[
     bool,
     typer.Option("--reset-before", help="A GRU whose reset gate acts before the matrix product.", rich_help_panel=VARIANTS),
 ]
+ConfigFile = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="What Keras' weights alone (.h5) are the weights of: model.to_json() in a file.",
+        rich_help_panel=MODULE,
+    ),
+]
 Ignore = Annotated[
     list[str] | None,
     typer.Option(

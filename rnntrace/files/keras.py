@@ -25,8 +25,11 @@ RECURRENT = re.compile(r"LSTM|GRU|RNN")
 """What the names of recurrent layers have in them, also of those that are not read."""
 
 
-def read(path: Path, kind: str) -> Tensors:
-    """The recurrent layers of a model by name; layers that feed one another become layers of one module."""
+def read(path: Path, kind: str, beside: Config | None = None) -> Tensors:
+    """The recurrent layers of a model by name; layers that feed one another become layers of one module.
+
+    Weights alone are read by the configuration `beside` them, if there is one. Raises FileError if the file has its own.
+    """
     with reading(kind):
         if kind == "keras":
             with zipfile.ZipFile(path) as archive:
@@ -40,7 +43,10 @@ def read(path: Path, kind: str) -> Tensors:
         else:
             content = Hdf5(path.read_bytes())
             text, version = content.attribute("", "model_config"), content.attribute("", "keras_version")
-            config = None if text is None else json.loads(text)
+            config = beside if text is None else json.loads(text)
+            version = version or (beside or {}).get("keras_version")
+        if beside is not None and config is not beside:
+            raise FileError("it holds its own configuration, beside which `config` says nothing: leave that out")
         store = Store(content)
         model = _Model(store, Version(str(version or ""), store.is_older))
         try:

@@ -38,6 +38,7 @@ def compare(
     module: str | None = None,
     names: str | Sequence[str] = (),
     layout: str | None = None,
+    config: Any = None,
     ignore: str | Sequence[str] = (),
     nonlinearity: str | None = None,
     batch_first: bool = False,
@@ -78,16 +79,15 @@ def compare(
     """Replay weights by hand beside a framework, judge them by `expected` values, or find where `other` weights differ.
 
     `weights` are a file, a state_dict of tensors or arrays, a model of torch, a pair (spec, weights), or a result or saved
-    trace, whose own signals are taken where none are given; `other` is the same. Two traces, or two results, are compared as
-    they are.
-    `input`, h0, c0, `axes`, `lengths` and `mask` are as in `run`; `states` are those at t = 0 of other names ({"m0": …}).
-    `expected` is an array (the output), what torch returns, a dictionary of output, h_n, c_n, gates and states ("f",
-    "0.forward.f"), or a file, in the same order of axes; `require` names what it has to hold. No framework is run beside it
-    unless `framework` names one: then both must agree. Integers among them, and among weights, become numbers by `scale`
-    (1/128) and `zero_point`, or by `q` ("1.15" is 2^-15). Of a `cell` of your own, its text or a file of it, weights are arrays
-    under the names of the text. What weights leave open is said by `nonlinearity`, `batch_first`, `go_backwards`,
-    `recurrent_activation`, `merge` and `dropout`; `names`, `layout` and `ignore` are as in `load`, and `module` chooses one
-    module.
+    trace, whose own signals are taken where none are given; `other` is the same. Two traces, or two results, are compared
+    as they are. `input`, h0, c0, `axes`, `lengths` and `mask` are as in `run`; `states` are those at t = 0 of other names
+    ({"m0": …}). `expected` is an array (the output), what torch returns, a dictionary of output, h_n, c_n, gates and states
+    ("f", "0.forward.f"), or a file, in the same order of axes; `require` names what it has to hold. No framework is run
+    beside it unless `framework` names one: then both must agree. Integers among them, and among weights, become numbers by
+    `scale` (1/128) and `zero_point`, or by `q` ("1.15" is 2^-15). Of a `cell` of your own, its text or a file of it,
+    weights are arrays under the names of the text. What weights leave open is said by `nonlinearity`, `batch_first`,
+    `go_backwards`, `recurrent_activation`, `merge` and `dropout`; `names`, `layout`, `config` (of the first) and `ignore`
+    are as in `load`, and `module` chooses one module.
 
     Gives a result, or for several modules or sides `Results` by name. Raises RnnTraceError for what cannot be read or compared.
     """
