@@ -40,9 +40,7 @@ def fragment(report: Report, style: Style) -> str:
 
 
 def _body(report: Report, style: Style) -> Iterator[str]:
-    for left, right in report.headline:
-        beside = f' <span class="beside">{escape(DOT.join(right))}</span>' if right else ""
-        yield f'<p class="headline">{escape(DOT.join(left))}{beside}</p>\n'
+    yield from headline(report)
     for formulas in report.formulas:
         yield from _formulas(formulas)
     for table in shown_tables(report, style.max_rows):
@@ -50,6 +48,18 @@ def _body(report: Report, style: Style) -> Iterator[str]:
             yield f"<p>{escape(table)}</p>\n"
         else:
             yield from _table(table, style)
+    yield from conclusion(report)
+
+
+def headline(report: Report) -> Iterator[str]:
+    """What was built and fed, and who stands beside."""
+    for left, right in report.headline:
+        beside = f' <span class="beside">{escape(DOT.join(right))}</span>' if right else ""
+        yield f'<p class="headline">{escape(DOT.join(left))}{beside}</p>\n'
+
+
+def conclusion(report: Report) -> Iterator[str]:
+    """The verdict and its reasons."""
     verdict, _, reasons = DOT.join(report.conclusion).partition("  ")
     if report.passed is None:
         yield f'<p class="verdict">{escape(verdict)}</p>\n'
@@ -63,11 +73,11 @@ def _formulas(formulas: Formulas) -> Iterator[str]:
     yield "<tbody>\n"
     for line in formulas.lines:
         left, right = sides(line.text)
-        yield f'<tr><th scope="row">{escape(line.label)}</th><td>{_typeset(left)}</td><td>{_typeset(right)}</td></tr>\n'
+        yield f'<tr><th scope="row">{escape(line.label)}</th><td>{typeset(left)}</td><td>{typeset(right)}</td></tr>\n'
     yield _CLOSE
 
 
-def _typeset(formula: str) -> str:
+def typeset(formula: str) -> str:
     """Symbols slanted, their indices below the line; words such as tanh upright."""
 
     def spelled(found: re.Match[str]) -> str:
@@ -109,7 +119,7 @@ def _open(title: str, attributes: str = "") -> Iterator[str]:
 
 def _headings(block: Block) -> Iterator[str]:
     for column, line in zip(block.columns, block.lines, strict=True):
-        heading = escape(column.heading) if column.scale in TEXTS else _typeset(column.heading)
+        heading = escape(column.heading) if column.scale in TEXTS else typeset(column.heading)
         yield f'<th scope="col"{_classes(line and "line", column.scale in TEXTS and "text")}>{heading}</th>'
 
 

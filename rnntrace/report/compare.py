@@ -6,6 +6,7 @@ from dataclasses import replace
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.errors import show
+from rnntrace.report.page import play_of
 from rnntrace.report.panels import heat
 from rnntrace.report.run import run_report
 from rnntrace.report.select import View
@@ -48,6 +49,7 @@ def compare_report(file: str, results: Mapping[str, Result], view: View) -> Repo
         warnings=tuple(f"{prefix}: {warning}" for prefix, report in reports.items() for warning in report.warnings),
         rows=tidy_rows(dict(zip(reports, results.values(), strict=True)), view),
         panels=heat(results, view),
+        plays=lambda: [play_of(result, view, prefix) for prefix, result in results.items()],
     )
 
 

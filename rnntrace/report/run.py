@@ -15,6 +15,7 @@ from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.conclusion import conclusion
 from rnntrace.report.mistakes import blind_document, blind_tables, told
 from rnntrace.report.outputs import output_tables, weight_tables
+from rnntrace.report.page import play_of
 from rnntrace.report.panels import heat
 from rnntrace.report.select import View
 from rnntrace.report.table import SCHEMA, Line, Report
@@ -40,6 +41,7 @@ def run_report(result: Result, view: View, command: str = "run") -> Report:
         warnings=result.warnings,
         rows=tidy_rows({"": result}, view),
         panels=heat({"": result}, view),
+        plays=lambda: (play_of(result, view),),
     )
 
 
