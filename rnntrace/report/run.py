@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.conclusion import conclusion
 from rnntrace.report.mistakes import blind_document, blind_tables, told
 from rnntrace.report.outputs import output_tables, weight_tables
-from rnntrace.report.page import play_of
 from rnntrace.report.panels import heat
 from rnntrace.report.select import View
 from rnntrace.report.table import SCHEMA, Line, Report
@@ -23,6 +22,9 @@ from rnntrace.report.tidy import tidy_rows
 from rnntrace.report.trace import trace_tables
 from rnntrace.report.variant import variant
 from rnntrace.version import __version__
+
+if TYPE_CHECKING:
+    from rnntrace.report.page import Play
 
 
 def run_report(result: Result, view: View, command: str = "run") -> Report:
@@ -41,8 +43,16 @@ def run_report(result: Result, view: View, command: str = "run") -> Report:
         warnings=result.warnings,
         rows=tidy_rows({"": result}, view),
         panels=heat({"": result}, view),
-        plays=lambda: (play_of(result, view),),
+        plays=lambda: plays({"": result}, view),
     )
+
+
+def plays(results: Mapping[str, Result], view: View) -> "list[Play]":
+    """What a page plays of each module, by prefix. Raises UsageError for more than fits in one."""
+    # Few reports become a page.
+    from rnntrace.report.page import play_of
+
+    return [play_of(result, view, prefix) for prefix, result in results.items()]
 
 
 def headline(result: Result) -> tuple[Line, ...]:
