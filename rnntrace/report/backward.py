@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from rnntrace.report.table import SCHEMA, Column, Line, Report, Scale, Table
 from rnntrace.report.trace import place
 from rnntrace.version import __version__
 
+if TYPE_CHECKING:
+    from rnntrace.report.page import Play
+
 GRADIENT_PARTS = ("gradients", "states", "parameters", "norms", "terms")
 """What `--show` may name: gates with what stands before their activations, states, parameters with x and h0, norms over time,
 and what is handed on from step to step."""
@@ -40,7 +43,15 @@ def backward_report(result: BackwardResult, view: View) -> Report:
         passed=result.passed,
         document=document(result),
         warnings=(*result.warnings, *_flow(result)),
+        plays=lambda: _plays(result, view),
     )
+
+
+def _plays(result: BackwardResult, view: View) -> "list[Play]":
+    # Few reports become a page.
+    from rnntrace.report.page_backward import play_of_gradients
+
+    return [play_of_gradients(result, view)]
 
 
 def headline(result: BackwardResult) -> tuple[Line, ...]:

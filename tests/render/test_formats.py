@@ -42,7 +42,7 @@ COMMANDS = {
     "mistakes": ["gru"],
 }
 """Arguments of each command that has --format."""
-PLAYED = ("run", "compare", "show")
+PLAYED = ("run", "compare", "backward", "show")
 """Commands that have a page, of numbers over time."""
 GOLDEN = Path(__file__).parents[1] / "golden"
 

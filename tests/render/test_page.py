@@ -83,7 +83,17 @@ def test_too_large_a_page_says_what_fits(capsys: pytest.CaptureFixture[str], mon
         assert ask(capsys, *arguments, f"--{flag}", f"{first}:{last}").code == 0
         assert "too much" in refused(capsys, *arguments, f"--{flag}", f"{first}:{int(last) + 1}")
     monkeypatch.setattr(play, "LARGEST", 50_000)
-    assert "its weights alone do not fit" in refused(capsys, *arguments)
+    assert "too much for a browser, which opens 0 MB: see --format html" in refused(capsys, *arguments)
+
+
+def test_explain_opens_at_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    """At the step and the quantity that were asked for; without a place there are no numbers to play."""
+    arguments = ["explain", "gru", "--seed", "1", "-f", "page"]
+    page = ask(capsys, *arguments, "--at", "t=3,unit=1,gate=z").out
+    assert "<output>3</output>" in page
+    assert '"opens":{"track":0,"symbol":"z","t":3,"item":0,"unit":1}' in page
+    assert page == rnntrace.explain("gru", seed=1, t=3, unit=1, gate="z").page()
+    assert "there are none here" in refused(capsys, "explain", "gru", "-f", "page")
 
 
 def test_a_page_needs_a_step(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,10 @@ import pytest
 from browser import BROWSER, DRIVER, Browser
 
 import rnntrace
+from rnntrace.engine.backward.backward import backward as engine_backward
+from rnntrace.engine.backward.loss import loss_of
 from rnntrace.engine.judge.result import Result
+from rnntrace.equations.adjoint import adjoint
 from rnntrace.model.dtypes import Array
 from rnntrace.model.weights import LayerWeights, Weights
 
@@ -120,6 +123,79 @@ def test_its_own_numbers_are_those_of_the_replay(name: str, browser: Browser) ->
         browser.run("document.querySelector('article').player.play.take(arguments[0])", item)
         assert off(browser, result, item) < CLOSE
     assert browser.requests() == [file.resolve().as_uri()]
+
+
+BACK: dict[str, dict[str, Any]] = {
+    "lstm": {"kind": "lstm", "steps": 5, "h0": "random", "c0": "random"},
+    "gru": {"kind": "gru", "layers": 2, "bidirectional": True, "batch": 3, "steps": 6, "lengths": [6, 2, 4], "loss": "last"},
+    "projected": {"kind": "lstm", "hidden": 4, "proj_size": 2, "layers": 2, "bidirectional": True},
+    "truncated": {"kind": "lstm", "steps": 7, "truncate": 3, "bidirectional": True},
+    "norm": {"kind": "lstm", "layer_norm": True, "hidden": 4, "peepholes": True},
+    "merged": {"kind": "gru", "bidirectional": True, "merge": "mul"},
+    "relu": {"kind": "rnn", "nonlinearity": "relu"},
+    **{cell.kind: {"cell": cell, "hidden": 3} for cell in OWN},
+}
+
+
+def gradients_off(browser: Browser, result: Any, steps: slice = slice(None)) -> float:
+    """How far the gradients that the page computes are from the replay's, of item 0."""
+    back = reversed(result.spec.layer_directions)
+    apart = [
+        np.abs(np.array(mine[symbol], float) - result.gradients.columns[layer, direction, symbol][steps, 0]).max()
+        for (layer, direction), mine in zip(back, computed(browser)[len(result.spec.layer_directions) :], strict=True)
+        for symbol in adjoint(result.spec.cell_of(direction)).cell.symbols
+    ]
+    return float(max(apart))
+
+
+@pytest.mark.parametrize("name", BACK)
+def test_its_own_gradients_are_those_of_the_replay(name: str, browser: Browser) -> None:
+    """Every gradient of every step, from the adjoint that is in the page."""
+    options = dict(BACK[name])
+    kind = options.pop("kind", None)
+    result = rnntrace.backward(kind, **options, seed=3)
+    shown(browser, result)
+    assert gradients_off(browser, result) < CLOSE
+
+
+def test_gradients_from_the_middle(browser: Browser) -> None:
+    """They start from what comes back from behind."""
+    result = rnntrace.backward("lstm", layers=2, bidirectional=True, steps=8, truncate=5, seed=1)
+    shown(browser, result, time=[3, 6])
+    assert gradients_off(browser, result, slice(2, 6)) < CLOSE
+
+
+def test_gradients_of_a_squared_error_follow_a_changed_weight(browser: Browser) -> None:
+    """The loss itself changes with the output."""
+    target = np.full((5, 1, 2), 0.5, np.float32)
+    result = rnntrace.backward("gru", steps=5, seed=3, loss="mse", target=target)
+    shown(browser, result, digits=9)
+    assert gradients_off(browser, result) < CLOSE
+    ((column, own),) = result.weights.columns.items()
+    W = own.W_hh.copy()
+    W[0, 1, 0] = 2.5
+    browser.run(
+        "const {play} = document.querySelector('article').player; const {data} = play.tracks[0].weights.W_hh;"
+        "play.change(play.tracks[0].weights.W_hh, 2, 2.5, 'W_hr[1,0]')"
+    )
+    weights = Weights({column: LayerWeights(arrays={**own.arrays, "W_hh": W})})
+    trace = rnntrace.replay(result.spec, weights, result.inputs)
+    expected = engine_backward(trace, weights, loss_of("mse", trace, target).gradients)
+    assert gradients_off(browser, replace(result, gradients=expected)) < CLOSE
+
+
+def test_a_gradient_and_its_formula(browser: Browser) -> None:
+    """It opens at the last step; the chain rule has the numbers of `explain --backward`, and leads to the forward pass."""
+    result = rnntrace.backward("lstm", seed=5)
+    shown(browser, result)
+    assert text(browser, "output") == "4"
+    assert number(browser, "∂o", 1, track=0) == f"{result.gradients.of('o')[3, 0, 1]:.4f}"
+    assert text(browser, ".how h3").startswith("∂o₄[1]")
+    lit = browser.run(
+        "return document.querySelector('article').player.tables.flatMap(({cells}) => cells)"
+        ".filter((one) => one.button.classList.contains('lit')).map((one) => [one.symbol, one.unit])"
+    )
+    assert sorted(lit) == [["c", 1], ["∂h", 1]]
 
 
 def test_a_page_from_the_middle_starts_from_the_states_before(browser: Browser) -> None:

@@ -69,7 +69,10 @@ function term(e, v, track) {
 }
 
 function transposed(e, v, track) {
-  const block = blockOf(track, e.name ? "matrix on a state" : "projection", e.name);
+  return byColumns(blockOf(track, e.name ? "matrix on a state" : "projection", e.name), v);
+}
+
+function byColumns(block, v) {
   return Float64Array.from({ length: block.columns }, (_, k) => {
     let sum = 0;
     for (let r = 0; r < block.rows; r++) sum += block.array.data[block.start + r * block.columns + k] * v[r];
@@ -102,7 +105,7 @@ const MERGES = {
 // What a layer reads at a row: x, or what the directions of the layer below give, where `of` finds the values of a track.
 function inputOf(play, layer, row, item, of) {
   if (layer === 0) return play.x.data.subarray(...play.rowOfX(row, item));
-  const below = play.tracks.filter((track) => track.layer === layer - 1);
+  const below = play.tracks.filter((track) => !track.back && track.layer === layer - 1);
   const parts = below.map((track) => of(track, track.cell.output, row));
   return parts.length > 1 ? MERGES[play.merges[layer - 1]](...parts) : parts[0];
 }
@@ -111,7 +114,7 @@ function inputOf(play, layer, row, item, of) {
 function replay(play, item) {
   const found = new Map();
   const of = (track, symbol, row) => found.get(track)[symbol][row];
-  for (const track of play.tracks) {
+  for (const track of play.tracks.filter((one) => !one.back)) {
     const values = Object.fromEntries(track.cell.steps.map((step) => [step.symbol, Array(play.steps).fill(null)]));
     found.set(track, values);
     let before = Object.fromEntries(track.cell.states.map((state) => [state, play.startOf(track, state, item)]));
@@ -124,5 +127,6 @@ function replay(play, item) {
       before = scene.now;
     }
   }
+  if (play.back) goBack(play, item, found, of);
   return found;
 }

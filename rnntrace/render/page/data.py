@@ -2,64 +2,71 @@
 
 import json
 from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rnntrace.equations.adjoint import Adjoint, on_paper, written
 from rnntrace.equations.cell import Cell
-from rnntrace.equations.expression import Expr, Op
+from rnntrace.equations.expression import Expr, Op, now
 from rnntrace.equations.notation import UNICODE, binding, formula, needed
 from rnntrace.equations.parameters import TERMS
-from rnntrace.report.page import Play, Strip, Track
+from rnntrace.report.page import Play, Track
+from rnntrace.report.table import Scale
 
 
-def words() -> str:
-    """Which parameters a term reads, and how an operator is spelled, as the script's own constants."""
+def words(plays: Sequence[Play]) -> str:
+    """Which parameters a term reads, and how the operators of these cells are spelled, as the script's own constants."""
+    steps = [step for play in plays for track in play.tracks for step in track.cell.steps]
+    used = {part.op for step in steps for part in step.expression.walk()}
     terms = {op.value: [role and role.value for role in roles] for op, roles in TERMS.items()}
     spellings = {
         op.value: {"text": text.replace("{times}", UNICODE.scalars), "binds": binding(op), "needs": needed(op)}
         for op, text in UNICODE.spellings.items()
-        if "{0}" in text and op not in TERMS
+        if op in used and "{0}" in text and op not in TERMS
     }
     return f"const TERMS = {_json(terms)};\nconst SPELLINGS = {_json(spellings)};\n"
 
 
 def play_data(play: Play, digits: int) -> str:
     """A play as JSON that can stand in a page."""
-    cells = list(dict.fromkeys(track.cell for track in play.tracks))
-    opens = play.opens
-    own = next(k for k, track in enumerate(play.tracks) if (track.layer, track.direction) == (opens.layer, opens.direction))
+    cells = list(dict.fromkeys((track.cell, track.adjoint) for track in play.tracks))
+    part, opens = play.part, play.opens
+    where = [(track.layer, track.direction, play.back is None or track.adjoint is not None) for track in play.tracks]
     return _json(
         {
             "digits": digits,
             "other": play.other,
-            "first": play.first,
-            "steps": play.steps,
-            "items": play.items,
-            "units": play.units.tolist(),
+            "first": part.first,
+            "steps": len(play.x),
+            "items": part.items,
+            "units": part.units.tolist(),
             "x": _array(play.x),
             "valid": None if play.valid is None else _bits(play.valid),
             "merges": play.merges,
-            "limit": play.limit,
             "forced": play.forced,
-            "scales": {strip.symbol: strip.scale.value for track in play.tracks for strip in track.strips},
+            "back": None if play.back is None else asdict(play.back) | {"output": _array(play.back.output)},
             "opens": {
-                "track": own,
+                "track": where.index((opens.layer, opens.direction, True)),
                 "symbol": opens.symbol,
                 "t": opens.t,
-                "item": play.items.index(opens.item),
+                "item": part.items.index(opens.item),
                 "unit": opens.unit,
             },
-            "cells": [_cell(cell, play) for cell in cells],
-            "tracks": [_track(track, cells.index(track.cell)) for track in play.tracks],
+            "cells": [_cell(*cell, play) for cell in cells],
+            "tracks": [_track(track, cells.index((track.cell, track.adjoint))) for track in play.tracks],
         }
     )
 
 
-def _cell(cell: Cell, play: Play) -> dict[str, Any]:
+def _cell(cell: Cell, adjoint: Adjoint | None, play: Play) -> dict[str, Any]:
     """A declaration with its equations as they are written, and what the blocks of its parameters are called."""
-    return {
+    declared = play.spec.declared
+    lines = written(adjoint) if adjoint else [(None, step) for step in cell.steps]
+    found: dict[str, Any] = {
         "title": cell.title,
         "states": cell.states,
         "output": cell.output,
@@ -67,10 +74,10 @@ def _cell(cell: Cell, play: Play) -> dict[str, Any]:
             {
                 "symbol": step.symbol,
                 "role": step.role,
-                "text": formula(step, UNICODE, play.spec.declared),
+                "text": formula(line, UNICODE, declared, left),
                 "expression": _tree(step.expression),
             }
-            for step in cell.steps
+            for step, (left, line) in zip(cell.steps, lines, strict=True)
         ],
         "parameters": [
             {
@@ -82,6 +89,10 @@ def _cell(cell: Cell, play: Play) -> dict[str, Any]:
             for one in cell.parameters
         ],
     }
+    if adjoint:
+        into = [[term.leaf.name, term.gradient] for term in adjoint.terms if term.leaf.op is Op.INPUT_TERM]
+        found |= {"intoX": into, "onX": adjoint.on_x}
+    return found
 
 
 def _tree(expr: Expr) -> dict[str, Any]:
@@ -94,24 +105,31 @@ def _tree(expr: Expr) -> dict[str, Any]:
 
 
 def _track(track: Track, cell: int) -> dict[str, Any]:
-    def of(strips: dict[str, Any]) -> dict[str, Any]:
-        return {symbol: _array(values) for symbol, values in strips.items() if values is not None}
-
+    """What is there of a layer in a direction."""
+    wrong = {strip.symbol: strip.wrong for strip in track.strips if strip.wrong is not None and strip.wrong.any()}
     return {
         "layer": track.layer,
         "direction": track.direction,
+        "back": track.adjoint is not None,
         "cell": cell,
-        "weights": {name: _array(array) for name, array in track.weights.arrays.items()},
+        "limit": track.limit,
+        "names": {symbol: name_of(track, symbol) for symbol in track.cell.symbols if track.adjoint},
+        "gates": [strip.symbol for strip in track.strips if strip.scale is Scale.UNIT],
+        "weights": {} if track.adjoint else {name: _array(array) for name, array in track.weights.arrays.items()},
         "start": {state: _array(values) for state, values in track.start.items()},
-        "values": of({strip.symbol: strip.values for strip in track.strips}),
-        "beside": of({strip.symbol: strip.beside for strip in track.strips}),
-        "wrong": {strip.symbol: _flags(strip) for strip in track.strips if strip.wrong is not None and strip.wrong.any()},
+        "values": {strip.symbol: _array(strip.values) for strip in track.strips},
+        "beside": {strip.symbol: _array(strip.beside) for strip in track.strips if strip.beside is not None},
+        "wrong": {symbol: {"shape": flags.shape, "data": _bits(flags)} for symbol, flags in wrong.items()},
     }
 
 
-def _flags(strip: Strip) -> dict[str, Any]:
-    assert strip.wrong is not None
-    return {"shape": strip.wrong.shape, "data": _bits(strip.wrong)}
+def name_of(track: Track, symbol: str) -> str:
+    """What a quantity is called on the page: of gradients, as on paper."""
+    if track.adjoint is None:
+        return symbol
+    if symbol in track.cell.states:
+        symbol = f"δ{symbol.removeprefix('∂').removesuffix('.before')}"
+    return on_paper(now(symbol)).name
 
 
 def _array(array: NDArray[Any]) -> dict[str, Any]:

@@ -15,14 +15,14 @@ const HIGH = 58;
 const MARGIN = 34;
 
 // The nodes of a cell: each with what it reads, and its part of the declaration, whose value it shows.
-function nodesOf(cell, before) {
+function nodesOf(track) {
+  const { cell } = track;
   const nodes = new Map();
   const leaf = (name, text, e) => {
     if (!nodes.has(name)) nodes.set(name, { name, text, e, reads: [], shape: "leaf" });
     return nodes.get(name);
   };
   const ofSteps = new Map();
-  let inner = 0;
   const inputs = (e) => {
     if (e.op === "constant" || e.op === "shift") return [];
     if (e.op === "add" || e.op === "layer_norm") return e.args.flatMap(inputs);
@@ -30,9 +30,10 @@ function nodesOf(cell, before) {
     if (AFFINE.includes(e.op)) return [of(e.args[0])];
     return [of(e)];
   };
-  function of(e, name = `inner ${inner++}`) {
-    if (e.op === "now") return ofSteps.get(e.name) ?? leaf(e.name, e.name, e);
-    if (e.op === "before") return leaf(`${e.name} before`, `${e.name}${before}`, e);
+  function of(e, name = JSON.stringify(e)) {
+    if (nodes.has(name)) return nodes.get(name);
+    if (e.op === "now") return ofSteps.get(e.name) ?? leaf(e.name, leafName(track, e), e);
+    if (e.op === "before") return leaf(`${e.name} handed`, leafName(track, e), e);
     if (e.op === "input") return leaf("x", "xₜ", e);
     const curve = e.op in OPERATORS && !ARITHMETIC.includes(e.op) && e.op !== "maximum" && e.op !== "minimum";
     const affine =
@@ -93,7 +94,7 @@ function draw(tag, attributes, ...children) {
 Object.assign(Player.prototype, {
   drawing(scene, place) {
     const { track, unit } = place;
-    const nodes = nodesOf(track.cell, beforeOf(track));
+    const nodes = nodesOf(track);
     const { width, height } = placed(nodes);
     const edges = nodes.flatMap((node) =>
       node.reads.map((from) => {
@@ -120,7 +121,7 @@ Object.assign(Player.prototype, {
         { transform: `translate(${node.x} ${node.y})`, class: `node ${node.shape}${own ? " lit" : ""}` },
         shape,
         draw("text", { class: "sign", y: 4 }, node.text),
-        draw("text", { class: "value", y: 28 }, node.symbol ? `${node.symbol} ${number}` : number),
+        draw("text", { class: "value", y: 28 }, node.symbol ? `${track.names[node.symbol]} ${number}` : number),
       );
       if (node.symbol)
         group.addEventListener("click", () => this.visit({ track, symbol: node.symbol, row: place.row, unit }));

@@ -10,7 +10,13 @@ const at = (values, unit) => (typeof values === "number" ? values : values[unit]
 // Where entry k of what a leaf reads comes from: a quantity of this step or the one before, or what is given.
 function source(play, scene, leaf, k) {
   const { track, row } = scene;
-  if (leaf.op === "now") return { track, symbol: leaf.name, row, unit: k };
+  if (leaf.op === "now") {
+    if (track.cell.steps.some((step) => step.symbol === leaf.name)) return { track, symbol: leaf.name, row, unit: k };
+    if (leaf.name === OUTPUT) return null;
+    const state = leaf.name.replace(/\.before$/, "");
+    const read = { op: state === leaf.name ? "now" : "before", name: state };
+    return source(play, { track: track.forward, row }, read, k);
+  }
   if (leaf.op === "before") {
     const earlier = play.rowBefore(track, row);
     if (earlier >= 0) return { track, symbol: leaf.name, row: earlier, unit: k, before: true };
@@ -19,19 +25,28 @@ function source(play, scene, leaf, k) {
   }
   if (leaf.op !== "input" && leaf.op !== "input term") return null;
   if (track.layer === 0) return { given: true, x: k, array: play.x, index: play.rowOfX(row)[0] + k };
-  const below = play.tracks.filter((one) => one.layer === track.layer - 1);
+  const below = play.tracks.filter((one) => !one.back && one.layer === track.layer - 1);
   const size = scene.x.length / (play.merges[track.layer - 1] === "concat" ? below.length : 1);
   const own = below[Math.floor(k / size)];
   return { track: own, symbol: own.cell.output, row, unit: k % size };
 }
 
+// Everything that one unit of an expression reads unit by unit.
+function sources(play, scene, e, unit) {
+  if (AFFINE.includes(e.op) && e.op !== "diagonal" && e.op !== "gain") return [];
+  if (!e.args.length) return [source(play, scene, e, unit)].filter(Boolean);
+  return e.args.flatMap((arg) => sources(play, scene, arg, unit));
+}
+
 const beforeOf = (track) => (track.direction === "reverse" ? "ₜ₊₁" : "ₜ₋₁");
-const nameOf = (track, leaf, unit) =>
-  leaf.op === "before"
-    ? `${leaf.name}${beforeOf(track)}[${unit}]`
-    : leaf.op === "input"
-      ? `x[${unit}]`
-      : `${leaf.name}[${unit}]`;
+// What a leaf is called where its unit follows; a forward state of the step before has its own place in time.
+function leafName(track, leaf) {
+  if (leaf.op === "input") return "x";
+  const name = track.names[leaf.name] ?? leaf.name;
+  if (leaf.op === "before") return track.back ? name : name + beforeOf(track);
+  return name.endsWith(".before") ? name.replace(/\.before$/, beforeOf(track)) : name;
+}
+const nameOf = (track, leaf, unit) => `${leafName(track, leaf)}[${unit}]`;
 
 // The products of a term that reads parameters, and last its bias.
 function products(play, scene, e, unit) {
@@ -40,12 +55,16 @@ function products(play, scene, e, unit) {
   const role = back ? (e.name ? "matrix on a state" : "projection") : TERMS[e.op][0];
   const block = blockOf(scene.track, role, e.name);
   const leaf = e.args[0] ?? e;
+  const read = (k) =>
+    leaf === e ? `x[${k}]` : flat(spelled(leaf, (part) => symbolic(scene, part, k), leaf.args.length ? 3 : 0));
   const of = (k, index, label) => ({
-    name: `${block.name}[${label}]·${leaf === e ? `x[${k}]` : leaf.args.length ? `(…)[${k}]` : nameOf(scene.track, leaf, k)}`,
+    name: `${block.name}[${label}]·${read(k)}`,
     weight: block.array.data[block.start + index],
     value: inner[k],
     edit: { array: block.array, index: block.start + index, name: `${block.name}[${label}]` },
     from: source(play, scene, leaf, k),
+    reads: leaf === e ? [] : sources(play, scene, leaf, k),
+    inner: leaf.op === "layer_norm" ? leaf : null,
   });
   if (e.op === "diagonal" || e.op === "gain") return [of(unit, unit, unit)];
   const count = back ? block.rows : block.columns;
@@ -75,11 +94,27 @@ function summands(play, scene, e, unit, factor = 1) {
   if (e.op === "multiply" && AFFINE.includes(e.args[1].op)) {
     return summands(play, scene, e.args[1], unit, factor * value(e.args[0]));
   }
+  if (e.op === "shift") {
+    const block = blockOf(scene.track, TERMS.shift[0], e.name);
+    const name = `${block.name}[${unit}]`;
+    const edit = { array: block.array, index: block.start + unit, name };
+    return [{ name, weight: value(e), value: 1, bias: true, factor, edit }];
+  }
   const name = flat(spelled(e, (leaf) => symbolic(scene, leaf, unit)));
-  if (e.op !== "multiply") return [{ name, weight: value(e), value: 1, factor }];
-  const froms = e.args.map((arg) => source(play, scene, arg, unit));
-  return [{ name, weight: value(e.args[0]), value: value(e.args[1]), factor, weightFrom: froms[0], from: froms[1] }];
+  const reads = sources(play, scene, e, unit);
+  if (e.op !== "multiply") {
+    const from = e.args.length ? null : source(play, scene, e, unit);
+    return [
+      { name, weight: value(e), value: 1, bias: true, factor, weightFrom: from, reads, inner: holdsSum(e) ? e : null },
+    ];
+  }
+  const froms = e.args.map((arg) => (arg.args.length ? null : source(play, scene, arg, unit)));
+  return [
+    { name, weight: value(e.args[0]), value: value(e.args[1]), factor, weightFrom: froms[0], from: froms[1], reads },
+  ];
 }
+
+const holdsSum = (e) => AFFINE.includes(e.op) || e.args.some(holdsSum);
 
 // What a curve is taken of, where one stands outermost.
 function inside(e) {

@@ -14,6 +14,7 @@ Object.assign(Player.prototype, {
     this.light([], place);
     if (!there) {
       how.replaceChildren(head, make("p", {}, "This step does not count: states are handed on."));
+      this.find(".drawing").replaceChildren();
       return;
     }
     const scene = play.scene(track, row);
@@ -31,7 +32,8 @@ Object.assign(Player.prototype, {
       head,
       ...lines,
       hidden ? this.question(place, value) : "",
-      this.products(terms, hidden),
+      this.products(terms, hidden, "change a number: what depends on it is computed again"),
+      ...this.inner(scene, terms, unit, hidden),
       this.changed(),
     );
     this.find(".drawing").replaceChildren(this.drawing(scene, place));
@@ -106,13 +108,13 @@ Object.assign(Player.prototype, {
     return (
       from.name ??
       (from.x === undefined
-        ? `${from.symbol}[${from.unit}] at the start`
+        ? `${from.track.names[from.symbol]}[${from.unit}] at the start`
         : `x${subscript(this.row + this.play.first)}[${from.x}]`)
     );
   },
 
   // Every product: what multiplies, what is multiplied, and a bar for what it adds.
-  products(terms, hidden) {
+  products(terms, hidden, title) {
     const adds = terms.map((one) => one.factor * one.weight * one.value);
     const most = Math.max(...adds.map(Math.abs), 1e-30);
     const lines = terms.map((one, k) => {
@@ -135,16 +137,27 @@ Object.assign(Player.prototype, {
     const headings = ["term", "weight", "value", ...(hidden ? [] : ["adds"])].map((text) =>
       make("th", { scope: "col" }, text),
     );
-    const caption = make("caption", {}, "change a number: what depends on it is computed again");
     return make(
       "div",
       { class: "scroll", role: "region", tabindex: "0", "aria-label": "products" },
       make(
         "table",
         { class: "entries" },
-        caption,
+        make("caption", {}, title),
         make("thead", {}, make("tr", {}, ...headings)),
         make("tbody", {}, ...lines),
+      ),
+    );
+  },
+
+  // What is summed up inside of a term, where it is taken of a whole sum, as a layer norm is.
+  inner(scene, terms, unit, hidden) {
+    const found = new Set(terms.map((one) => one.inner).filter(Boolean));
+    return [...found].map((e) =>
+      this.products(
+        summands(this.play, scene, inside(e).op in OF_ALL_UNITS ? e.args[0] : inside(e), unit),
+        hidden,
+        `inside: ${flat(spelled(e, (leaf) => symbolic(scene, leaf, unit)))}`,
       ),
     );
   },
@@ -201,7 +214,7 @@ Object.assign(Player.prototype, {
 
   // What the chosen number comes from lights up.
   light(terms, place) {
-    const froms = terms.flatMap((one) => [one.from, one.weightFrom]).filter(Boolean);
+    const froms = terms.flatMap((one) => [one.from, one.weightFrom, ...(one.reads ?? [])]).filter(Boolean);
     const lit = (one) =>
       froms.some(
         (from) =>

@@ -6,7 +6,7 @@ from html import escape
 from rnntrace.model.dtypes import Array
 from rnntrace.model.spec import REVERSE
 from rnntrace.render.html import typeset
-from rnntrace.render.page.data import play_data
+from rnntrace.render.page.data import name_of, play_data
 from rnntrace.report.page import Play, Track
 
 NOTHING = "–"
@@ -35,16 +35,16 @@ def _legend(play: Play) -> str:
 
 
 def _controls(play: Play) -> str:
-    last, t = play.first + play.steps - 1, play.opens.t
-    chosen = play.items.index(play.opens.item)
+    part, t = play.part, play.opens.t
+    chosen = part.items.index(play.opens.item)
     options = "".join(
-        f'<option value="{k}"{" selected" if k == chosen else ""}>{item}</option>' for k, item in enumerate(play.items)
+        f'<option value="{k}"{" selected" if k == chosen else ""}>{item}</option>' for k, item in enumerate(part.items)
     )
-    items = f'<label>item <select class="items">{options}</select></label>\n' if len(play.items) > 1 else ""
+    items = f'<label>item <select class="items">{options}</select></label>\n' if len(part.items) > 1 else ""
     return (
         '<div class="controls" role="group" aria-label="time" hidden>\n'
         '<button type="button" class="back" aria-label="step back">◀</button>\n'
-        f'<label>t = <output>{t}</output> of {last} <input type="range" min="{play.first}" max="{last}" value="{t}" '
+        f'<label>t = <output>{t}</output> of {part.last} <input type="range" min="{part.first}" max="{part.last}" value="{t}" '
         'aria-label="time step t"></label>\n'
         '<button type="button" class="next" aria-label="step on">▶</button>\n'
         '<button type="button" class="run" aria-pressed="false">▶ Play</button>\n'
@@ -57,7 +57,7 @@ class _Tables:
 
     def __init__(self, play: Play, digits: int) -> None:
         self.play, self.digits = play, digits
-        self.row, self.item = play.opens.t - play.first, play.items.index(play.opens.item)
+        self.row, self.item = play.opens.t - play.part.first, play.part.items.index(play.opens.item)
 
     def all(self) -> Iterator[str]:
         """That of x, and one for each layer and direction."""
@@ -66,14 +66,16 @@ class _Tables:
         cells = "".join(self._cell(value) for value in x)
         line = f'<tr><th scope="row">x</th>{cells}</tr>\n'
         yield _table("x, the input", " data-x", f'<th scope="col">{typeset("k")}</th>{heads}', line)
-        for number, track in enumerate(self.play.tracks):
+        # Gradients stand above the forward pass.
+        for number, track in sorted(enumerate(self.play.tracks), key=lambda one: one[1].adjoint is None):
             if track.strips:
                 title = f"layer {track.layer} · {track.direction}"
+                title += " · ∂L/∂ of each gate and state" if track.adjoint else ""
                 yield _table(title, f' data-track="{number}"', _headings(track), "".join(self._lines(track)))
 
     def _lines(self, track: Track) -> Iterator[str]:
         befores = [self._before(track, state) for state in track.cell.states]
-        for place, unit in enumerate(self.play.units.tolist()):
+        for place, unit in enumerate(self.play.part.units.tolist()):
             cells = [self._cell(before.get(unit)) for before in befores]
             for strip in track.strips:
                 if place >= strip.values.shape[2]:
@@ -99,12 +101,13 @@ class _Tables:
 
     def _before(self, track: Track, state: str) -> dict[int, float]:
         """A state of the step before, by unit."""
-        rows = range(self.row + 1, self.play.steps) if track.direction == REVERSE else range(self.row - 1, -1, -1)
+        backwards = (track.direction == REVERSE) != (track.adjoint is not None)
+        rows = range(self.row + 1, len(self.play.x)) if backwards else range(self.row - 1, -1, -1)
         earlier = next(filter(self._counts, rows), None)
         if earlier is None:
             return _by_unit(range(track.start[state].shape[1]), track.start[state][self.item])
         strip = next(strip for strip in track.strips if strip.symbol == state)
-        return _by_unit(self.play.units.tolist(), strip.values[earlier, self.item])
+        return _by_unit(self.play.part.units.tolist(), strip.values[earlier, self.item])
 
 
 def _by_unit(units: Iterable[int], values: Array) -> dict[int, float]:
@@ -112,17 +115,18 @@ def _by_unit(units: Iterable[int], values: Array) -> dict[int, float]:
 
 
 def _headings(track: Track) -> str:
-    """The states before, and every gate and state."""
-    before = "t+1" if track.direction == REVERSE else "t−1"
+    """The states before, or what the step after hands back, and every quantity of the step."""
+    earlier = "t+1" if track.direction == REVERSE else "t−1"
+    before = "t" if track.adjoint else earlier
     befores = [
-        f'<th scope="col" data-symbol="{escape(state)}" data-before>{typeset(state)}<sub>{before}</sub></th>'
+        f'<th scope="col" data-symbol="{escape(state)}" data-before>{typeset(name_of(track, state))}<sub>{before}</sub></th>'
         for state in track.cell.states
     ]
-    roles = track.cell.roles
-    own = [
-        f'<th scope="col" data-symbol="{escape(symbol)}" title="{escape(roles[symbol])}">{typeset(symbol)}</th>'
-        for symbol in (strip.symbol for strip in track.strips)
-    ]
+    own = []
+    for symbol in (strip.symbol for strip in track.strips):
+        at = f"<sub>{earlier}</sub>" if track.adjoint and symbol in track.cell.states else ""
+        role, name = escape(track.cell.roles[symbol]), typeset(name_of(track, symbol))
+        own.append(f'<th scope="col" data-symbol="{escape(symbol)}" title="{role}">{name}{at}</th>')
     return '<th scope="col">unit</th>' + "".join([*befores, *own])
 
 

@@ -142,8 +142,10 @@ class Player {
 
   run(on) {
     clearInterval(this.timer);
-    const next = () => (this.row + 1 < this.play.steps ? this.go(this.row + 1) : this.run(false));
-    if (on && this.row + 1 >= this.play.steps) this.go(0);
+    // A backward pass plays from the last step to the first.
+    const [start, end, step] = this.play.back ? [this.play.steps - 1, 0, -1] : [0, this.play.steps - 1, 1];
+    const next = () => (this.row === end ? this.run(false) : this.go(this.row + step));
+    if (on && this.row === end) this.go(start);
     this.timer = on ? setInterval(next, 800) : 0;
     this.find(".run").setAttribute("aria-pressed", String(on));
     this.find(".run").textContent = on ? "❚❚ Pause" : "▶ Play";
@@ -185,15 +187,14 @@ class Player {
     for (const { button, cell, x } of this.inputs) {
       const value = play.x.data[play.rowOfX(row)[0] + x];
       button.textContent = inTable(play.counts(row) ? value : null);
-      cell.className = this.shade(value, "signed");
+      cell.className = play.counts(row) ? this.shade(value, false, play.tracks[0].limit) : "";
     }
     this.explain();
   }
 
-  shade(value, scale) {
-    const level = Math.round(Math.min(Math.abs(value) / (scale === "unit" ? 1 : this.play.limit), 1) * LEVELS);
-    if (!level) return "";
-    return (scale === "unit" ? "gate" : value > 0 ? "above" : "below") + level;
+  shade(value, isGate, limit) {
+    const level = Math.round(Math.min(Math.abs(value) / (isGate ? 1 : limit), 1) * LEVELS);
+    return level ? (isGate ? "gate" : value > 0 ? "above" : "below") + level : "";
   }
 
   fill(one) {
@@ -217,15 +218,24 @@ class Player {
     if (beside !== null) said.push(`${play.other} ${inTable(beside)}`);
     if (wrong) said.push("out of tolerance");
     if (changed) said.push("changed");
-    button.setAttribute("aria-label", `${symbol}${one.before ? " before" : ""}, unit ${unit}: ${said.join(", ")}`);
-    const scale = play.scales[symbol] ?? "signed";
-    cell.className = [hidden || value === null ? "" : this.shade(value, scale), wrong && "wrong", changed && "changed"]
+    button.setAttribute(
+      "aria-label",
+      `${track.names[symbol]}${one.before ? (track.back ? " handed back" : " before") : ""}, unit ${unit}: ${said.join(", ")}`,
+    );
+    cell.className = [
+      hidden || value === null ? "" : this.shade(value, track.gates.includes(symbol), track.limit),
+      wrong && "wrong",
+      changed && "changed",
+    ]
       .filter(Boolean)
       .join(" ");
   }
 
   named({ track, symbol, row, unit }) {
-    const where = this.play.tracks.length > 1 ? ` · layer ${track.layer} ${track.direction}` : "";
-    return `${symbol}${subscript(row + this.play.first)}[${unit}]${where}`;
+    const several = this.play.tracks.filter((one) => !one.back).length > 1;
+    const where = several ? ` · layer ${track.layer} ${track.direction}` : "";
+    // What is handed on belongs to the step before.
+    const earlier = track.back && track.cell.states.includes(symbol) ? (track.direction === "reverse" ? 1 : -1) : 0;
+    return `${track.names[symbol]}${subscript(row + this.play.first + earlier)}[${unit}]${where}`;
   }
 }

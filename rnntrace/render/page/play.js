@@ -23,12 +23,20 @@ class Play {
     this.tracks = data.tracks.map((track) => ({
       ...track,
       cell: cells[track.cell],
+      names: Object.fromEntries(cells[track.cell].steps.map(({ symbol }) => [symbol, track.names[symbol] ?? symbol])),
       weights: each(track.weights),
       start: each(track.start),
       values: each(track.values),
       beside: each(track.beside),
       wrong: each(track.wrong),
     }));
+    for (const track of this.tracks.filter((one) => one.back)) {
+      track.forward = this.tracks.find(
+        (one) => !one.back && one.layer === track.layer && one.direction === track.direction,
+      );
+      track.weights = track.forward.weights;
+    }
+    if (this.back) this.back.output = arrayOf(this.back.output);
     this.changes = [];
     this.take(data.opens.item);
   }
@@ -38,6 +46,7 @@ class Play {
     const changes = this.changes.map(({ array, index }) => [array, index, array.data[index]]);
     for (const { array, index, old } of this.changes) array.data[index] = old;
     this.item = item;
+    this.given = null;
     this.given = replay(this, item);
     for (const [array, index, value] of changes) array.data[index] = value;
     this.computed = changes.length ? replay(this, item) : this.given;
@@ -75,12 +84,12 @@ class Play {
   // The rows of a track as its time runs.
   order(track) {
     const rows = Array.from({ length: this.steps }, (_, row) => row);
-    return track.direction === "reverse" ? rows.reverse() : rows;
+    return (track.direction === "reverse") !== track.back ? rows.reverse() : rows;
   }
 
   // The row from which a step's states come, or -1 for those that the track starts from.
-  rowBefore(track, row) {
-    const rows = this.order(track).filter((one) => this.counts(one));
+  rowBefore(track, row, item = this.item) {
+    const rows = this.order(track).filter((one) => this.counts(one, item));
     return rows[rows.indexOf(row) - 1] ?? -1;
   }
 
@@ -109,18 +118,19 @@ class Play {
   before(track, state, row) {
     const earlier = this.rowBefore(track, row);
     if (earlier < 0) return this.startOf(track, state);
+    if (track.back && isCut(this.back, track, row + this.first)) return this.startOf(track, state).map(() => 0);
     const own = this.vector(track, state, earlier);
     return this.forced ? own.map((value, unit) => this.sent("beside", track, state, earlier, unit) ?? value) : own;
   }
 
   // All that can be read at a row of a track.
   scene(track, row) {
-    return {
-      track,
-      row,
-      x: inputOf(this, track.layer, row, this.item, (...of) => this.vector(...of)),
-      now: Object.fromEntries(track.cell.steps.map(({ symbol }) => [symbol, this.vector(track, symbol, row)])),
-      before: Object.fromEntries(track.cell.states.map((state) => [state, this.before(track, state, row)])),
-    };
+    const of = (...place) => this.vector(...place);
+    const own = Object.fromEntries(track.cell.steps.map(({ symbol }) => [symbol, this.vector(track, symbol, row)]));
+    const before = Object.fromEntries(track.cell.states.map((state) => [state, this.before(track, state, row)]));
+    if (!track.back) return { track, row, x: inputOf(this, track.layer, row, this.item, of), now: own, before };
+    const scene = behind(this, track, row, this.item, of, (...place) => this.before(...place));
+    Object.assign(scene.now, own, { [OUTPUT]: this.computed.get(track)[OUTPUT][row] });
+    return { ...scene, before };
   }
 }

@@ -4,7 +4,8 @@ Object.assign(Player.prototype, {
   isHidden(track, symbol, row, unit) {
     return (
       this.predict.checked &&
-      row >= this.row &&
+      track.back === Boolean(this.play.back) &&
+      (track.back ? row <= this.row : row >= this.row) &&
       !this.solved.has([this.play.tracks.indexOf(track), symbol, row, unit].join())
     );
   },
