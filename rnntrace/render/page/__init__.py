@@ -47,7 +47,7 @@ def _written(report: Report, plays: Sequence[Play], articles: list[str]) -> Iter
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{css}</style>\n</head>\n<body>\n"
     )
-    yield '<main class="rnntrace">\n'
+    yield f'<main class="rnntrace">\n<h1 class="said">{escape(title)}</h1>\n'
     yield from headline(report)
     if report.passed is not None:
         yield from conclusion(report)

@@ -10,7 +10,7 @@ Object.assign(Player.prototype, {
     const how = this.find(".how");
     const there = play.counts(row);
     const held = document.activeElement?.closest(".how") === how ? document.activeElement.dataset.of : null;
-    const head = make("h3", {}, `${this.named(place)} `, make("span", { class: "role" }, step.role));
+    const head = make("h2", {}, `${this.named(place)} `, make("span", { class: "role" }, step.role));
     this.light([], place);
     if (!there) {
       how.replaceChildren(head, make("p", {}, "This step does not count: states are handed on."));
@@ -52,7 +52,7 @@ Object.assign(Player.prototype, {
     this.light([{ from }], {});
     const value = from.array.data[from.index];
     this.find(".how").replaceChildren(
-      make("h3", {}, `${name} `, make("span", { class: "role" }, words)),
+      make("h2", {}, `${name} `, make("span", { class: "role" }, words)),
       make("p", { class: "entries" }, this.entry(value, { ...from, name })),
       this.changed(),
     );
@@ -195,7 +195,7 @@ Object.assign(Player.prototype, {
     return make(
       "div",
       { class: "changes" },
-      make("h4", {}, "Changed"),
+      make("h3", {}, "Changed"),
       make(
         "ul",
         {},

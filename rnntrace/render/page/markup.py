@@ -91,7 +91,7 @@ class _Tables:
         if value is None:
             return "<td></td>"
         small = "" if beside is None else f"<small>{self._text(beside)}</small>"
-        return f'<td><button type="button">{self._text(value)}{small}</button></td>'
+        return f"<td><button>{self._text(value)}{small}</button></td>"
 
     def _text(self, value: float) -> str:
         return f"{value:.{self.digits}f}" if self._counts(self.row) else NOTHING

@@ -212,16 +212,14 @@ class Player {
     const wrong = beside !== null && play.sent("wrong", track, symbol, place.row, unit) === 1;
     const changed = !hidden && !place.given && there && play.isChanged(track, symbol, place.row, unit);
     const sign = wrong ? "✗ " : changed ? "✎ " : "";
-    button.replaceChildren(sign + (hidden ? "?" : inTable(value)));
-    if (beside !== null) button.append(make("small", {}, inTable(beside)));
-    const said = [hidden ? "hidden" : inTable(value)];
-    if (beside !== null) said.push(`${play.other} ${inTable(beside)}`);
-    if (wrong) said.push("out of tolerance");
-    if (changed) said.push("changed");
-    button.setAttribute(
-      "aria-label",
-      `${track.names[symbol]}${one.before ? (track.back ? " handed back" : " before") : ""}, unit ${unit}: ${said.join(", ")}`,
+    const aside = (words) => make("span", { class: "said" }, words);
+    const when = one.before ? (track.back ? " handed back" : " before") : "";
+    button.replaceChildren(
+      aside(`${track.names[symbol]}${when}, unit ${unit}: `),
+      make("span", { class: "value" }, sign + (hidden ? "?" : inTable(value))),
     );
+    if (beside !== null) button.append(make("small", {}, aside(` ${play.other} `), inTable(beside)));
+    if (wrong || changed) button.append(aside(wrong ? ", out of tolerance" : ", changed"));
     cell.className = [
       hidden || value === null ? "" : this.shade(value, track.gates.includes(symbol), track.limit),
       wrong && "wrong",

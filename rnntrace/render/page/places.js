@@ -31,7 +31,7 @@ Object.assign(Player.prototype, {
     if (!places.length) return;
     const more = places.length > MOST ? `, the first ${MOST}` : "";
     list.replaceChildren(
-      make("h3", {}, `✗ ${places.length} value${places.length > 1 ? "s" : ""} out of tolerance${more}`),
+      make("h2", {}, `✗ ${places.length} value${places.length > 1 ? "s" : ""} out of tolerance${more}`),
       make(
         "ol",
         {},
