@@ -21,7 +21,7 @@ from rnntrace.report.excerpt import excerpt
 from rnntrace.report.run import describe, describe_signals
 from rnntrace.report.select import View, numbers_in, selected
 from rnntrace.report.table import SCHEMA, Column, Line, Report, Scale, Table
-from rnntrace.report.trace import place
+from rnntrace.report.trace import difference_columns, place
 from rnntrace.version import __version__
 
 if TYPE_CHECKING:
@@ -132,24 +132,23 @@ def _steps(result: BackwardResult, view: View, layer: int, direction: str, item:
         Column("unit", np.tile(units, len(times)), Scale.INDEX),
     ]
     seen, name = result.observation.columns, result.observation.framework
-    apart, flags = [], []
+    compared, apart, flags = [], [], []
     symbols = [*_symbols(result, view, direction)]
     for group in dict.fromkeys(group for group, _ in symbols):
         beside = []
         for symbol in (symbol for other, symbol in symbols if other == group):
             key: Key = (layer, direction, symbol)
-            mine = column(result.gradients.columns[key])
-            columns.append(Column(heading(symbol), mine, Scale.SIGNED, group, group))
+            mine, out = column(result.gradients.columns[key]), None
             if key in seen:
-                theirs = column(seen[key])
+                theirs, out = column(seen[key]), column(result.comparison.out_of_tolerance[key]).filled(0).astype(bool)
                 beside.append(Column(f"{name} {heading(symbol)}", theirs, Scale.SIGNED, group, f"framework {group}"))
+                compared.append(heading(symbol))
                 apart.append(masked_difference(mine, theirs))
-                flags.append(column(result.comparison.out_of_tolerance[key]))
+                flags.append(out)
+            columns.append(Column(heading(symbol), mine, Scale.SIGNED, group, group, out))
         columns.extend(beside)
     if apart:
-        largest = np.ma.stack(apart).max(axis=0)
-        out = np.ma.stack(flags).max(axis=0).filled(0).astype(bool)
-        columns.append(Column("|Δ|", largest, Scale.DIFFERENCE, columns[-1].section, "difference", out))
+        columns += difference_columns(compared, apart, flags, columns[-1].section)
     title = f"{place(layer, direction, item)} · ∂L/∂ of each gate and state, back from the last step"
     if length < inputs.steps:
         title += f" · {length} of {inputs.steps} steps"

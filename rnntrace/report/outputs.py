@@ -34,10 +34,10 @@ def output_tables(result: Result, view: View) -> Iterator[Table]:
         none = np.zeros_like(at_hand)
         places = (index.get("t", index.get("row", none)), index.get("item", none), index["unit"])
         mine = values[places].astype(np.float64)
-        columns.append(Column("replay", mine, Scale.SIGNED, "values", "values"))
+        out = _out_of_tolerance(result, name, places) if name in result.observation.outputs else None
+        columns.append(Column("replay", mine, Scale.SIGNED, "values", "values", out))
         if name in result.observation.outputs:
             theirs = _of_last_rows(result.observation.outputs[name], len(values), places)
-            out = _out_of_tolerance(result, name, places)
             columns += [
                 Column(result.observation.framework, theirs, Scale.SIGNED, "values", "values"),
                 Column("|Δ|", masked_difference(mine, theirs), Scale.DIFFERENCE, "values", "difference", out),

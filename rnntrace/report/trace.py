@@ -99,36 +99,44 @@ def _steps(result: Result, view: View, symbols: Sequence[tuple[str, str]], layer
         Column("t", np.repeat(times, len(units)), Scale.INDEX),
         Column("unit", np.tile(units, len(times)), Scale.INDEX),
     ]
+    compared: list[str] = []
     differences: list[Masked] = []
-    flags: list[Masked] = []
+    flags: list[Flags] = []
     for group in dict.fromkeys(group for group, _ in symbols):
         beside = []
         for symbol in (symbol for other, symbol in symbols if other == group):
             key = (layer, direction, symbol)
             mine = column(trace[symbol, layer, direction], symbol)
-            columns.append(Column(_heading(result, symbol), mine, scale_of(spec.cell, symbol), group, group))
+            out = None
+            if key in result.comparison.out_of_tolerance:
+                out = column(result.comparison.out_of_tolerance[key], "").filled(0).astype(bool)
+                flags.append(out)
+            columns.append(Column(_heading(result, symbol), mine, scale_of(spec.cell, symbol), group, group, out))
             if key in result.framework_values:
                 theirs = column(result.framework_values[key], symbol)
                 name = f"{result.observation.framework} {symbol}"
                 beside.append(Column(name, theirs, scale_of(spec.cell, symbol), group, f"framework {group}"))
                 # At t = 0 there is nothing to compare: both sides are given the same state.
                 differences.append(np.ma.masked_where(given, masked_difference(mine, theirs)))
-                if key in result.comparison.out_of_tolerance:
-                    flags.append(column(result.comparison.out_of_tolerance[key], ""))
+                compared.append(symbol)
         columns.extend(beside)
     if differences:
-        columns.append(
-            Column(
-                "|Δ|",
-                np.ma.stack(differences).max(axis=0),
-                Scale.DIFFERENCE,
-                columns[-1].section,
-                "difference",
-                np.ma.stack(flags).max(axis=0).filled(0).astype(bool) if flags else None,
-            )
-        )
+        columns += difference_columns(compared, differences, flags, columns[-1].section)
     rows = [int(np.flatnonzero(at_hand == step)[0]) * len(units) + unit for step, unit in places]
     return excerpt(_title(result, layer, direction, item, length), columns, at_hand, len(units), rows, direction)
+
+
+def difference_columns(
+    names: Sequence[str], differences: Sequence[Masked], flags: Sequence[Flags], section: str
+) -> Iterator[Column]:
+    """The largest |Δ| of each row, and of which of several quantities it is, where something is out of tolerance."""
+    together = np.ma.stack(differences)
+    out = np.any(flags, axis=0) if flags else None
+    yield Column("|Δ|", together.max(axis=0), Scale.DIFFERENCE, section, "difference", out)
+    if out is not None and out.any() and len(names) > 1:
+        which = np.array(names, object)[together.filled(-1.0).argmax(axis=0)]
+        there = np.where(np.ma.getmaskarray(together).all(axis=0), "", which)
+        yield Column("of", there, Scale.WORD, section, "difference")
 
 
 def _far_apart(result: Result, key: Key, item: int, times: NDArray[np.int_], units: NDArray[np.int_]) -> Iterator[int]:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from rnntrace.errors import UsageError
 from rnntrace.render import Style
 from rnntrace.render.html import conclusion, headline
-from rnntrace.render.html_style import CSS, PAGE
+from rnntrace.render.html_style import PAGE, SHARED
 from rnntrace.render.layout import DOT
 from rnntrace.render.page.data import words
 from rnntrace.render.page.markup import article
@@ -39,7 +39,7 @@ def render(report: Report, style: Style) -> Iterator[str]:
 def _written(report: Report, plays: Sequence[Play], articles: list[str]) -> Iterator[str]:
     title = DOT.join(("rnntrace", *report.headline[0][0]))
     names = [name for name in SCRIPTS if name not in OF_GRADIENTS or any(play.back for play in plays)]
-    script, css = words(plays) + "".join(map(_file, names)), PAGE + CSS + _file("page.css")
+    script, css = words(plays) + "".join(map(_file, names)), PAGE + SHARED + _file("page.css")
     policy = f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(css)}'; base-uri 'none'; form-action 'none'"
     yield (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
