@@ -20,10 +20,12 @@ from rnntrace.cli.compare import compare
 from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.doctor import doctor
 from rnntrace.cli.explain import explain
+from rnntrace.cli.help import ALL
 from rnntrace.cli.inspect import inspect
 from rnntrace.cli.layouts import layouts
 from rnntrace.cli.limited import Ended, own_exit_code
 from rnntrace.cli.mistakes import mistakes
+from rnntrace.cli.notation import in_flags
 from rnntrace.cli.plot import plot
 from rnntrace.cli.run import run
 from rnntrace.cli.show import show
@@ -37,7 +39,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
+    epilog="To begin with: rnntrace run lstm --hidden 2 --seed 42. "
+    "Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
 )
 for command in (run, compare, backward, diagnose, mistakes, inspect, explain, cells, show, plot, layouts, doctor):
     app.command(cls=Command)(command)
@@ -109,17 +112,27 @@ def exit_code(arguments: list[str] | None = None, *, in_child: bool = False) -> 
 
     A command that is carried out `in_child` goes on in a process of its own, and this one raises Ended.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = int(
-            _command()(args=arguments, standalone_mode=False, obj={IN_CHILD: True} if in_child else {}) or ExitCode.AGREES
-        )
+        command = _command()
+        line = in_flags(arguments)
+        told = {IN_CHILD: True} if in_child else {}
+        if ALL in line and line[0] in command.commands:
+            line, told = [line[0], "--help"], {ALL: True}
+        code = int(command(args=line, standalone_mode=False, obj=told) or ExitCode.AGREES)
     except RnnTraceError as error:
         return _refuse(str(error))
     except TyperException as error:
         # Without arguments the help has been printed, and there is nothing to add.
         message = error.format_message().replace("Value error, ", "").rstrip(".")
-        command = getattr(getattr(error, "ctx", None), "command_path", "rnntrace")
-        return _refuse(f"{shortened(message)}{_found(error)}. See {command} --help.") if message else ExitCode.REFUSED
+        if not message:
+            return ExitCode.REFUSED
+        from rnntrace.cli.advice import said_of
+
+        if advice := said_of(error, line, command.commands):
+            return _refuse(shortened(advice))
+        path = getattr(getattr(error, "ctx", None), "command_path", "rnntrace")
+        return _refuse(f"{shortened(message)}{_found(error)}. See {path} --help.")
     except ImportError as error:
         if (error.name or "").startswith("rnntrace"):
             raise

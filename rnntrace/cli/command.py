@@ -12,6 +12,7 @@ from typing import Any, get_args, get_type_hints
 
 from typer.core import TyperCommand
 
+from rnntrace.cli.help import ALL, examples, readable
 from rnntrace.cli.limited import Limits, go_on_in_child, limits, out_of_memory
 from rnntrace.cli.progress import showing_progress
 
@@ -38,6 +39,16 @@ class Command(TyperCommand):
             return super().parse_args(ctx, args)
         ctx.params |= {param.name: param.get_default(ctx) for param in self.params} | plain
         return []
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Examples first, then the flags that people use; after --help-all every flag."""
+        whole = bool((ctx.obj or {}).get(ALL))
+        name = self.name or ""
+        print(f"\n{examples(name)}")
+        with readable(self, whole=whole) as left_out:
+            super().format_help(ctx, formatter)
+        if left_out:
+            print(f" {left_out} more flags: rnntrace {name} {ALL}\n")
 
     def invoke(self, ctx: Any) -> Any:
         """Carry out the command; in a process of its own and within its limits, where the line is that of a process."""

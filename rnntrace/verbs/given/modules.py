@@ -15,7 +15,7 @@ from rnntrace.files.tensors import Tensors
 from rnntrace.model import likely
 from rnntrace.model.command_line import command_line
 from rnntrace.model.conventions import BY_NAME, CONVENTIONS, TORCH, Convention
-from rnntrace.model.kinds import parse_kind
+from rnntrace.model.kinds import KINDS, command_name, parse_kind
 from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.merges import CONCAT
 from rnntrace.model.module import Contents, Module, Refused
@@ -147,7 +147,10 @@ def spec_of_kind(kind: Any, sources: Sources, keywords: Mapping[str, Any]) -> Mo
     """
     own = None if keywords["cell"] is None else cell(keywords["cell"])
     if (kind is None) == (own is None):
-        raise UsageError("expected a kind, such as lstm, or `cell` in its place" + (", and not both" if own else ""))
+        kinds = ", ".join(map(command_name, KINDS))
+        raise UsageError(
+            f"expected a kind, such as lstm, of {kinds}; or `cell` in its place" + (", and not both" if own else "")
+        )
     wanted, usual = keywords["input_size"], sources.input_size or 3
     if own and any(part.op is Op.INPUT for step in own.steps for part in step.expression.walk()):
         usual = sources.input_size or keywords["hidden"]
