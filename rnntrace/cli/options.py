@@ -352,7 +352,7 @@ Show = Annotated[
     str,
     typer.Option(
         "--show",
-        help="What to show: gates, states, terms, weights, outputs or all; heat for gates and states as coloured cells.",
+        help="What to show: gates, states, terms, weights, input, outputs or all; heat for gates and states as coloured cells.",
         rich_help_panel=VIEW,
     ),
 ]

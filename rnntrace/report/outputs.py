@@ -1,4 +1,4 @@
-"""The tables of what a module has and gives: weights and outputs."""
+"""The tables of what a module has, takes and gives: weights, input and outputs."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.merges import LAST_OUTPUT
 from rnntrace.model.weights import LayerWeights
 from rnntrace.report.excerpt import excerpt, far_apart, is_long, part_of
-from rnntrace.report.select import View, selected
+from rnntrace.report.select import View, numbers_in, selected
 from rnntrace.report.table import Column, Scale, Table
 
 
@@ -97,6 +97,21 @@ def _axes(result: Result, name: str) -> tuple[str, ...]:
         both = ("item", "t") if spec.batch_first else ("t", "item")
         return (*(("t",) if unbatched else both), "unit")
     return (*(() if spec.is_cell else ("row",)), *(() if unbatched else ("item",)), "unit")
+
+
+def input_tables(result: Result, view: View) -> Iterator[Table]:
+    """x, a row for each step that counts and a column for each feature."""
+    if "input" not in view.parts:
+        return
+    inputs = result.inputs
+    for item in range(inputs.batch):
+        if selected(item, view.items):
+            t = numbers_in(view.times, inputs.counted(item))
+            at_hand = part_of(len(t), 1, ()) if is_long(len(t)) else np.arange(len(t))
+            rows = inputs.x[t[at_hand] - 1, item]
+            columns = [Column("t", t[at_hand], Scale.INDEX)]
+            columns += [Column(f"x[{k}]", rows[:, k], section="x", group="x") for k in range(rows.shape[1])]
+            yield excerpt(f"x, the input · item {item}", columns, at_hand, 1)
 
 
 def weight_tables(result: Result, view: View) -> Iterator[Table]:

@@ -24,7 +24,7 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     # words
     ("run lstm --dtype float8", ("--dtype", "'float8'", "float32")),
     ("run lstm --dtype int64", ("--dtype", "'int64'", "float64")),
-    ("run lstm --show everything", ("--show", "'everything'", "gates, states, terms, weights, outputs, all")),
+    ("run lstm --show everything", ("--show", "'everything'", "gates, states, terms, weights, input, outputs, all")),
     ("run lstm --show gates,,states", ("--show", "''", "gates")),
     ("run lstm --show=", ("--show", "''", "gates")),
     ("run lstm --format xml", ("--format", "'xml'", "json")),
