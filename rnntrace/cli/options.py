@@ -20,6 +20,14 @@ VARIANTS = "Variants (torch lacks them)"
 GRADIENTS = "Gradients"
 
 
+Sizes = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SIZES",
+        help="Input size and hidden size, as torch writes them: LSTM 3 2, or in one word 'LSTM(3, 2, num_layers=2)'.",
+        show_default=False,
+    ),
+]
 GoBackwards = Annotated[
     bool,
     typer.Option(
@@ -205,6 +213,15 @@ ResetBefore = Annotated[
     bool,
     typer.Option("--reset-before", help="A GRU whose reset gate acts before the matrix product.", rich_help_panel=VARIANTS),
 ]
+ConfigFile = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="What Keras' weights alone (.h5) are the weights of: model.to_json() in a file.",
+        rich_help_panel=MODULE,
+    ),
+]
 Ignore = Annotated[
     list[str] | None,
     typer.Option(
@@ -352,7 +369,7 @@ Show = Annotated[
     str,
     typer.Option(
         "--show",
-        help="What to show: gates, states, terms, weights, input, outputs or all; heat for gates and states as coloured cells.",
+        help="What to show: input, gates, states, terms, weights, outputs or all; heat for gates and states as coloured cells.",
         rich_help_panel=VIEW,
     ),
 ]

@@ -26,8 +26,8 @@ BAR, GAP = Text(SEPARATOR), Text("")
 LEFT_OUT = "left out"
 """Under this name the style of a line holds what is to stand there from end to end; a cell has only its column."""
 """What stands in the columns that hold no values: lines between groups, and room in front of words."""
-WRONG = " ✗"
-"""Behind what is out of tolerance, so that the colour does not carry it alone."""
+WRONG = "✗"
+"""Behind a value that is out of tolerance, so that the colour does not carry it alone."""
 
 # Weak and strong shades that can be read on dark and on light ground.
 _BELOW, _ABOVE, _HIGH = ("#6f9fd8", "#3b7dd8"), ("#d09a5a", "#c96a00"), ("#7a9a6a", "#2f8f5b")
@@ -85,7 +85,8 @@ def _texts(column: Column, rows: Sequence[int], digits: int, kind: str) -> list[
     texts = cells(column, digits, kind, rows)
     if column.flagged is None or not column.flagged.any():
         return texts
-    return [text + (WRONG if column.flagged[row] else " " * len(WRONG)) for text, row in zip(texts, rows, strict=True)]
+    mark = f" {WRONG}" if column.scale is Scale.DIFFERENCE else WRONG
+    return [text + (mark if column.flagged[row] else " " * len(mark)) for text, row in zip(texts, rows, strict=True)]
 
 
 def _draw(block: Block, style: Style) -> RichTable:

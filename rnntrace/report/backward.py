@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnntrace.engine.backward.judge import BackwardResult
-from rnntrace.engine.judge.difference import difference, masked_difference
+from rnntrace.engine.judge.difference import difference
 from rnntrace.engine.judge.pairing import Place
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.equations.adjoint import adjoint, gradient, handed_on, pre_activation
@@ -17,11 +17,12 @@ from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key
 from rnntrace.model.layouts import parameters_of
 from rnntrace.model.spec import REVERSE
+from rnntrace.report.beside import Pair, differences, marked
 from rnntrace.report.excerpt import excerpt
 from rnntrace.report.run import describe, describe_signals
 from rnntrace.report.select import View, numbers_in, selected
 from rnntrace.report.table import SCHEMA, Column, Line, Report, Scale, Table
-from rnntrace.report.trace import difference_columns, place
+from rnntrace.report.trace import place
 from rnntrace.version import __version__
 
 if TYPE_CHECKING:
@@ -132,23 +133,22 @@ def _steps(result: BackwardResult, view: View, layer: int, direction: str, item:
         Column("unit", np.tile(units, len(times)), Scale.INDEX),
     ]
     seen, name = result.observation.columns, result.observation.framework
-    compared, apart, flags = [], [], []
+    pairs: list[Pair] = []
     symbols = [*_symbols(result, view, direction)]
     for group in dict.fromkeys(group for group, _ in symbols):
         beside = []
         for symbol in (symbol for other, symbol in symbols if other == group):
             key: Key = (layer, direction, symbol)
-            mine, out = column(result.gradients.columns[key]), None
+            mine = Column(heading(symbol), column(result.gradients.columns[key]), Scale.SIGNED, group, group)
             if key in seen:
-                theirs, out = column(seen[key]), column(result.comparison.out_of_tolerance[key]).filled(0).astype(bool)
-                beside.append(Column(f"{name} {heading(symbol)}", theirs, Scale.SIGNED, group, f"framework {group}"))
-                compared.append(heading(symbol))
-                apart.append(masked_difference(mine, theirs))
-                flags.append(out)
-            columns.append(Column(heading(symbol), mine, Scale.SIGNED, group, group, out))
+                other_side = Column(f"{name} {mine.heading}", column(seen[key]), Scale.SIGNED, group, f"framework {group}")
+                flags = column(result.comparison.out_of_tolerance[key]).filled(0).astype(bool)
+                pairs.append(marked(Pair(mine.heading, mine, other_side, flags), name))
+                mine = pairs[-1].mine
+                beside.append(pairs[-1].theirs)
+            columns.append(mine)
         columns.extend(beside)
-    if apart:
-        columns += difference_columns(compared, apart, flags, columns[-1].section)
+    columns += differences(pairs, np.zeros(len(times) * len(units), bool), columns[-1].section)
     title = f"{place(layer, direction, item)} · ∂L/∂ of each gate and state, back from the last step"
     if length < inputs.steps:
         title += f" · {length} of {inputs.steps} steps"

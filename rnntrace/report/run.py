@@ -32,8 +32,8 @@ def run_report(result: Result, view: View, command: str = "run") -> Report:
     return Report(
         headline=headline(result),
         tables=(
-            *weight_tables(result, view),
             *input_tables(result, view),
+            *weight_tables(result, view),
             *trace_tables(result, view),
             *output_tables(result, view),
             *blind_tables(result),

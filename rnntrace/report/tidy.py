@@ -181,8 +181,7 @@ def _input(result: Result, view: View) -> Iterator[dict[str, Any]]:
     if "input" not in view.parts or not selected(0, view.layers):
         return
     steps = _Steps(result, replace(view, units=None))
-    where = *result.spec.layer_directions[0], "x"
-    yield from steps.rows(where, result.inputs.x, None, result.inputs.valid)
+    yield from steps.rows((*result.spec.layer_directions[0], "x"), result.inputs.x, None, result.inputs.valid)
 
 
 def _columns(result: Result, view: View) -> list[tuple[int, str]]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_size", "dtype", "weights")
 """What the weights in a file say by themselves."""
-OF_A_FILE = ("module", "names", "ignore", "go_backwards")
+OF_A_FILE = ("module", "names", "config", "ignore", "go_backwards")
 """What belongs to a file of weights."""
 
 
@@ -110,6 +110,7 @@ def backward(
     module: str | None = None,
     names: str | Sequence[str] = (),
     layout: str | None = None,
+    config: Any = None,
     ignore: str | Sequence[str] = (),
     go_backwards: bool = False,
     steps: int | None = None,

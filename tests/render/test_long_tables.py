@@ -199,7 +199,7 @@ CROSSES = {"table": "✗", "markdown": "✗", "html": 'class="cross"', "latex": 
 @pytest.mark.parametrize("format", CROSSES)
 @pytest.mark.parametrize("kind", MODULES)
 def test_what_fails_is_never_left_out(kind: str, format: str, long: bool, request: pytest.FixtureRequest) -> None:
-    """The one wrong value, in the middle of 40 steps, is seen in the trace's table and in the output's, and so is its |Δ|."""
+    """The one wrong value, in the middle of 40 steps, is seen in the trace's table and in the output's."""
     if long:
         request.getfixturevalue("short")
     result = RESULTS[kind]
@@ -212,6 +212,7 @@ def test_what_fails_is_never_left_out(kind: str, format: str, long: bool, reques
     output = next(output_tables(result, View(ALL)))
     for shown in (table, output):
         text = render(report_of(shown), format, Style(max_rows=2, width=80))
+        # The value itself, and the difference of its row.
         assert text.count(CROSSES[format]) == 2
         if format != "plain":
             assert "rows left out" in text
