@@ -294,6 +294,7 @@ def test_a_changed_weight_is_replayed(browser: Browser) -> None:
         assert found.startswith("✎ ")
         assert abs(float(found[2:]) - expected[5, 0, unit]) < CLOSE
         assert abs(float(found[2:]) - result.trace["h", 1][5, 0, unit]) > CLOSE
+    assert "torch ran without the change" in text(browser, ".result")
     browser.run("[...document.querySelectorAll('.changes button')].at(-1).click()")
     assert number(browser, "h", 0, track=1) == f"{result.trace['h', 1][5, 0, 0]:.9f}"
 
@@ -351,6 +352,10 @@ def test_predicting_first(browser: Browser) -> None:
     assert "✓ right" in text(browser, ".result")
     assert number(browser, "z", 1) == f"{result.trace['z'][0, 0, 1]:.4f}"
     assert number(browser, "z", 0) == "?"
+    # h = (1 - z)·n + z·h: of what it is made, z of unit 1 alone is known.
+    number(browser, "h", 1)
+    assert f"{result.trace['n'][0, 0, 1]:.4f}" not in text(browser, ".side")
+    assert f"{result.trace['z'][0, 0, 1]:.4f}" in text(browser, ".side")
 
 
 def test_the_keyboard_alone(browser: Browser) -> None:

@@ -174,7 +174,7 @@ function stages(play, scene, e, unit) {
         return [...plus, `[… ${cut.length} terms: `, { value: rest }, "]"];
       }
       const weight = { value: one.weight, from: { ...one.edit, given: true } };
-      const value = { value: one.value, from: one.from };
+      const value = { value: one.value, from: one.from, reads: one.reads };
       return [...plus, weight, ...(one.bias ? [] : ["·", ...(one.value < 0 ? ["(", value, ")"] : [value])])];
     });
   };

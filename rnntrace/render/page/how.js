@@ -64,6 +64,11 @@ Object.assign(Player.prototype, {
     const said = [];
     const mine = play.value(place.track, place.symbol, place.row, place.unit);
     const given = at(evaluate(step.expression, scene), place.unit);
+    if (play.isChanged(place.track, place.symbol, place.row, place.unit)) {
+      return [
+        make("span", { class: "remark" }, `✎ changed here${play.other && `; ${play.other} ran without the change`}`),
+      ];
+    }
     const theirs = play.sent("beside", place.track, place.symbol, place.row, place.unit);
     const wrong = play.sent("wrong", place.track, place.symbol, place.row, place.unit) === 1;
     if (shown({ value: given }) !== shown({ value: mine }))
@@ -86,7 +91,7 @@ Object.assign(Player.prototype, {
       }
       const before = pieces[k - 1];
       const turned = typeof before === "string" && before.endsWith("+ ") && piece.value < 0;
-      const text = shown(turned ? { ...piece, value: -piece.value } : piece);
+      const text = this.isVeiled(piece) ? "?" : shown(turned ? { ...piece, value: -piece.value } : piece);
       line.append(piece.from ? this.link(text, piece.from) : text);
     });
     return line;
@@ -120,13 +125,18 @@ Object.assign(Player.prototype, {
     const lines = terms.map((one, k) => {
       const cells = [
         make("th", { scope: "row" }, one.name),
-        make("td", {}, this.entry(one.weight, one.edit, one.weightFrom)),
+        make("td", {}, this.entry(one.weight, one.edit, one.weightFrom, one.edit || one.weightFrom ? [] : one.reads)),
         make(
           "td",
           {},
           one.bias
             ? ""
-            : this.entry(one.value, one.from?.given ? { ...one.from, name: this.keyOf(one.from) } : null, one.from),
+            : this.entry(
+                one.value,
+                one.from?.given ? { ...one.from, name: this.keyOf(one.from) } : null,
+                one.from,
+                one.from ? [] : one.reads,
+              ),
         ),
       ];
       if (hidden) return make("tr", {}, ...cells);
@@ -163,8 +173,9 @@ Object.assign(Player.prototype, {
   },
 
   // A number of the list: to be changed, to be followed, or as it is.
-  entry(value, edit, from) {
-    if (!edit) return from ? this.link(shown({ value }), from) : shown({ value });
+  entry(value, edit, from, reads) {
+    const text = this.isVeiled({ from, reads }) ? "?" : shown({ value });
+    if (!edit) return from ? this.link(text, from) : text;
     const changed = this.play.changes.some((one) => one.array === edit.array && one.index === edit.index);
     const take = (event) => {
       const typed = Number(event.target.value);

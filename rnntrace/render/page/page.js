@@ -208,9 +208,11 @@ class Player {
         ? place.array.data[place.index]
         : play.value(track, symbol, place.row, unit);
     const hidden = there && !place.given && this.isHidden(track, symbol, place.row, unit);
-    const beside = hidden || place.given || !there ? null : play.sent("beside", track, symbol, place.row, unit);
-    const wrong = beside !== null && play.sent("wrong", track, symbol, place.row, unit) === 1;
     const changed = !hidden && !place.given && there && play.isChanged(track, symbol, place.row, unit);
+    // What stands beside was computed without the change.
+    const silent = hidden || place.given || !there || changed;
+    const beside = silent ? null : play.sent("beside", track, symbol, place.row, unit);
+    const wrong = beside !== null && play.sent("wrong", track, symbol, place.row, unit) === 1;
     const sign = wrong ? "✗ " : changed ? "✎ " : "";
     const aside = (words) => make("span", { class: "said" }, words);
     const when = one.before ? (track.back ? " handed back" : " before") : "";

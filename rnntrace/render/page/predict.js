@@ -10,6 +10,13 @@ Object.assign(Player.prototype, {
     );
   },
 
+  // Whether a number says what is still to be found out, or is made of it.
+  isVeiled({ from, reads = [] }) {
+    return [from, ...(reads ?? [])].some(
+      (one) => one && !one.given && this.isHidden(one.track, one.symbol, one.row, one.unit),
+    );
+  },
+
   // The value is asked for, and right to as many decimals as were typed.
   question(place, value) {
     const answer = make("p", { role: "status" });
