@@ -408,7 +408,7 @@ def test_widths_and_colours(width: int, scheme: str, browser: Browser) -> None:
     """Nothing runs over the side, tables scroll by themselves, and text has contrast on every shade."""
     browser.look(width, 800, scheme)
     shown(browser, rnntrace.run("lstm", hidden=4, layers=2, seed=1, mistake="gate-order.iofc"))
-    assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
+    assert browser.run("return document.documentElement.scrollWidth") <= width
     assert browser.run(CONTRAST) >= 4.5
 
 

@@ -56,9 +56,10 @@ def _written(report: Report, plays: Sequence[Play], articles: list[str]) -> Iter
 
 
 def _file(name: str) -> str:
-    """A file of this folder without what is there for its reader: comments on lines of their own, and indents."""
+    """A file of this folder without what is there for its reader: comments on lines of their own, indents, blanks in rules."""
     lines = map(str.strip, files(__name__).joinpath(name).read_text(encoding="utf-8").splitlines())
-    return "".join(f"{line}\n" for line in lines if line and not line.startswith(("//", "/*")))
+    text = "".join(f"{line}\n" for line in lines if line and not line.startswith(("//", "/*")))
+    return text.replace(": ", ":").replace(" {", "{") if name.endswith(".css") else text
 
 
 def _hash(text: str) -> str:

@@ -134,6 +134,7 @@ Object.assign(Player.prototype, {
       ...edges,
       ...marks,
     );
+    Object.assign(svg.style, { minWidth: `${0.75 * width}px`, maxWidth: `${width}px` });
     return make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "drawing of the cell" }, svg);
   },
 });
