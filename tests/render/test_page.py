@@ -13,6 +13,7 @@ from rnntrace.errors import UsageError
 from rnntrace.render import page
 from rnntrace.report import page as play
 from rnntrace.verbs.displayed import DisplayedResult
+from rnntrace.verbs.results import Results
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,6 +110,17 @@ def test_a_page_in_python(folder: Path) -> None:
     assert found._repr_html_().startswith('<iframe sandbox="allow-scripts" ')
     with pytest.raises(UsageError, match="from 0 to 17"):
         rnntrace.run("rnn", seed=1).page(digits=18)
+
+
+def test_several_modules_are_one_page() -> None:
+    """One below the other, each with its own controls and numbers."""
+    torch.manual_seed(0)
+    modules = torch.nn.ModuleDict({"enc": torch.nn.LSTM(3, 2), "dec": torch.nn.GRU(3, 2)})
+    results = rnntrace.compare(modules.state_dict(), seed=1)
+    assert isinstance(results, Results)
+    found = results.page()
+    assert re.findall("<h2>(.*?)</h2>", found) == ["enc", "dec"]
+    assert found.count('<script type="application/json">') == found.count('class="controls"') == 2
 
 
 def test_every_script_is_in_the_page() -> None:
