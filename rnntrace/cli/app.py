@@ -19,7 +19,9 @@ from rnntrace.cli.command import IN_CHILD, Command
 from rnntrace.cli.compare import compare
 from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.doctor import doctor
+from rnntrace.cli.exercise import exercise
 from rnntrace.cli.explain import explain
+from rnntrace.cli.grade import grade
 from rnntrace.cli.inspect import inspect
 from rnntrace.cli.layouts import layouts
 from rnntrace.cli.limited import Ended, own_exit_code
@@ -28,6 +30,7 @@ from rnntrace.cli.plot import plot
 from rnntrace.cli.run import run
 from rnntrace.cli.show import show
 from rnntrace.cli.stderr import give_up, say
+from rnntrace.cli.worksheet import worksheet
 from rnntrace.errors import ExitCode, RnnTraceError, shortened
 from rnntrace.version import __version__
 
@@ -39,7 +42,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
 )
-for command in (run, compare, backward, diagnose, mistakes, inspect, explain, cells, show, plot, layouts, doctor):
+OF_RUNS = (run, compare, backward, diagnose, mistakes, inspect, explain, cells, show, plot, layouts)
+OF_COURSES = (exercise, worksheet, grade)
+for command in (*OF_RUNS, *OF_COURSES, doctor):
     app.command(cls=Command)(command)
 
 
