@@ -20,6 +20,7 @@ from rnntrace.engine.diagnose.case import Case, Description
 from rnntrace.engine.judge.tolerance import make_tolerance
 from rnntrace.engine.replay.replay import replay
 from rnntrace.errors import UsageError
+from rnntrace.model.dtypes import Array
 from rnntrace.model.signals import arrange
 from rnntrace.report.table import SCHEMA, Report, word_table
 from rnntrace.verbs.shown import Shown
@@ -140,23 +141,28 @@ def _blind(exercise: Exercise, numbers: Numbers) -> tuple[Mapping[Description, s
 
 
 def _blind_gradients(exercise: Exercise, numbers: Numbers) -> tuple[Mapping[Description, str], int]:
-    """The mistakes that the required gradients do not show with these numbers, and how many there are."""
+    """The mistakes that no gradient shows with these numbers, and how many there are that change what is required."""
     case, words = _case(numbers), dict(gradient_words(exercise.spec))
     trace = replay(case.spec, case.weights, case.inputs)
     right = Calculation.of(trace, case.weights, loss_of(exercise.loss, trace, None).gradients)
-    values, keys = values_of(right.run()), [key for word in exercise.required for key in words[word]]
+    values, keys = values_of(right.run()), {key for word in exercise.required for key in words[word]}
     unseen: dict[Description, str] = {}
     count = 0
     for mistake in gradient_mistakes(exercise.spec.cell):
         if (changed := mistake.change(right)) is None:
             continue
-        count += 1
         wrong = values_of(changed.run())
         with np.errstate(invalid="ignore"):
-            apart = (np.abs(wrong[key] - values[key]) > exercise.half for key in keys if wrong[key].shape == values[key].shape)
-            if not any(flags.any() for flags in apart):
-                unseen[mistake] = "more steps, initial states that are random, or more required gradients"
+            shown = {key for key in values if _is_other(wrong[key], values[key], exercise.half)}
+        # What shows in gradients alone that are not handed in is no mistake in this exercise.
+        if not shown:
+            unseen[mistake] = "more steps, or initial states that are random,"
+        count += not shown or not shown.isdisjoint(keys)
     return unseen, count
+
+
+def _is_other(array: Array, right: Array, half: float) -> bool:
+    return array.shape != right.shape or bool((np.abs(array - right) > half).any())
 
 
 def _case(numbers: Numbers) -> Case:

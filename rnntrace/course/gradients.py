@@ -41,8 +41,8 @@ def gradient_marks(result: BackwardResult, exercise: Exercise, names: Sequence[s
         of, count, wrong = sum(right[key].size for key in keys), 0, None
         for key in (key for key in keys if key in given):
             good = _good(given[key], right[key], exercise.half)
-            rows = (array.reshape(-1, 1, array.shape[-1]) for array in (good, right[key], given[key]))
-            count += counted(*rows, exercise.half)
+            shape = (-1, 1, good.shape[-1])
+            count += counted(good.reshape(shape), right[key].reshape(shape), given[key].reshape(shape), exercise.half)
             if key in result.gradients.columns:
                 wrong = wrong or _first_wrong(key, good, given[key], right[key])
         found[word] = Mark(word, count, of, given=any(key in given for key in keys), wrong=wrong)
