@@ -24,7 +24,7 @@ from rnntrace.verbs.run import run
 LARGEST = 2**20
 """Bytes of an exercise file; a page has thousands."""
 SECTIONS = ("module", "signals", "hand_in", "points", "rules", "texts", "secret")
-TEXTS = ("right", "wrong", "missing", "place", "mistake", "numbers", "full", "unreadable", "absent", "timeout")
+TEXTS = ("right", "wrong", "explained", "missing", "place", "mistake", "numbers", "full", "unreadable", "absent", "timeout")
 """Sentences of the feedback that [texts] may replace."""
 _OF_MODULE = (
     *("kind", "cell", "input_size", "hidden", "layers", "bidirectional", "bias", "nonlinearity", "proj_size", "dtype"),

@@ -12,6 +12,7 @@ SENTENCES = {
     "full": "Everything that you handed in is right.",
     "right": "right",
     "wrong": "{right} of {of} values right",
+    "explained": "{right} of {of} values right: one mistake makes them wrong, and that is what counts",
     "missing": "not handed in",
     "mistake": "What went wrong: {says}. To do: {fix}.",
     "place": "The first value that is not right: {role} {symbol} at t = {t}, unit {unit}{where}.",
@@ -35,11 +36,10 @@ def tells(exercise: Exercise, level: str) -> bool:
     return LEVELS.index(level) <= LEVELS.index(exercise.feedback)
 
 
-def of_mark(exercise: Exercise, mark: Mark) -> str:
-    """What is said of one quantity."""
-    if not mark.given:
-        return sentence(exercise, "missing")
-    return sentence(exercise, "right" if mark.full else "wrong", right=mark.right, of=mark.of)
+def of_mark(exercise: Exercise, mark: Mark, *, explained: bool) -> str:
+    """What is said of one quantity; what is wrong in it may be `explained` by mistakes with prices."""
+    name = "missing" if not mark.given else "right" if mark.full else "explained" if explained else "wrong"
+    return sentence(exercise, name, right=mark.right, of=mark.of)
 
 
 def in_words(exercise: Exercise, marks: Mapping[str, Mark], parts: Sequence[Part], mistakes: Sequence[Description]) -> str:

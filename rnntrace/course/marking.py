@@ -130,7 +130,7 @@ def _parts(exercise: Exercise, counted: Mapping[str, Mark], mistakes: Sequence[D
         if not mark.given and name in exercise.optional:
             continue
         share = 1.0 if mark.given and explained else mark.right / mark.of
-        parts.append(Part(name, round(worth * share, 9), worth, of_mark(exercise, mark)))
+        parts.append(Part(name, round(worth * share, 9), worth, of_mark(exercise, mark, explained=explained)))
     left = total(part.score for part in parts)
     for mistake in mistakes if explained else ():
         cost = min(prices[mistake.id] or 0.0, left)

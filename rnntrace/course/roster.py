@@ -36,21 +36,24 @@ class Roster:
 
     students: tuple[Student, ...]
     _known: Mapping[str, Student] = field(init=False, repr=False, compare=False)
+    _names: Mapping[str, Student] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        known: dict[str, Student] = {}
-        # An id goes before an e-mail address, and that before a name; a name of two students tells neither.
-        for told in _by_name, _by_email, _by_id:
-            known |= told(self.students)
-        object.__setattr__(self, "_known", known)
+        # An id goes before an e-mail address.
+        object.__setattr__(self, "_known", _by_email(self.students) | _by_id(self.students))
+        object.__setattr__(self, "_names", _by_name(self.students))
 
     def __iter__(self) -> Iterator[Student]:
         return iter(self.students)
 
     def find(self, *words: str) -> Student | None:
-        """The student of whom one of these words is the id, the e-mail address, the name, or a file's name made of them."""
+        """The student of whom one of these words is the id, the e-mail address, or a file's name made of the id."""
         found = (self._known.get(_key(word)) for word in words if word)
         return next((student for student in found if student), None)
+
+    def named(self, name: str) -> Student | None:
+        """The only student of this name."""
+        return self._names.get(_key(name))
 
 
 def _by_id(students: Sequence[Student]) -> dict[str, Student]:

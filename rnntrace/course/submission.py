@@ -28,7 +28,7 @@ MOST_FILES = 50
 """Files of arrays that one student may hand in."""
 _MOODLE = re.compile(r"(?P<name>.+?)_(?P<number>\d+)_assignsubmission_(?:file|onlinetext)_?.*")
 _SUBMISSION = re.compile(r"submission_\d+")
-_FIELD = re.compile(r"""\s*-?\s*:(name|sid|email):\s*["']?(.*?)["']?\s*""")
+_FIELD = re.compile(r"""\s*-?\s*:(sid|email):\s*["']?(.*?)["']?\s*""")
 METADATA = "submission_metadata.yml"
 """What Gradescope lays beside the submissions of an export."""
 NO_HAND_INS = ("__MACOSX", "Thumbs.db", METADATA, "submission_metadata.json")
@@ -128,7 +128,7 @@ def _pattern(match: str) -> re.Pattern[str]:
 
 
 def _submitters(files: Mapping[str, File]) -> dict[str, list[str]]:
-    """Who made each submission, by its folder, as Gradescope says beside its export: id, e-mail address and name."""
+    """Who made each submission, by its folder, as Gradescope says beside its export: number and e-mail address."""
     at = next((file for place, file in files.items() if place == METADATA), None)
     if at is None:
         return {}
@@ -148,7 +148,9 @@ def _owner(parts: Sequence[str], roster: Roster | None, submitters: Mapping[str,
     for name in names:
         words = [name, *submitters.get(name, ())]
         if moodle := _MOODLE.fullmatch(name):
-            words = [moodle["number"], moodle["name"], *words]
+            if roster and (student := roster.named(moodle["name"])):
+                return student.id
+            words = [moodle["number"], *words]
         ends = [end.start() for end in re.finditer(r"[_\-. ]", name)]
         words += [name[:end] for end in reversed(ends)]
         if roster and (student := roster.find(*words, parts[-1])):

@@ -105,7 +105,7 @@ def _owners(rows: Sequence[Sequence[_Cell]], ids: dict[str, str], roster: Roster
     folded = {normalized(id).casefold(): id for id in ids}
 
     def find(value: str) -> str | None:
-        if student := roster.find(value) if roster and value else None:
+        if student := (roster.find(value) or roster.named(value)) if roster and value else None:
             return student.id
         own = folded.get(normalized(value).casefold())
         participant = _PARTICIPANT.fullmatch(value.strip())

@@ -49,14 +49,14 @@ def _test(part: Part, number: int) -> dict[str, Any]:
 
 
 def submitters(metadata: Path) -> list[tuple[str, ...]]:
-    """Who handed in, by submission_metadata.json: id, e-mail address, number at the university and name of each.
+    """Who handed in, by submission_metadata.json: e-mail address, id and number at the university of each.
 
     Raises FileError.
     """
     try:
         found = json.loads(metadata.read_bytes()[:LARGEST])
         users = found["users"]
-        words = [tuple(str(user[key]) for key in ("email", "id", "sid", "name") if user.get(key)) for user in users]
+        words = [tuple(str(user[key]) for key in ("email", "id", "sid") if user.get(key)) for user in users]
     except OSError as error:
         raise FileError(f"{show(str(metadata))}: {error.strerror or error}: expected the metadata of a submission") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
