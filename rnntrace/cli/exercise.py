@@ -13,7 +13,10 @@ from rnntrace.errors import ExitCode, UsageError
 
 @grouped
 def exercise(
-    action: Annotated[ExerciseAction, typer.Argument(help="Write a new exercise, or check one.", show_default=False)],
+    action: Annotated[
+        ExerciseAction,
+        typer.Argument(metavar="new|check", help="Write a new exercise, or check one.", show_default=False),
+    ],
     what: Annotated[
         str | None, typer.Argument(metavar="[KIND|FILE]", help="new: rnn, lstm or gru. check: the file.", show_default=False)
     ] = None,

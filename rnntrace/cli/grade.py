@@ -8,10 +8,8 @@ import typer
 from rnntrace.cli import options
 from rnntrace.cli.choices import Format, GradeFormat, When
 from rnntrace.cli.groups import OutputFlags, grouped
-from rnntrace.cli.options import LIMITS, OUTPUT
+from rnntrace.cli.options import CLASS, LIMITS, OUTPUT
 from rnntrace.errors import ExitCode
-
-CLASS = "Class"
 
 
 @grouped

@@ -7,7 +7,7 @@ import typer
 
 from rnntrace.cli.choices import SheetFormat, When
 from rnntrace.cli.groups import OutputFlags, grouped
-from rnntrace.cli.options import OUTPUT
+from rnntrace.cli.options import CLASS, OUTPUT
 from rnntrace.errors import ExitCode
 
 
@@ -18,10 +18,14 @@ def worksheet(
     roster: Annotated[
         str | None,
         typer.Option(
-            "--roster", metavar="CSV", help="A sheet for everybody in it; a CSV with a column id.", show_default=False
+            "--roster",
+            metavar="CSV",
+            help="A sheet for everybody in it; a CSV with a column id.",
+            show_default=False,
+            rich_help_panel=CLASS,
         ),
     ] = None,
-    key: Annotated[bool, typer.Option("--key", help="Write all right values too, to DIR.key.")] = False,
+    key: Annotated[bool, typer.Option("--key", help="Write all right values too, to DIR.key.", rich_help_panel=CLASS)] = False,
     format: Annotated[
         SheetFormat, typer.Option("--format", "-f", help="How to write the sheets.", rich_help_panel=OUTPUT)
     ] = SheetFormat.HTML,

@@ -28,7 +28,7 @@ def in_cluster(
         client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise UsageError(f"`dask={show(address)}` should be the address of a scheduler, and none answers: {error}") from None
-    with client:
+    with client, client.as_current():
         if not (threads := sum(client.nthreads().values())):
             raise UsageError(f"`dask={show(address)}` has no workers yet: start some with `dask worker {show(address)}`")
         left = iter(jobs)

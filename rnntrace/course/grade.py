@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -115,7 +116,8 @@ def _all_graded(planned: list[Job], run: Run, noted: Journal, tell: Callable[[st
                 tell("grading", len(grades) / len(planned))
         complete = True
     finally:
-        noted.close(complete=complete)
+        # There is nothing to take up where nothing was graded.
+        noted.close(complete=complete or not grades)
     if tell:
         tell("grading", math.nan)
     return grades
@@ -151,7 +153,9 @@ def _planned(
     explain: bool,
 ) -> Iterator[Job]:
     """A job for everybody who handed in and is in the roster; without one, on the numbers of the id, of `also`, or for all."""
-    for id, files in found.items():
+    for id, relative in found.items():
+        # Workers elsewhere have another folder as theirs.
+        files = tuple(replace(file, path=file.path.resolve()) for file in relative)
         student = roster.find(id) if roster else None
         if student:
             yield Job(student.id, (student.id,), files, exercise, secret, explain)
