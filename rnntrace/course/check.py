@@ -29,6 +29,8 @@ TRIED = (EVERYBODY, "1", "2", "3")
 """Students whose numbers are tried."""
 UNCOMMON = ("*.precision.*", "*.equation.clip-*", "*.activation.table-*")
 """Mistakes that need special numbers to be seen, and nobody makes by hand."""
+MORE_ITEMS = "more items"
+"""How the change of a run begins that gives it a batch."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,13 @@ class Checked(Shown):
     @property
     def refused(self) -> tuple[Unseen, ...]:
         """Those for which an exercise cannot be used, unless it says that they may go unseen."""
-        return tuple(spot for spot in self.unseen if spot.times == len(TRIED) and self._counts(spot.mistake))
+        return tuple(spot for spot in self.unseen if spot.times == len(TRIED) and self._counts(spot))
 
-    def _counts(self, mistake: Description) -> bool:
+    def _counts(self, spot: Unseen) -> bool:
+        mistake = spot.mistake
+        # What mixes up items is no mistake where there is one.
+        if self.exercise.request.batch == 1 and spot.shown_by.startswith(MORE_ITEMS):
+            return False
         if any(fnmatchcase(mistake.id, pattern) for pattern in self.exercise.unseen):
             return False
         uncommon = mistake.rare or any(fnmatchcase(mistake.id, pattern) for pattern in UNCOMMON)

@@ -12,7 +12,17 @@ from rnntrace.engine.replay.replay import replay
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import parameter_shapes
 from rnntrace.model.signals import arrange, to_own_layout
-from rnntrace.model.vocabulary import of_results
+from rnntrace.model.vocabulary import of_results, required
+
+
+def names_of(exercise: Exercise, word: str) -> tuple[str, ...]:
+    """What the key calls a quantity: a gate of several layers or directions has a name in each."""
+    spec = exercise.spec
+    if exercise.backward:
+        keys = dict(gradient_words(spec))[word]
+        return (word,) if len(keys) == 1 else tuple(f"{word}.{layer}.{direction}" for layer, direction, _ in keys)
+    canonical = of_results(spec).canonical
+    return tuple(canonical[name] for name in required(spec, (word,))[word])
 
 
 def key_of(exercise: Exercise, numbers: Numbers) -> dict[str, Array]:
@@ -31,8 +41,7 @@ def key_of(exercise: Exercise, numbers: Numbers) -> dict[str, Array]:
     gradients = values_of(backward(trace, numbers.weights, loss_of(exercise.loss, trace, None).gradients))
     shapes = parameter_shapes(spec)
     for word, keys in gradient_words(spec):
-        for key in keys:
-            name = word if len(keys) == 1 else f"{word}.{key[0]}.{key[1]}"
+        for name, key in zip(names_of(exercise, word), keys, strict=True):
             array = gradients[key]
             if word in shapes:
                 found[name] = array.reshape(shapes[word])

@@ -76,7 +76,9 @@ def marks(result: Result, names: tuple[str, ...], decimals: int, *, first_error_
     for word, meanings in required(result.spec, names).items():
         parts = [side for name in meanings for side in sides.of(name)]
         of = sum(side.right.size for side in parts)
-        if all(side.given is None for side in parts):
+        # The h of the last layer is known from the output, and an optional h is not handed in by that.
+        named = any(isinstance(name, str) or name in (result.handed_in or ()) for name in meanings)
+        if not named or all(side.given is None for side in parts):
             found[word] = Mark(word, 0, of, given=False)
             continue
         right = sum(counted(side.good, side.right, side.given, half) for side in parts if side.given is not None)

@@ -11,7 +11,7 @@ import numpy as np
 from rnntrace.course.check import check_exercise
 from rnntrace.course.exercise import Exercise, points
 from rnntrace.course.exercise_file import read_exercise
-from rnntrace.course.key import key_of
+from rnntrace.course.key import key_of, names_of
 from rnntrace.course.numbers import EVERYBODY, Numbers, numbers_of, read_secret
 from rnntrace.course.roster import Student, file_name, read_roster
 from rnntrace.course.written import Files, folder
@@ -119,7 +119,8 @@ def sheet(exercise: Exercise, numbers: Numbers, student: Student) -> Report:
     rows = dict(_row_names(exercise.spec))
     given = tuple(_number_table(name, array, rows.get(name)) for name, array in numbers.arrays.items())
     right = key_of(exercise, numbers)
-    blanks = (_blank_table(name, right[name], exercise.decimals) for name in (*exercise.required, *exercise.optional))
+    asked = [name for word in (*exercise.required, *exercise.optional) for name in names_of(exercise, word)]
+    blanks = (_blank_table(name, right[name], exercise.decimals) for name in asked)
     headline = (*_headline(exercise, student), *(((line,), ()) for line in exercise.rule))
     return Report(headline, (*given, *blanks), (), None, {}, formulas=(equations(exercise.spec),))
 
