@@ -7,6 +7,7 @@ from typing import Any, get_args, get_type_hints
 from typer.models import ArgumentInfo, OptionInfo
 
 from rnntrace.cli.app import app
+from rnntrace.cli.help import HELP
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.cells import CELLS
 from rnntrace.equations.notation import LATEX, UNICODE, formula
@@ -22,7 +23,9 @@ def cli_page() -> str:
         assert command.callback is not None
         hints = get_type_hints(command.callback, include_extras=True)
         parameters = inspect.signature(command.callback).parameters.values()
-        lines += [f"## `rnntrace {command.name or command.callback.__name__}`", "", str(inspect.getdoc(command.callback)), ""]
+        name = command.name or command.callback.__name__
+        examples = [f"{line}  # {says}" for line, says in HELP[name].examples]
+        lines += [f"## `rnntrace {name}`", "", str(inspect.getdoc(command.callback)), "", "```sh", *examples, "```", ""]
         panels: dict[str, list[str]] = {}
         for parameter in parameters:
             kind, info = get_args(hints[parameter.name])

@@ -15,8 +15,9 @@ from typer.main import get_command
 
 from rnntrace.cli.backward import backward
 from rnntrace.cli.cells import cells
-from rnntrace.cli.command import IN_CHILD, Command
+from rnntrace.cli.command import HELP_FLAGS, IN_CHILD, Command
 from rnntrace.cli.compare import compare
+from rnntrace.cli.completion import completed
 from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.doctor import doctor
 from rnntrace.cli.exercise import exercise
@@ -40,12 +41,13 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
+    epilog="To begin: rnntrace run lstm --hidden 2, and rnntrace COMMAND --help, which begins with examples.\n\n"
+    "Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
 )
 OF_RUNS = (run, compare, backward, diagnose, mistakes, inspect, explain, cells, show, plot, layouts)
-OF_COURSES = (exercise, worksheet, grade)
-for command in (*OF_RUNS, *OF_COURSES, doctor):
-    app.command(cls=Command)(command)
+COMMANDS = (*OF_RUNS, exercise, worksheet, grade, doctor)
+for command in COMMANDS:
+    app.command(cls=Command, context_settings={"help_option_names": HELP_FLAGS})(completed(command))
 
 
 def _print_version(wanted: bool) -> None:
@@ -115,16 +117,17 @@ def exit_code(arguments: list[str] | None = None, *, in_child: bool = False) -> 
     A command that is carried out `in_child` goes on in a process of its own, and this one raises Ended.
     """
     try:
-        code = int(
-            _command()(args=arguments, standalone_mode=False, obj={IN_CHILD: True} if in_child else {}) or ExitCode.AGREES
-        )
+        context = {IN_CHILD: True} if in_child else {}
+        done = _command()(args=arguments, prog_name="rnntrace", standalone_mode=False, obj=context)
+        code = int(done or ExitCode.AGREES)
     except RnnTraceError as error:
         return _refuse(str(error))
     except TyperException as error:
+        from rnntrace.cli.misuse import explained
+
         # Without arguments the help has been printed, and there is nothing to add.
-        message = error.format_message().replace("Value error, ", "").rstrip(".")
-        command = getattr(getattr(error, "ctx", None), "command_path", "rnntrace")
-        return _refuse(f"{shortened(message)}{_found(error)}. See {command} --help.") if message else ExitCode.REFUSED
+        message = explained(error, {command.__name__: command for command in COMMANDS})
+        return _refuse(shortened(message)) if message else ExitCode.REFUSED
     except ImportError as error:
         if (error.name or "").startswith("rnntrace"):
             raise
@@ -135,6 +138,11 @@ def exit_code(arguments: list[str] | None = None, *, in_child: bool = False) -> 
     except MemoryError:
         return _refuse("there is not enough memory")
     except (KeyboardInterrupt, typer.Abort):
+        code = ExitCode.INTERRUPTED
+    except RuntimeError as error:
+        # Python 3.11 makes this of an interrupt that comes while a class is made.
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
         code = ExitCode.INTERRUPTED
     # Typer makes an interrupt this code and says nothing.
     if code == ExitCode.INTERRUPTED:
@@ -149,13 +157,6 @@ def _command() -> Any:
         # typer's own flags, such as --help, are None where they are not given. For that pydantic is loaded, and for False not.
         flag.default = flag.default or False
     return command
-
-
-def _found(error: TyperException) -> str:
-    """What the user typed, where the message does not say it."""
-    errors: list[dict[str, object]] = getattr(error.__context__, "errors", list)()
-    found = repr(str(errors[0].get("input"))) if errors else ""
-    return f", not {found}" if found not in error.format_message() else ""
 
 
 def _refuse(message: str) -> int:

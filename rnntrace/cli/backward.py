@@ -34,6 +34,7 @@ def backward(
             show_default=False,
         ),
     ] = None,
+    sizes: options.Sizes = None,
     *,
     gradients: GradientFlags,
     expected: Annotated[
@@ -50,6 +51,7 @@ def backward(
     variant: VariantFlags,
     module: options.Module = None,
     names: options.Names = None,
+    config: options.ConfigFile = None,
     ignore: options.Ignore = None,
     go_backwards: options.GoBackwards = False,
     signals: SignalFlags,
@@ -76,6 +78,7 @@ def backward(
     """Replay a module forward and backward, and print every gradient, gate by gate and step by step, beside autograd's."""
     from dataclasses import replace
 
+    from rnntrace.cli.constructor import with_sizes
     from rnntrace.cli.groups import ViewFlags
     from rnntrace.cli.output import emit
     from rnntrace.cli.syntax import parse_view, states_in
@@ -85,21 +88,23 @@ def backward(
 
     shown = ViewFlags(show=show, layer=layer, time=time, unit=unit, item=item)
     values = flags_of(flags, variant, signals, judging, gradients) | {
-        "source": source,
         "expected": expected,
         "cell": cell,
         "module": module,
         "names": names,
+        "config": config,
         "ignore": ignore,
         "go_backwards": go_backwards,
         "capture": capture,
         "no_drift": no_drift,
         "replay_dtype": replay_dtype,
     }
+    values = with_sizes(source, sizes, values)
+    values["source"] = values.pop("kind")
     result = go_back(**keywords(go_back, values))
     view = parse_view(shown, result.spec, result.inputs.steps, result.inputs.batch, parts=GRADIENT_PARTS)
-    read = [source, cell, flags.weights, gradients.target, gradients.grad, expected, signals.input, signals.h0, signals.c0]
-    read += (states_in(signals.states) or {}).values()
+    read = [source, config, cell, flags.weights, gradients.target, gradients.grad, expected]
+    read += [signals.input, signals.h0, signals.c0, *(states_in(signals.states) or {}).values()]
     report = backward_report(result, view)
     if expected is not None and result.verdict is Verdict.FAIL:
         report = replace(

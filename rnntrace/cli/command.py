@@ -11,10 +11,15 @@ from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from typer.core import TyperCommand
+from typer.exceptions import TyperException
 
 from rnntrace.cli.limited import Limits, go_on_in_child, limits, out_of_memory
 from rnntrace.cli.progress import showing_progress
 
+HELP_FLAGS = ["-h", "--help", "--help-all"]
+"""The last of them shows every other flag."""
+WHOLE_HELP = "whole help"
+"""In the context of a line: whether it asks for all flags."""
 IN_CHILD = "in child"
 """In the context of a line that a process was started for, and that goes on in a child of it."""
 _WHOLE = re.compile(r"-?[0-9]+")
@@ -23,9 +28,21 @@ _WHOLE = re.compile(r"-?[0-9]+")
 class Command(TyperCommand):
     """Takes words, flags, choices, paths and whole numbers as they are; a line with anything else goes typer's own way."""
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Examples and the flags that people use, or all of them."""
+        from rnntrace.cli.help import shown
+
+        TyperCommand.format_help(shown(self, ctx.meta[WHOLE_HELP]), ctx, formatter)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Fill `ctx.params` with what the line gives, and defaults. What is wrong with a line typer says."""
-        given, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
+        ctx.meta[WHOLE_HELP] = HELP_FLAGS[-1] in args
+        try:
+            given, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
+        except TyperException as error:
+            # Not every one of them says of which command it is.
+            vars(error)["ctx"] = ctx
+            raise
         given = {name: value for name, value in given.items() if value is not None}
         hints = get_type_hints(self.callback, include_extras=True)
         missing = any(param.required and param.name not in given for param in self.params)

@@ -117,6 +117,7 @@ def compare(
     failed = any(result.verdict is Verdict.FAIL for result in results.values())
     if expected is not None and failed and not judging.mistake:
         report = replace(report, hint=f"to look for the mistake: {typed(diagnose, values)}")
-    read = (source, other, expected, signals.input, signals.h0, signals.c0, *(states_in(signals.states) or {}).values())
+    read = [source, module.config, other, expected]
+    read += [signals.input, signals.h0, signals.c0, *(states_in(signals.states) or {}).values()]
     emit(report, written, shown, others, read=read)
     return ExitCode.AGREES if report.passed else ExitCode.DISAGREES

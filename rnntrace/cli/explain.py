@@ -24,6 +24,7 @@ def explain(
             show_default=False,
         ),
     ] = None,
+    sizes: options.Sizes = None,
     *,
     cell: options.CellFile = None,
     at: Annotated[
@@ -63,6 +64,7 @@ def explain(
     go_backwards: options.GoBackwards = False,
     module: options.Module = None,
     names: options.Names = None,
+    config: options.ConfigFile = None,
     backward: options.Backward = False,
     loss: options.Loss = "sum",
     target: options.Target = None,
@@ -74,14 +76,17 @@ def explain(
     limits: LimitFlags,
 ) -> int:
     """Show the equations of a module, and which part of which array is whose; with --at, the same with numbers put in."""
-    own = {"what": what, "cell": cell, "top": top, "back": back, "framework": framework, "module": module, "names": names}
+    own = {"cell": cell, "top": top, "back": back, "framework": framework, "module": module, "names": names, "config": config}
     values = flags_of(built, variant, signals) | own | {"go_backwards": go_backwards, "backward": backward}
     values |= {"loss": loss, "target": target, "grad": grad, "truncate": truncate}
+    from rnntrace.cli.constructor import with_sizes
     from rnntrace.cli.output import emit
     from rnntrace.cli.syntax import place_in
     from rnntrace.verbs.explain import ChainRule, Equations
     from rnntrace.verbs.explain import explain as explain_module
 
+    values = with_sizes(what, sizes, values)
+    values["what"] = values.pop("kind")
     explained = explain_module(**keywords(explain_module, values), **({} if at is None else place_in(at)))
     if isinstance(explained, Equations | ChainRule):
         report = explained.report()

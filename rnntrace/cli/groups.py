@@ -60,6 +60,7 @@ class FileFlags:
     module: options.Module = None
     names: options.Names = None
     layout: options.Layout = None
+    config: options.ConfigFile = None
     ignore: options.Ignore = None
     nonlinearity: options.NonlinearityOption = None
     batch_first: options.BatchFirst = False

@@ -24,6 +24,7 @@ def inspect(
     ] = False,
     names: options.Names = None,
     layout: options.Layout = None,
+    config: options.ConfigFile = None,
     ignore: options.Ignore = None,
     table: TableFlags,
     written: OutputFlags,
@@ -33,6 +34,6 @@ def inspect(
     from rnntrace.cli.output import emit
     from rnntrace.verbs.inspect import inspect as inspect_file
 
-    report = inspect_file(file, weights=weights, names=names or (), layout=layout, ignore=ignore or ()).report()
-    emit(report, written, table)
+    found = inspect_file(file, weights=weights, names=names or (), layout=layout, config=config, ignore=ignore or ())
+    emit(found.report(), written, table)
     return ExitCode.AGREES

@@ -21,6 +21,14 @@ GRADIENTS = "Gradients"
 CLASS = "Class"
 
 
+Sizes = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SIZES",
+        help="Input size and hidden size, as torch writes them: LSTM 3 2, or in one word 'LSTM(3, 2, num_layers=2)'.",
+        show_default=False,
+    ),
+]
 GoBackwards = Annotated[
     bool,
     typer.Option(
@@ -206,6 +214,15 @@ ResetBefore = Annotated[
     bool,
     typer.Option("--reset-before", help="A GRU whose reset gate acts before the matrix product.", rich_help_panel=VARIANTS),
 ]
+ConfigFile = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="What Keras' weights alone (.h5) are the weights of: model.to_json() in a file.",
+        rich_help_panel=MODULE,
+    ),
+]
 Ignore = Annotated[
     list[str] | None,
     typer.Option(
@@ -353,7 +370,7 @@ Show = Annotated[
     str,
     typer.Option(
         "--show",
-        help="What to show: gates, states, terms, weights, outputs or all; heat for gates and states as coloured cells.",
+        help="What to show: input, gates, states, terms, weights, outputs or all; heat for gates and states as coloured cells.",
         rich_help_panel=VIEW,
     ),
 ]

@@ -7,7 +7,7 @@ import typer
 from rnntrace.cli import options
 from rnntrace.cli.given import keywords
 from rnntrace.cli.groups import JudgeFlags, ModuleFlags, SignalFlags, VariantFlags, VerdictFlags, ViewFlags, flags_of, grouped
-from rnntrace.errors import ExitCode
+from rnntrace.errors import ExitCode, UsageError, show
 
 
 @grouped
@@ -18,6 +18,7 @@ def run(
             metavar="KIND", help="rnn, lstm, gru, rnn-cell, lstm-cell or gru-cell; none with --cell.", show_default=False
         ),
     ] = None,
+    sizes: options.Sizes = None,
     *,
     cell: options.CellFile = None,
     module: ModuleFlags,
@@ -37,12 +38,14 @@ def run(
     from os.path import realpath
     from pathlib import Path
 
+    from rnntrace.cli.constructor import with_sizes
     from rnntrace.cli.output import check_targets, emit, warn
     from rnntrace.cli.progress import tell
     from rnntrace.cli.syntax import parse_parts, parse_view, states_in
     from rnntrace.engine.judge.options import JudgeOptions
     from rnntrace.engine.judge.verdict import Verdict
     from rnntrace.files import check_writable
+    from rnntrace.model.kinds import is_kind, parse_constructor
     from rnntrace.model.spec import ModuleSpec
     from rnntrace.report.run import run_report
     from rnntrace.report.select import View
@@ -51,6 +54,10 @@ def run(
     from rnntrace.verbs.run import run as run_module
     from rnntrace.verbs.save import dump
 
+    if kind and Path(kind).suffix and not (is_kind(kind) or parse_constructor(kind)):
+        raise UsageError(
+            f"run builds a module, and {show(kind)} is a file: try rnntrace compare FILE, or run lstm --weights FILE"
+        )
     if save:
         check_writable(save)
     if plot:
@@ -67,7 +74,8 @@ def run(
         check_targets(written.output, (save, plot), read=read)
 
     # The trace is written with what else there is to write, all files or none of them.
-    values = flags_of(module, variant, signals, judging) | {"kind": kind, "cell": cell, "framework": framework, "keep": kept}
+    values = flags_of(module, variant, signals, judging) | {"cell": cell, "framework": framework, "keep": kept}
+    values = with_sizes(kind, sizes, values)
     scratch = Path(realpath(save)).parent if save else None
     result = run_module(**keywords(run_module, values), scratch=scratch, ready=ready, tell=tell, warn=warn)
     others = [(save, dump(result, save))] if save else []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rnntrace.errors import FileError, UsageError, show
 from rnntrace.files.foreign import check_folder
+from rnntrace.files.keras_config import Config
 from rnntrace.files.sniff import recognise
 from rnntrace.files.tensors import Tensors
 from rnntrace.files.writing import Content
@@ -16,6 +17,7 @@ from rnntrace.model.dtypes import Array
 from rnntrace.model.extras import optional
 from rnntrace.model.limits import MAX_BYTES, over
 
+KERAS = "rnntrace.files.keras"
 READERS = {
     "npy": "rnntrace.files.npz",
     "npz": "rnntrace.files.npz",
@@ -23,8 +25,8 @@ READERS = {
     "safetensors": "rnntrace.files.safetensors",
     "safetensors.index.json": "rnntrace.files.shards",
     "onnx": "rnntrace.files.onnx",
-    "keras": "rnntrace.files.keras",
-    "h5": "rnntrace.files.keras",
+    "keras": KERAS,
+    "h5": KERAS,
     "mat": "rnntrace.files.mat",
     "json": "rnntrace.files.text",
     "csv": "rnntrace.files.text",
@@ -33,11 +35,17 @@ TRACES = ("npz", "safetensors")
 """The kinds of files in which traces are saved, and whose arrays can stay where they are."""
 
 
-def read_tensors(path: Path) -> Tensors:
-    """Every array of numbers in a file. Raises FileError with one line that says what is wrong."""
+def read_tensors(path: Path, config: Config | None = None) -> Tensors:
+    """Every array of numbers in a file. Raises FileError with one line that says what is wrong.
+
+    A `config` is that of a Keras model, of which the file has the weights.
+    """
     with _speaking_of(path):
         kind = _kind(path)
-        tensors: Tensors = optional(READERS[kind]).read(path, kind)
+        if config is not None and READERS[kind] != KERAS:
+            raise FileError("`config` belongs to Keras' weights (.h5), and these are others: leave it out")
+        beside = {} if config is None else {"beside": config}
+        tensors: Tensors = optional(READERS[kind]).read(path, kind, **beside)
     return tensors
 
 
@@ -65,10 +73,12 @@ def metadata_of(source: str) -> str:
     return text
 
 
-def read_source(source: str) -> Tensors:
+def read_source(source: str, config: Config | None = None) -> Tensors:
     """What a user names: a file, or JSON typed in its place. Raises FileError."""
     if not is_json(source):
-        return read_tensors(Path(source))
+        return read_tensors(Path(source), config)
+    if config is not None:
+        raise FileError("`config` belongs to a file of Keras' weights, and JSON is typed: leave it out")
     from rnntrace.files.text import parse_json
 
     return parse_json(source)
@@ -119,7 +129,8 @@ def _kind(path: Path, *, mapped: bool = False) -> str:
         found = path.stat()
     except (FileNotFoundError, ValueError):
         # A ValueError means that no file can have this name.
-        raise FileError("there is no such file") from None
+        numbers = ": numbers are typed as JSON, such as [[1, 2, 3]]" if set(str(path)) <= set("0123456789+-.eE, ") else ""
+        raise FileError(f"there is no such file{numbers}") from None
     if stat.S_ISDIR(found.st_mode):
         check_folder(path)
     if not stat.S_ISREG(found.st_mode):

@@ -75,7 +75,9 @@ def check_document(content: Mapping[str, Any]) -> None:
     elif "weight_map" in keys:
         what = "the index of weights in several .safetensors, which is followed from a file alone: give its name"
     elif {"class_name", "config"} <= keys:
-        what = "the architecture of a Keras model, without its weights: give the file of the weights (.keras or .h5)"
+        what = (
+            "the architecture of a Keras model, without its weights: give their file, and this as `config` beside weights alone"
+        )
     else:
         return
     raise FileError(f"this is {what}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from rnntrace.errors import WeightsError, show
 from rnntrace.files.keras_activations import activation_of
+from rnntrace.files.keras_cudnn import from_cudnn, is_cudnn
 from rnntrace.files.keras_store import Parts
 from rnntrace.model.conventions import BY_NAME, KERAS
 from rnntrace.model.dtypes import Array
@@ -20,8 +21,10 @@ from rnntrace.model.spec import FORWARD, REVERSE, ModuleSpec
 from rnntrace.model.spec_checks import ACTIVATIONS_OF
 from rnntrace.model.weights import LayerWeights, Weights
 
-KINDS = {"SimpleRNN": "RNN", "LSTM": "LSTM", "GRU": "GRU"}
+KINDS = {"SimpleRNN": "RNN", "LSTM": "LSTM", "GRU": "GRU", "CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU"}
 GATES = {1: "RNN", 3: "GRU", 4: "LSTM"}
+
+OF_CUDNN = "its weights are those of a CuDNN layer, whose blocks were brought to the order of the plain layer"
 
 PACKAGES = ("keras", "tf_keras", "tensorflow")
 """Where Keras' own classes come from, as a file says that names it at all."""
@@ -119,7 +122,7 @@ def declared(
         "merge": config.get("merge_mode", CONCAT),
         "reverse": reverse,
         "batch_first": not config.get("time_major", False),
-        # Before it had the option, Keras reset before the product.
+        # Before it had the option, Keras reset before the product; cuDNN never does.
         "reset_after": kind != "GRU" or bool(config.get("reset_after", False)),
     }
     module = _built(KINDS[kind], parts, options, ())
@@ -150,7 +153,10 @@ def undeclared(parts: Sequence[Parts], version: Version) -> Module:
     kind = GATES[W_hh.shape[1] // W_hh.shape[0]]
     gates, question = version.gates if kind != "RNN" else (None, "")
     # A GRU that resets after the product has two biases; without any, it is taken for what is the default.
-    after = kind != "GRU" or len(parts[0]) < 3 or parts[0][2][0].ndim == 2
+    after = kind != "GRU" or len(parts[0]) < 3 or parts[0][2][0].ndim == 2 or is_cudnn(kind, parts[0])
+    if is_cudnn(kind, parts[0]):
+        # It has no other gates.
+        gates, question = "sigmoid", ""
     options = {"bidirectional": len(parts) == 2, "batch_first": True, "reset_after": after, "recurrent_activation": gates}
     assumed = ("nonlinearity" if kind == "RNN" else "recurrent_activation", "direction" if len(parts) == 1 else "merge")
     module = _built(kind, parts, options, assumed)
@@ -164,6 +170,9 @@ def _built(
     assumed: tuple[str, ...],
 ) -> Module:
     """A module from the arrays of its directions: kernel, recurrent_kernel and, where there is one, bias."""
+    in_blocks = [is_cudnn(kind, direction) for direction in parts]
+    if any(in_blocks) and options.get("reset_after", True):
+        return replace(_built(kind, [from_cudnn(kind, one) for one in parts], options, assumed), biases=2, remarks=(OF_CUDNN,))
     shapes = [array.shape for array, _ in parts[0][:2]]
     if any(len(shape) != 2 for shape in shapes):
         raise WeightsError(f"kernel and recurrent_kernel should have two dimensions, and have shapes {shapes[0]}, {shapes[1]}")
@@ -189,8 +198,6 @@ def _column(spec: ModuleSpec, arrays: Sequence[Array]) -> LayerWeights:
     two = _has_two_biases(spec)
     expected = [(spec.input_size, width), (spec.hidden_size, width), (2, width) if two else (width,)]
     for name, array, shape in zip(("kernel", "recurrent_kernel", "bias"), arrays, expected, strict=False):
-        if name == "bias" and array.shape == (2 * width,):
-            raise WeightsError(f"bias of shape {array.shape} is that of CuDNN{spec.kind}, which is not read: expected {shape}")
         if array.shape != shape:
             raise WeightsError(f"{name} should have shape {shape}, and has shape {array.shape}")
     biases = arrays[2] if two and spec.bias else arrays[2:]

@@ -26,8 +26,8 @@ BAR, GAP = Text(SEPARATOR), Text("")
 LEFT_OUT = "left out"
 """Under this name the style of a line holds what is to stand there from end to end; a cell has only its column."""
 """What stands in the columns that hold no values: lines between groups, and room in front of words."""
-WRONG = " ✗"
-"""Behind a difference that is out of tolerance, so that the colour does not carry it alone."""
+WRONG = "✗"
+"""Behind a value that is out of tolerance, so that the colour does not carry it alone."""
 
 # Weak and strong shades that can be read on dark and on light ground.
 _BELOW, _ABOVE, _HIGH = ("#6f9fd8", "#3b7dd8"), ("#d09a5a", "#c96a00"), ("#7a9a6a", "#2f8f5b")
@@ -81,11 +81,12 @@ def _print_title(console: Console, title: str, style: Style) -> None:
 
 
 def _texts(column: Column, rows: Sequence[int], digits: int, kind: str) -> list[str]:
-    """The cells of these rows; behind a difference that is out of tolerance stands a mark."""
+    """The cells of these rows; behind what is out of tolerance stands a mark."""
     texts = cells(column, digits, kind, rows)
     if column.flagged is None or not column.flagged.any():
         return texts
-    return [text + (WRONG if column.flagged[row] else " " * len(WRONG)) for text, row in zip(texts, rows, strict=True)]
+    mark = f" {WRONG}" if column.scale is Scale.DIFFERENCE else WRONG
+    return [text + (mark if column.flagged[row] else " " * len(mark)) for text, row in zip(texts, rows, strict=True)]
 
 
 def _draw(block: Block, style: Style) -> RichTable:
@@ -125,8 +126,10 @@ def _lines(console: Console, drawn: RichTable) -> Iterator[Segment]:
 def _cell(column: Column, text: str, style: Style) -> Text:
     if not style.color or column.scale in (*LABELS, Scale.COUNT, Scale.WORD) or not text.strip():
         return Text(text)
+    if text.endswith(WRONG):
+        return Text(text, style="bold red")
     if column.scale is Scale.DIFFERENCE:
-        return Text(text, style="bold red" if text.endswith(WRONG) else "")
+        return Text(text)
     return Text(text, style=_shade(float(text), column.scale))
 
 

@@ -1,4 +1,4 @@
-"""The tables of what a module has and gives: weights and outputs."""
+"""The tables of what a module is given, has and gives: its input, weights and outputs."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntrace.engine.judge.difference import masked_difference
 from rnntrace.engine.judge.result import Result
 from rnntrace.equations.cell import Cell
 from rnntrace.equations.expression import Op
@@ -14,8 +13,9 @@ from rnntrace.equations.parameters import TERMS, Role
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.merges import LAST_OUTPUT
 from rnntrace.model.weights import LayerWeights
+from rnntrace.report.beside import Pair, differences, marked
 from rnntrace.report.excerpt import excerpt, far_apart, is_long, part_of
-from rnntrace.report.select import View, selected
+from rnntrace.report.select import View, numbers_in, selected
 from rnntrace.report.table import Column, Scale, Table
 
 
@@ -37,11 +37,10 @@ def output_tables(result: Result, view: View) -> Iterator[Table]:
         columns.append(Column("replay", mine, Scale.SIGNED, "values", "values"))
         if name in result.observation.outputs:
             theirs = _of_last_rows(result.observation.outputs[name], len(values), places)
-            out = _out_of_tolerance(result, name, places)
-            columns += [
-                Column(result.observation.framework, theirs, Scale.SIGNED, "values", "values"),
-                Column("|Δ|", masked_difference(mine, theirs), Scale.DIFFERENCE, "values", "difference", out),
-            ]
+            side = Column(result.observation.framework, theirs, Scale.SIGNED, "values", "values")
+            pair = Pair(name, columns.pop(), side, _out_of_tolerance(result, name, places))
+            pair = marked(pair, result.observation.framework)
+            columns += [pair.mine, pair.theirs, *differences([pair], np.zeros(len(mine), bool), "values")]
         yield excerpt(f"{name} · shape {shape}", columns, at_hand, 1, np.searchsorted(at_hand, worst).tolist())
 
 
@@ -97,6 +96,20 @@ def _axes(result: Result, name: str) -> tuple[str, ...]:
         both = ("item", "t") if spec.batch_first else ("t", "item")
         return (*(("t",) if unbatched else both), "unit")
     return (*(() if spec.is_cell else ("row",)), *(() if unbatched else ("item",)), "unit")
+
+
+def input_tables(result: Result, view: View) -> Iterator[Table]:
+    """x of each item, a row per step."""
+    if "input" not in view.parts:
+        return
+    inputs = result.inputs
+    for item in range(inputs.batch):
+        if selected(item, view.items):
+            times = numbers_in(view.times, inputs.counted(item))
+            at_hand = part_of(len(times), 1, ()) if is_long(len(times)) else np.arange(len(times))
+            times = times[at_hand]
+            rows = inputs.x[times - 1, item].astype(np.float64)
+            yield excerpt(f"x · item {item}", [Column("t", times, Scale.INDEX), *_matrix_columns("x", rows)], at_hand, 1)
 
 
 def weight_tables(result: Result, view: View) -> Iterator[Table]:

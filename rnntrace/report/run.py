@@ -14,7 +14,7 @@ from rnntrace.model.signals import to_own_layout
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.conclusion import conclusion
 from rnntrace.report.mistakes import blind_document, blind_tables, told
-from rnntrace.report.outputs import output_tables, weight_tables
+from rnntrace.report.outputs import input_tables, output_tables, weight_tables
 from rnntrace.report.panels import heat
 from rnntrace.report.select import View
 from rnntrace.report.table import SCHEMA, Line, Report
@@ -29,6 +29,7 @@ def run_report(result: Result, view: View, command: str = "run") -> Report:
     return Report(
         headline=headline(result),
         tables=(
+            *input_tables(result, view),
             *weight_tables(result, view),
             *trace_tables(result, view),
             *output_tables(result, view),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rnntrace.model.dtypes import Flags
 from rnntrace.model.spec import REVERSE
 
-PARTS = ("gates", "states", "terms", "weights", "outputs")
+PARTS = ("input", "gates", "states", "terms", "weights", "outputs")
 HEAT = "heat"
 """Gates and states as coloured cells: another way to see them, so that `all` does not hold it."""
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntrace.engine.judge.difference import masked_difference
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.replay.trace import input_term_symbol, term_symbols
 from rnntrace.equations.cell import Cell
@@ -18,6 +17,7 @@ from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key
 from rnntrace.model.spec import REVERSE
 from rnntrace.model.windows import release
+from rnntrace.report.beside import Pair, differences, marked
 from rnntrace.report.excerpt import excerpt, far_apart, is_long, part_of, span
 from rnntrace.report.select import PARTS, View, numbers_in, selected, times_in_view
 from rnntrace.report.table import Column, Scale, Table
@@ -99,34 +99,26 @@ def _steps(result: Result, view: View, symbols: Sequence[tuple[str, str]], layer
         Column("t", np.repeat(times, len(units)), Scale.INDEX),
         Column("unit", np.tile(units, len(times)), Scale.INDEX),
     ]
-    differences: list[Masked] = []
-    flags: list[Masked] = []
+    pairs: list[Pair] = []
+    framework = result.observation.framework
     for group in dict.fromkeys(group for group, _ in symbols):
         beside = []
         for symbol in (symbol for other, symbol in symbols if other == group):
             key = (layer, direction, symbol)
-            mine = column(trace[symbol, layer, direction], symbol)
-            columns.append(Column(_heading(result, symbol), mine, scale_of(spec.cell, symbol), group, group))
+            scale = scale_of(spec.cell, symbol)
+            mine = Column(_heading(result, symbol), column(trace[symbol, layer, direction], symbol), scale, group, group)
             if key in result.framework_values:
                 theirs = column(result.framework_values[key], symbol)
-                name = f"{result.observation.framework} {symbol}"
-                beside.append(Column(name, theirs, scale_of(spec.cell, symbol), group, f"framework {group}"))
-                # At t = 0 there is nothing to compare: both sides are given the same state.
-                differences.append(np.ma.masked_where(given, masked_difference(mine, theirs)))
-                if key in result.comparison.out_of_tolerance:
-                    flags.append(column(result.comparison.out_of_tolerance[key], ""))
+                out = result.comparison.out_of_tolerance.get(key)
+                flags = None if out is None else column(out, "").filled(0).astype(bool)
+                other_side = Column(f"{framework} {symbol}", theirs, scale, group, f"framework {group}")
+                pairs.append(marked(Pair(symbol, mine, other_side, flags), framework))
+                mine = pairs[-1].mine
+                beside.append(pairs[-1].theirs)
+            columns.append(mine)
         columns.extend(beside)
-    if differences:
-        columns.append(
-            Column(
-                "|Δ|",
-                np.ma.stack(differences).max(axis=0),
-                Scale.DIFFERENCE,
-                columns[-1].section,
-                "difference",
-                np.ma.stack(flags).max(axis=0).filled(0).astype(bool) if flags else None,
-            )
-        )
+    # At t = 0 there is nothing to compare: both sides are given the same state.
+    columns += differences(pairs, given, columns[-1].section)
     rows = [int(np.flatnonzero(at_hand == step)[0]) * len(units) + unit for step, unit in places]
     return excerpt(_title(result, layer, direction, item, length), columns, at_hand, len(units), rows, direction)
 

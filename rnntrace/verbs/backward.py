@@ -36,7 +36,7 @@ from rnntrace.verbs.shown import Shown
 
 OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_size", "dtype", "weights")
 """What the weights in a file say by themselves."""
-OF_A_FILE = ("module", "names", "ignore", "go_backwards")
+OF_A_FILE = ("module", "names", "config", "ignore", "go_backwards")
 """What belongs to a file of weights."""
 
 
@@ -91,6 +91,7 @@ def backward(
     module: str | None = None,
     names: str | Sequence[str] = (),
     layout: str | None = None,
+    config: Any = None,
     ignore: str | Sequence[str] = (),
     go_backwards: bool = False,
     steps: int | None = None,

@@ -14,6 +14,7 @@ from rnntrace.files.grid import grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import FRAMEWORKS
 from rnntrace.model.axes import Axes
+from rnntrace.verbs.chained import in_chain, with_behind
 from rnntrace.verbs.compare_one import compare_with_expected, compare_with_framework, merged_readings
 from rnntrace.verbs.compare_two import compare_traces, compare_weights
 from rnntrace.verbs.given.arrays import label_of, labels_of
@@ -21,7 +22,7 @@ from rnntrace.verbs.given.keywords import given, pass_on, several
 from rnntrace.verbs.given.modules import is_result
 from rnntrace.verbs.given.naming import listed
 from rnntrace.verbs.given.overrides import FileOverrides, Modules, course_of, own_states, read_files
-from rnntrace.verbs.given.sources import SIGNALS, own_signals, read_sources
+from rnntrace.verbs.given.sources import SIGNALS, Sources, own_signals, read_sources
 from rnntrace.verbs.given.traces import is_trace, opened
 from rnntrace.verbs.results import Results
 
@@ -38,6 +39,7 @@ def compare(
     module: str | None = None,
     names: str | Sequence[str] = (),
     layout: str | None = None,
+    config: Any = None,
     ignore: str | Sequence[str] = (),
     nonlinearity: str | None = None,
     batch_first: bool = False,
@@ -78,16 +80,15 @@ def compare(
     """Replay weights by hand beside a framework, judge them by `expected` values, or find where `other` weights differ.
 
     `weights` are a file, a state_dict of tensors or arrays, a model of torch, a pair (spec, weights), or a result or saved
-    trace, whose own signals are taken where none are given; `other` is the same. Two traces, or two results, are compared as
-    they are.
-    `input`, h0, c0, `axes`, `lengths` and `mask` are as in `run`; `states` are those at t = 0 of other names ({"m0": …}).
-    `expected` is an array (the output), what torch returns, a dictionary of output, h_n, c_n, gates and states ("f",
-    "0.forward.f"), or a file, in the same order of axes; `require` names what it has to hold. No framework is run beside it
-    unless `framework` names one: then both must agree. Integers among them, and among weights, become numbers by `scale`
-    (1/128) and `zero_point`, or by `q` ("1.15" is 2^-15). Of a `cell` of your own, its text or a file of it, weights are arrays
-    under the names of the text. What weights leave open is said by `nonlinearity`, `batch_first`, `go_backwards`,
-    `recurrent_activation`, `merge` and `dropout`; `names`, `layout` and `ignore` are as in `load`, and `module` chooses one
-    module.
+    trace, whose own signals are taken where none are given; `other` is the same. Two traces, or two results, are compared
+    as they are. `input`, h0, c0, `axes`, `lengths` and `mask` are as in `run`; `states` are those at t = 0 of other names
+    ({"m0": …}). `expected` is an array (the output), what torch returns, a dictionary of output, h_n, c_n, gates and states
+    ("f", "0.forward.f"), or a file, in the same order of axes; `require` names what it has to hold. No framework is run
+    beside it unless `framework` names one: then both must agree. Integers among them, and among weights, become numbers by
+    `scale` (1/128) and `zero_point`, or by `q` ("1.15" is 2^-15). Of a `cell` of your own, its text or a file of it,
+    weights are arrays under the names of the text. What weights leave open is said by `nonlinearity`, `batch_first`,
+    `go_backwards`, `recurrent_activation`, `merge` and `dropout`; `names`, `layout`, `config` (of the first) and `ignore`
+    are as in `load`, and `module` chooses one module.
 
     Gives a result, or for several modules or sides `Results` by name. Raises RnnTraceError for what cannot be read or compared.
     """
@@ -110,7 +111,7 @@ def compare(
     signals = own_signals(weights, options) or pass_on(
         read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own, course=course_of(modules)
     )
-    beside = partial(compare_with_framework, modules, signals, judging, device=device)
+    beside = partial(compare_with_framework, modules, judging=judging, device=device)
     sides: dict[str, dict[str, Result]] = {}
     if other is not None:
         labels = labels_of(weights, other)
@@ -123,11 +124,15 @@ def compare(
             "require": several(require),
             "grid": on_grid,
         }
-        sides["expected"] = _beside_expected(partial(compare_with_expected, sources=signals, **against), modules, overrides)
+
+        def judge(modules: Modules, sources: Sources) -> dict[str, Result]:
+            return _beside_expected(partial(compare_with_expected, sources=sources, **against), modules, overrides)
+
+        sides["expected"] = with_behind(judge, modules, signals, judging, expected)
         if framework is not None:
-            sides[framework] = beside(framework=framework)
+            sides[framework] = beside(in_chain(modules, signals), framework=framework)
     else:
-        sides[""] = beside(framework=framework, distribution=dist, seed=seed)
+        sides[""] = beside(in_chain(modules, signals), framework=framework, distribution=dist, seed=seed)
     ignored.check()
     if on_grid:
         on_grid.check()

@@ -1,7 +1,7 @@
 """`compare` with one file: saved weights beside torch, and saved weights against given outputs."""
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -48,7 +48,7 @@ TAKEN = {
 
 def compare_with_framework(
     modules: Modules,
-    sources: Sources,
+    sources: Mapping[str, Sources],
     judging: JudgeOptions,
     *,
     framework: str | None = None,
@@ -56,14 +56,15 @@ def compare_with_framework(
     seed: int | None = None,
     device: str = "cpu",
 ) -> dict[str, Result]:
-    """Trace every module beside a framework, each on the signals of `sources`. One seed serves all.
+    """Trace every module beside a framework, each on its signals among `sources`. One seed serves all.
 
     A framework that has a module in float32 alone is compared in that. Raises UsageError for a module that it lacks.
     """
     if framework is not None:
         modules = {prefix: _in_its_format(module, framework) for prefix, module in modules.items()}
     masked = {
-        prefix: as_masked_aloud(module, as_held(module, ordered(module.spec, sources))) for prefix, module in modules.items()
+        prefix: as_masked_aloud(module, as_held(module, ordered(module.spec, sources[prefix])))
+        for prefix, module in modules.items()
     }
     for prefix, module in modules.items():
         needs = {MASKS} if has_holes(module.spec, masked[prefix].request) else frozenset[str]()

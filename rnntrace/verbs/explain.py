@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_size", *VARIANTS, "weights", "dtype")
 """What weights say by themselves."""
-OF_WEIGHTS = ("module", "names", "go_backwards")
+OF_WEIGHTS = ("module", "names", "config", "go_backwards")
 """What nothing but weights needs."""
 OF_A_PLACE = (
     "weights",
@@ -117,6 +117,7 @@ def explain(
     module: str | None = None,
     names: str | Sequence[str] = (),
     layout: str | None = None,
+    config: Any = None,
     weights: Any = None,
     dtype: str = "float32",
     steps: int | None = None,

@@ -30,15 +30,16 @@ def inspect(
     weights: bool = False,
     names: str | Sequence[str] = (),
     layout: str | None = None,
+    config: Any = None,
     ignore: str | Sequence[str] = (),
 ) -> ShownInspection:
     """What a file of weights holds: its recurrent modules as in `load`, those that are refused, and how many other tensors.
 
-    Weights in memory may stand for the file. With `weights` it also shows how those of each gate are spread. Raises as `load`
-    does, but not for a module of which it can tell what it is: that is listed.
+    Weights in memory may stand for the file. `config` is as in `load`. With `weights` it also shows how those of each gate
+    are spread. Raises as `load` does, but not for a module of which it can tell what it is: that is listed.
     """
     ignored = Ignored(several(ignore))
-    contents = modules_of(file, several(names), ignored, layout)
+    contents = modules_of(file, several(names), ignored, layout, config=config)
     check_layout(layout, {label_of(file): contents.modules})
     ignored.check()
     if contents.only_wrong:

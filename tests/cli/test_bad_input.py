@@ -10,12 +10,12 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 REFUSED: list[tuple[str, tuple[str, ...]]] = [
     # commands and flags
-    ("run", ("kind, such as lstm", "--cell")),
+    ("run", ("expected a kind (rnn, lstm, ", "--cell")),
     ("show", ("TRACE",)),
     ("inspect", ("FILE",)),
     ("nonsense", ("nonsense",)),
     ("run transformer", ("'transformer'", "rnn, lstm, gru, rnn-cell, lstm-cell, gru-cell")),
-    ("run lstm gru", ("unexpected", "gru")),
+    ("run lstm gru", ("leave out gru",)),
     ("run lstm --nonsense", ("--nonsense",)),
     ("run lstm --hiden 3", ("--hiden", "--hidden")),
     ("run lstm -X", ("-X",)),
@@ -24,7 +24,7 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     # words
     ("run lstm --dtype float8", ("--dtype", "'float8'", "float32")),
     ("run lstm --dtype int64", ("--dtype", "'int64'", "float64")),
-    ("run lstm --show everything", ("--show", "'everything'", "gates, states, terms, weights, outputs, all")),
+    ("run lstm --show everything", ("--show", "'everything'", "input, gates, states, terms, weights, outputs, all")),
     ("run lstm --show gates,,states", ("--show", "''", "gates")),
     ("run lstm --show=", ("--show", "''", "gates")),
     ("run lstm --format xml", ("--format", "'xml'", "json")),
@@ -46,12 +46,12 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     ("run lstm --state h0=gone.npy", ("gone.npy",)),
     ("explain lstm --state h0=random", ("--state", "--at")),
     # numbers
-    ("run lstm --hidden two", ("--hidden", "integer", "not 'two'")),
-    ("run lstm --hidden a", ("--hidden", "integer", "not 'a'")),
-    ("run lstm --hidden 2.5", ("--hidden", "integer", "not '2.5'")),
-    ("run lstm --steps=", ("--steps", "integer", "not ''")),
+    ("run lstm --hidden two", ("--hidden", "whole number", "not 'two'")),
+    ("run lstm --hidden a", ("--hidden", "whole number", "not 'a'")),
+    ("run lstm --hidden 2.5", ("--hidden", "whole number", "not '2.5'")),
+    ("run lstm --steps=", ("--steps", "whole number", "not ''")),
     ("run lstm --dropout much", ("--dropout", "number", "not 'much'")),
-    ("run lstm --seed 0x10", ("--seed", "integer", "not '0x10'")),
+    ("run lstm --seed 0x10", ("--seed", "whole number", "not '0x10'")),
     ("run lstm --seed -1", ("seed", "from 0", "-1")),
     ("run lstm --seed 9223372036854775808", ("seed", "2**63 - 1", "9223372036854775808")),
     ("run lstm --rtol -1e-3", ("--rtol", "0 or more", "-0.001")),

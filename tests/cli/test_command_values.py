@@ -105,7 +105,7 @@ def test_a_file_that_cannot_be_read_is_refused_alike(folder: Path, monkeypatch: 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_parameters_use_what_is_known_of(name: str) -> None:
     """A parameter that asks more of typer, such as a parser or a callback, is no word that is taken as it is."""
-    looks = {"default", "param_decls", "help", "metavar", "show_default", "rich_help_panel", "min", "max"}
+    looks = {"default", "param_decls", "help", "metavar", "show_default", "rich_help_panel", "min", "max", "autocompletion"}
     hints = get_type_hints(FUNCTIONS[name], include_extras=True)
     for parameter in signature(FUNCTIONS[name]).parameters:
         _, info = get_args(hints[parameter])

@@ -37,8 +37,10 @@ ANSWERS: list[Answer] = [
     ("01-gru-torch-to-keras", "compare gru.pt model.keras --input x.npz", 1, ("gru.gate-order.zrn",)),
     ("14-onnx-linear-before-reset", "compare gru.pt gru.onnx --input x.npz", 1, ("FAIL  the reset gate", "same weights")),
     ("19-lstm-vs-cell", "compare lstm.pt cell.pt --input x.npz", 1, ("FAIL", "other weights altogether")),
-    # Layers of Keras that are recurrent and not read.
-    ("03-cudnn-gru", "compare cudnn.h5 --input x.npz --expected gpu.npz", 2, ("layer cu_dnngru_1", "CuDNNGRU")),
+    # Layers of cuDNN: its x has time first.
+    ("03-cudnn-gru", "compare cudnn.h5 --axes time,batch,unit --input x.npz --expected gpu.npz -q", 0, ("PASS", "CuDNN")),
+    ("03-cudnn-gru", "diagnose cudnn.h5 --input x.npz --expected gpu.npz", 0, ("gru.time.batch-swapped",)),
+    ("03-cudnn-gru", "diagnose port.npz --input x.npz --expected gpu.npz", 0, ("gru.transpose.reshaped-blocks-back",)),
     # Masks: at the end of the sequences, and in front.
     ("15-keras-masks", "inspect model.keras", 0, ("masked by masking (Masking)",)),
     ("15-keras-masks", "compare model.keras --input post.npz --expected post_y.npz -q", 0, ("PASS", "masking (Masking)")),

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from commandline import all_in, ask, refused
-from thorough import in_turn
+from thorough import in_turn, some
 
 import rnntrace
 from rnntrace.equations.activations import OF_KERAS
@@ -277,6 +277,52 @@ def test_a_declared_model_gives_what_keras_predicts(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", some(DECLARED, 3))
+def test_weights_alone_are_read_by_a_configuration(name: str, keras: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """`to_json()` beside them says what the whole model would: the same modules, and the same verdicts."""
+    build, expected = DECLARED[name]
+    model = sequential(keras, build(keras.layers))
+    path = written(model, ".weights.h5")
+    Path("model.json").write_text(model.to_json(), encoding="utf-8")
+    ((_, (spec, weights)),) = rnntrace.load(path, config="model.json").items()
+    assert {field: getattr(spec, field) for field in expected} == expected
+    ((_, (other, same)),) = rnntrace.load(written(model, ".keras")).items()
+    assert spec == other
+    assert all(np.array_equal(mine, theirs) for mine, theirs in zip(weights.arrays, same.arrays, strict=True))
+    output = predicted(model, x_of())
+    assert verdict(capsys, path, *signals(output=output), "--config", "model.json")["passed"]
+    output[-1, ..., -1] += 0.01
+    assert not verdict(capsys, path, *signals(output=output), "--config", "model.json")["passed"]
+    for command in ("inspect", "explain"):
+        assert ask(capsys, command, path, "--config", "model.json").code == 0
+
+
+@pytest.mark.slow
+def test_a_configuration_that_does_not_fit_is_refused(keras: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of another file, of a file that has one, of none, and what is none."""
+    L = keras.layers
+    model = sequential(keras, [L.LSTM(4, return_sequences=True)])
+    path, whole = written(model, ".weights.h5"), written(model, ".keras")
+    Path("right.json").write_text(model.to_json(), encoding="utf-8")
+    Path("other.json").write_text(sequential(keras, [L.GRU(4)]).to_json(), encoding="utf-8")
+    Path("deep.json").write_text("[" * 100_000, encoding="utf-8")
+    Path("list.json").write_text("[1, 2]", encoding="utf-8")
+    np.savez("w.npz", weight_ih_l0=np.ones((4, 3), "f"), weight_hh_l0=np.ones((4, 4), "f"))
+    for source, config, says in (
+        (path, "other.json", "gru"),
+        (whole, "right.json", "it holds its own configuration"),
+        ("w.npz", "right.json", "--config belongs to Keras' weights"),
+        (path, "deep.json", "not valid JSON"),
+        (path, "list.json", "is no model's configuration"),
+        (path, "gone.json", "gone.json: it cannot be read"),
+        (path, "w.npz", "not valid JSON"),
+    ):
+        for command in ("inspect", "compare"):
+            assert says in refused(capsys, command, source, "--config", config), (source, config)
+    assert all_in(("without its weights", "--config beside weights alone"), refused(capsys, "inspect", "right.json"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", HOWS)
 def test_states_are_judged_without_the_axis_of_layers(how: str, keras: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """return_state gives h and c as (B, H); each is judged, by itself and beside the output."""
@@ -473,7 +519,7 @@ def test_other_layers_between_and_around_do_no_harm(keras: Any, capsys: pytest.C
     for how in (".keras", ".h5"):
         path = written(model, how)
         assert [*rnntrace.load(path)] == ["below", "above"]
-        assert "2 recurrent modules · 5 other tensors" in ask(capsys, "inspect", path).out
+        assert "2 recurrent modules · 0 other tensors" in ask(capsys, "inspect", path).out
 
 
 def test_a_shared_layer_is_one_module(keras: Any) -> None:

@@ -407,12 +407,11 @@ def test_hard_gates_are_spelled_with_their_line(capsys: pytest.CaptureFixture[st
 
 
 def test_other_layers_that_are_recurrent_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    """CuDNN's layers, cells inside one another, classes of one's own; those beside them are judged by their names."""
+    """Convolutions, cells inside one another, classes of one's own; those beside them are judged by their names."""
     for kind, inner, says in (
-        ("CuDNNGRU", {}, "CuDNNGRU"),
         ("ConvLSTM2D", {}, "ConvLSTM2D"),
         ("RNN", {"cell": {"class_name": "StackedRNNCells", "config": {}}}, "RNN around StackedRNNCells"),
-        ("Bidirectional", {"layer": {"class_name": "CuDNNLSTM", "config": {}}}, "Bidirectional around CuDNNLSTM"),
+        ("Bidirectional", {"layer": {"class_name": "ConvLSTM1D", "config": {}}}, "Bidirectional around ConvLSTM1D"),
     ):
         path, _ = old_weights("2.1.5", declared=True)
         with h5py.File(path, "r+") as file:

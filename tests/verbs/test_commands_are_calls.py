@@ -126,13 +126,15 @@ def test_every_verb_is_there() -> None:
 VIEW = {"show", "layer", "time", "unit", "item", "digits", "max-rows", "format", "output", "plot", "quiet", "color"}
 """How a command writes what a verb gives."""
 LIMITS = {"timeout", "max-memory", "help"}
+SIZES = {"sizes"}
+"""Behind a kind: input size and hidden size."""
 OTHERWISE: dict[str, tuple[set[str], set[str]]] = {
-    "run": (set(), {"scratch", "ready", "tell", "warn"}),
+    "run": (SIZES, {"scratch", "ready", "tell", "warn"}),
     "compare": ({"file"}, {"keep"}),
     "diagnose": ({"file", "time-limit"}, {"seconds"}),
-    "explain": ({"at"}, {"layer", "direction", "t", "item", "unit", "gate"}),
+    "explain": ({"at", *SIZES}, {"layer", "direction", "t", "item", "unit", "gate"}),
     "inspect": (set(), set()),
-    "backward": (set(), {"hx"}),
+    "backward": (SIZES, {"hx"}),
     "mistakes": (set(), set()),
     "layouts": (set(), set()),
     "cells": (set(), set()),

@@ -100,6 +100,8 @@ def make_tolerance(
     """
     counted = _COUNTED.fullmatch(kind)
     if kind not in KINDS[:3] and not counted:
+        if re.fullmatch(r"[0-9.]+(e-?[0-9]+)?", kind):
+            raise UsageError(f"`tolerance` is a word: how far apart values may be is `rtol={kind}`, `atol={kind}` or both")
         raise UsageError(
             f"unknown tolerance {kind!r}: choose one of {', '.join(KINDS)}, N a whole number of six digits or fewer"
         )

@@ -11,11 +11,12 @@ from rnntrace.equations.expression import Op
 from rnntrace.errors import UsageError, WeightsError, show
 from rnntrace.files.grid import Grid
 from rnntrace.files.ignored import Ignored
+from rnntrace.files.keras_config import read_config
 from rnntrace.files.tensors import Tensors
 from rnntrace.model import likely
 from rnntrace.model.command_line import command_line
 from rnntrace.model.conventions import BY_NAME, CONVENTIONS, TORCH, Convention
-from rnntrace.model.kinds import parse_kind
+from rnntrace.model.kinds import KINDS, command_name, parse_kind
 from rnntrace.model.layouts import weights_from_torch
 from rnntrace.model.merges import CONCAT
 from rnntrace.model.module import Contents, Module, Refused
@@ -45,11 +46,13 @@ def modules_of(
     ignored: Ignored | None = None,
     layout: str | None = None,
     grid: Grid | None = None,
+    config: Any = None,
 ) -> Contents:
     """The recurrent modules of a source by prefix, those that cannot be judged among them.
 
     Plain arrays are in the `layout` of a framework, or in that which their names tell; what says its own layout keeps it, see
-    `check_layout`. Raises FileError, and WeightsError if there is none.
+    `check_layout`. The `config` of a Keras model, its `to_json()` in a file or as text, says what a file of its weights holds.
+    Raises FileError, and WeightsError if there is none.
     """
     row = None if layout is None else convention_named(layout)
     if (specified := _specified(source)) is not None:
@@ -61,7 +64,7 @@ def modules_of(
     if not isinstance(source, str | Path | Mapping):
         what = "a file, a state_dict, a model of torch, a pair (spec, weights) or a result"
         raise WeightsError(f"expected weights, which are {what}, and got {type(source).__name__}")
-    tensors = (ignored or Ignored()).without(tensors_of(source))
+    tensors = (ignored or Ignored()).without(tensors_of(source, None if config is None else read_config(config)))
     if grid and not tensors.contents:
         # What a fixed-point port multiplies by is on the grid itself: its weights are exact.
         tensors = replace(grid(tensors), steps={})
@@ -147,7 +150,8 @@ def spec_of_kind(kind: Any, sources: Sources, keywords: Mapping[str, Any]) -> Mo
     """
     own = None if keywords["cell"] is None else cell(keywords["cell"])
     if (kind is None) == (own is None):
-        raise UsageError("expected a kind, such as lstm, or `cell` in its place" + (", and not both" if own else ""))
+        kinds = ", ".join(map(command_name, KINDS))
+        raise UsageError(f"expected a kind ({kinds}), or `cell` in its place" + (", and not both" if own else ""))
     wanted, usual = keywords["input_size"], sources.input_size or 3
     if own and any(part.op is Op.INPUT for step in own.steps for part in step.expression.walk()):
         usual = sources.input_size or keywords["hidden"]

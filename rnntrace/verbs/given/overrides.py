@@ -36,6 +36,7 @@ class FileOverrides:
     cell: Cell | str | Path | None = None
     ignored: Ignored = field(default_factory=Ignored)
     grid: Grid | None = None
+    config: Any = None
 
 
 def read_weights(source: Any, overrides: FileOverrides) -> Modules:
@@ -52,7 +53,8 @@ def read_files(sources: Sequence[Any], overrides: FileOverrides) -> list[Modules
     """
     if overrides.cell is not None:
         return _of_own_cell(overrides.cell, sources, overrides)
-    contents = [modules_of(source, overrides.names, overrides.ignored, overrides.layout, overrides.grid) for source in sources]
+    configs = (overrides.config, *[None] * (len(sources) - 1))
+    contents = [_contents(source, overrides, config) for source, config in zip(sources, configs, strict=True)]
     if overrides.module is not None:
         found = any(overrides.module in of_file.prefixes for of_file in contents)
         contents = [
@@ -67,8 +69,12 @@ def read_files(sources: Sequence[Any], overrides: FileOverrides) -> list[Modules
     return [{prefix: _overridden(module, overrides) for prefix, module in modules.items()} for modules in files]
 
 
+def _contents(source: Any, overrides: FileOverrides, config: Any) -> Contents:
+    return modules_of(source, overrides.names, overrides.ignored, overrides.layout, overrides.grid, config)
+
+
 def _of_own_cell(own: Cell | str | Path, sources: Sequence[Any], overrides: FileOverrides) -> list[Modules]:
-    for name in ("module", "names", "layout", "nonlinearity", "go_backwards", "recurrent_activation", "merge"):
+    for name in ("module", "names", "layout", "nonlinearity", "go_backwards", "recurrent_activation", "merge", "config"):
         if getattr(overrides, name):
             raise UsageError(f"`{name}` says what a file leaves open, and a `cell` of your own says what it is: leave it out")
     if overrides.grid:
