@@ -24,6 +24,8 @@ from rnntrace.verbs.given.arrays import tensors_of
 
 ARRAYS = (".npz", ".npy", ".json", ".csv", ".tsv", ".txt", ".pt", ".pth", ".safetensors", ".mat", ".h5", ".onnx", ".keras")
 """Ends of names of files that must be readable; of other files, such as a report or a program, arrays are not expected."""
+GIVEN_OUT = ("student.npz", "student.json")
+"""Files of a worksheet; they count where they are all that there is."""
 MOST_FILES = 50
 """Files of arrays that one student may hand in."""
 _MOODLE = re.compile(r"(?P<name>.+?)_(?P<number>\d+)_assignsubmission_(?:file|onlinetext)_?.*")
@@ -216,7 +218,9 @@ def _given(paths: Sequence[Path], everything: Sequence[Path], exercise: Exercise
         raise FileError(f"expected a file of numbers, such as .npz, .json or .csv, and found {found or 'none'}")
     if len(paths) > MOST_FILES:
         raise FileError(f"expected at most {MOST_FILES} files of numbers, and found more")
-    is_word = _words(exercise)
+    # Whoever hands in everything hands in what was given out too.
+    answers = [path for path in paths if path.name not in GIVEN_OUT]
+    paths, is_word = answers or paths, _words(exercise)
     if len(paths) == 1 and not is_word(paths[0].stem):
         return str(paths[0])
     arrays: dict[str, Array] = {}
@@ -228,7 +232,7 @@ def _given(paths: Sequence[Path], everything: Sequence[Path], exercise: Exercise
         alone = len(tensors.arrays) == 1
         for own, array in tensors.arrays.items():
             name = path.stem if alone and not is_word(own) else own
-            if name in arrays:
+            if name in arrays and is_word(name):
                 raise FileError(f"{show(homes[name])} and {show(path.name)} both hold {show(name)[:60]}: leave one of them out")
             arrays[name], homes[name] = array, path.name
     return arrays
