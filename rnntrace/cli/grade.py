@@ -14,7 +14,12 @@ from rnntrace.errors import ExitCode
 
 @grouped
 def grade(
-    exercise: Annotated[str, typer.Argument(metavar="EXERCISE", help="The exercise.toml.", show_default=False)],
+    exercise: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[EXERCISE]", help="By default exercise.toml; with --gradescope that in source/.", show_default=False
+        ),
+    ] = None,
     hand_ins: Annotated[
         str | None,
         typer.Argument(
@@ -146,6 +151,8 @@ def grade(
     from rnntrace.course.report import grades_report
     from rnntrace.course.written import feedback_files, folder, gradebook_file, platform_files, platform_text
 
+    root = Path(hand_ins or ROOT)
+    exercise = exercise or str(root / "source" / "exercise.toml" if gradescope else "exercise.toml")
     grades = grade_class(
         exercise,
         hand_ins,
@@ -163,7 +170,7 @@ def grade(
         tell=tell,
     )
     if gradescope:
-        format, output = GradeFormat.GRADESCOPE, output or folder(Path(hand_ins or ROOT) / RESULTS.parent) / RESULTS.name
+        format, output = GradeFormat.GRADESCOPE, output or folder(root / RESULTS.parent) / RESULTS.name
     others, warnings = gradebook_file(fill, grades, roster) if fill else ([], [])
     others += feedback_files(grades, feedback, html=format is GradeFormat.HTML) if feedback else []
     report = grades_report(replace(grades, warnings=(*grades.warnings, *warnings)))

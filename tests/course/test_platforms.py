@@ -210,14 +210,19 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("with_roster", [False, True])
-def test_in_a_gradescope_autograder(with_roster: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_in_a_gradescope_autograder(
+    with_roster: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The standard paths, below the folder of the autograder; the student by e-mail address or id."""
-    path = exercise_in(tmp_path)
+    (tmp_path / "source").mkdir()
+    path = exercise_in(tmp_path / "source")
     (tmp_path / "students.csv").write_text("id,email\na1,ada@u.edu\n")
     (tmp_path / "submission_metadata.json").write_text('{"id": 1, "users": [{"email": "Ada@u.edu", "id": 77, "name": "Ada"}]}')
     save(tmp_path / "submission" / "week1.npz", Solver(path, "a1" if with_roster else "77").right())
     roster = ["--roster", tmp_path / "students.csv"] if with_roster else []
-    answer = ask(capsys, "grade", path, tmp_path, "--gradescope", *roster)
+    monkeypatch.setattr("rnntrace.course.platforms.gradescope.ROOT", tmp_path)
+    monkeypatch.setattr("rnntrace.course.grade.ROOT", tmp_path)
+    answer = ask(capsys, "grade", "--gradescope", *roster)
     assert (answer.code, answer.err) == (0, "")
     found = json.loads((tmp_path / "results" / "results.json").read_text())
     Draft202012Validator(RESULTS).validate(found)
