@@ -16,8 +16,9 @@ def grades_report(grades: Grades) -> Report:
             ", ".join(f"{part.name} {points(part.score)}" for part in grade.parts) or show(grade.feedback)[:100]
             for grade in grades.found
         ],
-        "mistakes": [", ".join(grade.mistakes) for grade in grades.found],
     }
+    if any(grade.mistakes for grade in grades.found):
+        columns["mistakes"] = [", ".join(grade.mistakes) for grade in grades.found]
     counts = {status: sum(grade.status is status for grade in grades.found) for status in Status}
     told = [f"{count} {status}" for status, count in counts.items() if count]
     scores = [grade.score for grade in grades.found if grade.status is Status.GRADED]
