@@ -250,6 +250,8 @@ BASES = {
     "show": "a trace",
     "inspect": "weights",
     "layouts": "layouts Chainer",
+    "grade": "grades",
+    "exercise": "a checked exercise",
     "doctor": "this machine",
 }
 Keys = tuple[Any, ...]
