@@ -12,6 +12,7 @@ from rnntrace.course.exercise_file import read_exercise
 from rnntrace.course.grades import Grade, Status
 from rnntrace.course.marking import Job, graded
 from rnntrace.course.numbers import numbers_of
+from rnntrace.course.points import counted
 from rnntrace.course.submission import File
 from rnntrace.engine.diagnose.case import Case
 from rnntrace.engine.diagnose.mistake import apply, catalogue
@@ -245,3 +246,12 @@ def test_texts_of_one_s_own(tmp_path: Path) -> None:
     right["output"][0] += 0.5
     says = [part.says for part in judge(path, right).parts]
     assert says == ["6 von 8 Werten richtig {0} {x.__class__}", "richtig"]
+
+
+@pytest.mark.parametrize(("decimals", "units", "whole", "expected"), [(2, 1, 1, 0), (2, 1, 2, 2), (4, 1, 1, 1), (2, 2, 1, 2)])
+def test_what_chance_would_do(decimals: int, units: int, whole: int, expected: int) -> None:
+    """A value of 0.3 that is right to two decimals tells log2(0.3 / 0.005) = 5.9 bits; ten are needed, one in a thousand."""
+    right = np.full((4, 1, units), 0.3)
+    given = right + np.arange(4)[:, None, None]
+    good = np.arange(4)[:, None, None] < np.full((1, 1, units), whole)
+    assert counted(good, right, given, 0.5 * 10.0**-decimals) == expected
