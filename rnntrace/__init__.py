@@ -12,6 +12,10 @@ TYPE_CHECKING = False
 """As type checkers know it: typing itself takes longer to import than it takes to fall into an interrupt."""
 
 if TYPE_CHECKING:
+    from rnntrace.course.check import check_exercise as check_exercise
+    from rnntrace.course.grade import grade as grade
+    from rnntrace.course.new import new_exercise as new_exercise
+    from rnntrace.course.worksheet import worksheet as worksheet
     from rnntrace.engine.judge.result import Result as Result
     from rnntrace.engine.judge.verdict import Verdict as Verdict
     from rnntrace.engine.replay.trace import Trace as Trace
@@ -58,6 +62,10 @@ _HOMES = {
     "plot": "rnntrace.verbs.plot",
     "save": "rnntrace.verbs.save",
     "open_trace": "rnntrace.verbs.open_trace",
+    "new_exercise": "rnntrace.course.new",
+    "check_exercise": "rnntrace.course.check",
+    "worksheet": "rnntrace.course.worksheet",
+    "grade": "rnntrace.course.grade",
     "Result": "rnntrace.engine.judge.result",
     "Results": "rnntrace.verbs.results",
     "Trace": "rnntrace.engine.replay.trace",

@@ -20,7 +20,9 @@ from rnntrace.cli.compare import compare
 from rnntrace.cli.completion import completed
 from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.doctor import doctor
+from rnntrace.cli.exercise import exercise
 from rnntrace.cli.explain import explain
+from rnntrace.cli.grade import grade
 from rnntrace.cli.inspect import inspect
 from rnntrace.cli.layouts import layouts
 from rnntrace.cli.limited import Ended, own_exit_code
@@ -29,6 +31,7 @@ from rnntrace.cli.plot import plot
 from rnntrace.cli.run import run
 from rnntrace.cli.show import show
 from rnntrace.cli.stderr import give_up, say
+from rnntrace.cli.worksheet import worksheet
 from rnntrace.errors import ExitCode, RnnTraceError, shortened
 from rnntrace.version import __version__
 
@@ -41,7 +44,8 @@ app = typer.Typer(
     epilog="To begin: rnntrace run lstm --hidden 2, and rnntrace COMMAND --help, which begins with examples.\n\n"
     "Exit codes: 0 agrees, 1 does not agree or could not be judged, 2 the request could not be carried out.",
 )
-COMMANDS = (run, compare, backward, diagnose, mistakes, inspect, explain, cells, show, plot, layouts, doctor)
+OF_RUNS = (run, compare, backward, diagnose, mistakes, inspect, explain, cells, show, plot, layouts)
+COMMANDS = (*OF_RUNS, exercise, worksheet, grade, doctor)
 for command in COMMANDS:
     app.command(cls=Command, context_settings={"help_option_names": HELP_FLAGS})(completed(command))
 

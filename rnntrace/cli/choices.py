@@ -86,3 +86,34 @@ class When(StrEnum):
     AUTO = "auto"
     ALWAYS = "always"
     NEVER = "never"
+
+
+class ExerciseAction(StrEnum):
+    """What is done with an exercise."""
+
+    NEW = "new"
+    CHECK = "check"
+
+
+class GradeFormat(StrEnum):
+    """How grades are written."""
+
+    TABLE = "table"
+    PLAIN = "plain"
+    CSV = "csv"
+    JSON = "json"
+    JSONL = "jsonl"
+    MARKDOWN = "markdown"
+    HTML = "html"
+    GRADESCOPE = "gradescope"
+    CLASSROOM = "classroom"
+    JUNIT = "junit"
+    TAP = "tap"
+
+
+class SheetFormat(StrEnum):
+    """How worksheets are written."""
+
+    HTML = "html"
+    LATEX = "latex"
+    MARKDOWN = "markdown"

@@ -18,11 +18,9 @@ _OF_JUDGING = "capture tolerance rtol atol lam drift rounded scale zero_point q 
 _OF_GRADIENTS = "backward loss target grad truncate clip_norm clip_value"
 _OF_VIEW = "show layer time unit item digits max_rows format output save keep plot kind at top back family quiet color"
 _OF_LIMITS = "timeout max_memory"
-KEYWORDS = frozenset(
-    " ".join(
-        (_OF_MODULE, _OF_SIGNALS, _OF_FILES, _OF_VARIANTS, _OF_ACTIVATIONS, _OF_JUDGING, _OF_GRADIENTS, _OF_VIEW, _OF_LIMITS)
-    ).split()
-)
+_OF_COURSES = "roster key match student gradescope jobs dask resume journal explain fill feedback"
+_OF_RUNS = (_OF_MODULE, _OF_SIGNALS, _OF_FILES, _OF_VARIANTS, _OF_ACTIVATIONS, _OF_JUDGING, _OF_GRADIENTS)
+KEYWORDS = frozenset(" ".join((*_OF_RUNS, _OF_VIEW, _OF_LIMITS, _OF_COURSES)).split())
 """Those that are flags."""
 OTHER_NAMES = {
     "lam": "lambda",

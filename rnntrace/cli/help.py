@@ -98,6 +98,28 @@ HELP = {
         ),
         "format output",
     ),
+    "exercise": Help(
+        (
+            ("rnntrace exercise new lstm --output week1.toml", "an exercise with comments, and the secret of its numbers"),
+            ("rnntrace exercise check exercise.toml", "whether its numbers would show the mistakes that people make"),
+        ),
+        "cell backward format output",
+    ),
+    "worksheet": Help(
+        (
+            ("rnntrace worksheet exercise.toml", "one sheet for all, and the same numbers as arrays"),
+            ("rnntrace worksheet exercise.toml --roster students.csv --key", "one for each student, and the right values"),
+        ),
+        "roster key format output",
+    ),
+    "grade": Help(
+        (
+            ("rnntrace grade exercise.toml hand-ins --roster students.csv", "everybody's points, mistakes and feedback"),
+            ("rnntrace grade exercise.toml hand-ins --feedback feedback", "and what each of them is told, in a file"),
+            ("rnntrace grade exercise.toml hand-ins --format csv -o grades.csv", "for a spreadsheet"),
+        ),
+        "roster match student gradescope jobs resume each fill feedback format output",
+    ),
     "doctor": Help((("rnntrace doctor", "versions, and which extras are there"),), "format output"),
 }
 

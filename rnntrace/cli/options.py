@@ -18,6 +18,7 @@ from rnntrace.cli.choices import (
 MODULE, SIGNALS, JUDGING, VIEW, OUTPUT, LIMITS = "Module", "Input", "Judging", "View", "Output", "Limits"
 VARIANTS = "Variants (torch lacks them)"
 GRADIENTS = "Gradients"
+CLASS = "Class"
 
 
 Sizes = Annotated[

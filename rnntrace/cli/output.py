@@ -39,8 +39,11 @@ def emit(
     table: TableFlags = WHOLE_TABLES,
     others: Sequence[tuple[Path, Content]] = (),
     read: Sequence[str | None] = (),
+    instead: str | None = None,
 ) -> None:
     """Write the report to stdout or a file, its warnings to stderr, and other files; all files or none of them.
+
+    A format that no renderer has comes as the text `instead`.
 
     Raises UsageError as `check_targets` does.
     """
@@ -57,8 +60,11 @@ def emit(
     verdict_alone = quiet and format not in DATA
     report = spelled(report)
     dashes = "-{}-" if format == "latex" else "--"
-    text = [DOT.join(report.conclusion) + "\n"] if verdict_alone else pieces(report, format, style)
-    text = (in_flags(piece, dashes) for piece in text)
+    if instead is None:
+        text = [DOT.join(report.conclusion) + "\n"] if verdict_alone else pieces(report, format, style)
+        text = (in_flags(piece, dashes) for piece in text)
+    else:
+        text = iter([instead])
     if others:
         tell("writing " + " and ".join(path.name for path, _ in others), math.nan)
     replace_files([*others, *([(output, lambda file: file.writelines(piece.encode() for piece in text))] if output else [])])

@@ -12,6 +12,7 @@ EXTRAS = {
     "matlab": ("scipy", "reading .mat"),
     "live-keras": ("keras", "judging beside Keras 3"),
     "onnxruntime": ("onnxruntime", "judging beside ONNX Runtime"),
+    "dask": ("distributed", "grading on a cluster"),
     "plot": ("matplotlib", "pictures as .png, .svg and .pdf"),
 }
 """By the name of the pip extra: the optional package that it brings, and what that is for."""

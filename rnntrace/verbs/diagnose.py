@@ -210,13 +210,13 @@ def _searched(result: Result, seconds: float, judging: JudgeOptions) -> Diagnosi
         raise UsageError(f"a trace of {values:,} values is {limit}: what is tried is held in memory, so diagnose a shorter run")
     own = judging.tolerance_for(result.spec)
     tolerance = own if own.of_trajectory else make_tolerance("torch", result.spec.dtype)
-    given = result.replayed_outputs if result.mistakes else _given(result)
+    given = result.replayed_outputs if result.mistakes else given_values(result)
     half_units = {name: values for name, values in result.observation.half_units.items() if name in given}
     case = Case.of(result.spec, result.weights, result.inputs)
     return search(case, given, tolerance, seconds=seconds, half_units=half_units)
 
 
-def _given(result: Result) -> Mapping[Name, Array]:
+def given_values(result: Result) -> Mapping[Name, Array]:
     """The outputs of the other side and, if a user gave them, gates and states.
 
     That of the last layer is in the output already, which may have been read wrongly where it was not.

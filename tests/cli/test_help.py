@@ -10,6 +10,7 @@ import torch
 from commandline import ask
 from typer.main import get_command
 
+import rnntrace
 from rnntrace.cli.app import COMMANDS, app
 from rnntrace.cli.command import HELP_FLAGS
 from rnntrace.cli.help import HELP
@@ -35,9 +36,13 @@ def example_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.fixture
 def with_files(folder: None, example_files: dict[str, bytes], capsys: pytest.CaptureFixture[str]) -> None:
-    """In a folder with these files, and a trace that failed."""
+    """In a folder with these files, a trace that failed, and an exercise with a hand-in."""
     for name, content in example_files.items():
         Path(name).write_bytes(content)
+    rnntrace.new_exercise("lstm")
+    Path("students.csv").write_text("id,name\nada,Ada\n")
+    Path("hand-ins").mkdir()
+    np.savez("hand-ins/ada.npz", output=np.ones((4, 1, 2)), c_n=np.ones((1, 1, 2)))
     ask(capsys, "run", "lstm", "--seed", "1", "--mistake", "lstm.gate-order.iofc", "-q", "--save", "t.npz")
 
 

@@ -99,6 +99,8 @@ OTHERS = {
     "weights that are NaN": "inspect broken.pt --weights",
     "typed weights": 'inspect \'{"weight_ih": [[1]], "weight_hh": [[2]]}\'',
     "every framework": "layouts",
+    "a checked exercise": "exercise check blind.toml",
+    "grades": "grade week1.toml hand-ins --roster students.csv",
     "every cell": "cells",
     "one cell": "cells gru",
     **{f"layouts {convention.framework}": f"layouts '{convention.framework}'" for convention in CONVENTIONS},
@@ -143,6 +145,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     blocks = [numpy_helper.from_array(drawn(*shape), name) for name, shape in {"W": (1, 6, 3), "R": (1, 6, 2)}.items()]
     node = helper.make_node("GRU", ["X", "W", "R"], ["Y"], hidden_size=2)
     onnx.save(helper.make_model(helper.make_graph([node], "graph", [], [], blocks)), folder / "gru.onnx")
+    rnntrace.new_exercise("lstm", output=folder / "week1.toml")
+    (folder / "blind.toml").write_text((folder / "week1.toml").read_text().replace('"random"', '"zeros"'))
+    (folder / "blind.secret").write_text((folder / "week1.secret").read_text())
+    (folder / "students.csv").write_text("id\nada\nbob\ncleo\n")
+    (folder / "hand-ins").mkdir()
+    (folder / "hand-ins" / "ada.npz").write_bytes(npz_bytes({"output": np.ones((4, 1, 2)), "c_n": np.ones((1, 1, 2))}))
+    (folder / "hand-ins" / "bob.npz").write_bytes(b"no")
     traced = rnntrace.trace(module, x)
     for name in ("trace.npz", "trace.safetensors"):
         rnntrace.save(traced, folder / name)
@@ -241,6 +250,8 @@ BASES = {
     "show": "a trace",
     "inspect": "weights",
     "layouts": "layouts Chainer",
+    "grade": "grades",
+    "exercise": "a checked exercise",
     "doctor": "this machine",
 }
 Keys = tuple[Any, ...]

@@ -157,6 +157,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(where / "x.npz", x=x.numpy())
     np.savez(where / "out.npz", output=output.numpy(), h_n=h_n.numpy(), c_n=c_n.numpy())
     rnntrace.save(rnntrace.trace(module, x), where / "t.npz")
+    rnntrace.new_exercise("lstm", output=where / "week1.toml")
     module(x)[0].sum().backward()
     np.savez(where / "grads.npz", **{name: p.grad.numpy() for name, p in module.named_parameters()})
     return where
@@ -182,6 +183,9 @@ COMMANDS = {
     "compare w.npz --input x.npz --expected out.npz": HEAVY,
     "compare t.npz t.npz": HEAVY,
     "backward w.npz --input x.npz --expected grads.npz": HEAVY,
+    "exercise new gru --output e.toml": HEAVY[:-2],
+    "worksheet week1.toml": HEAVY[:-2],
+    "grade week1.toml out.npz --student ada": HEAVY[:-2],
     "run lstm --hidden 2": ("pydantic", "rnntrace.engine.diagnose.catalogue"),
 }
 WATCHED = """

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -38,6 +38,7 @@ COMMANDS = {
     "cells": [],
     "doctor": [],
     "explain": ["gru"],
+    "exercise": ["check", "exercise.toml"],
     "diagnose": ["mistaken.npz"],
     "mistakes": ["gru"],
 }
@@ -48,10 +49,11 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def commands() -> list[str]:
-    """Those that there are, and that have --format."""
+    """Those that there are, and that have --format; grades and worksheets have formats of their own."""
     found = [(command.name or "", command.callback) for command in app.registered_commands]
     named = [(name or callback.__name__, callback) for name, callback in found if callback]
-    return [name for name, callback in named if "format" in inspect.signature(callback).parameters]
+    flags = {name: inspect.signature(callback).parameters.get("format") for name, callback in named}
+    return [name for name, flag in flags.items() if flag and get_args(flag.annotation)[0] is Format]
 
 
 @pytest.fixture
@@ -59,6 +61,7 @@ def files(folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     """The files that the commands read."""
     (folder / "one.json").write_text(json.dumps(WEIGHTS))
     (folder / "two.json").write_text(json.dumps(TWO))
+    ask(capsys, "exercise", "new", "lstm")
     ask(capsys, "run", "gru", "--seed", "1", "--quiet", "--save", "trace.npz")
     ask(capsys, "run", "lstm", "--seed", "1", "--quiet", "--mistake", "gate-order.iofc", "--save", "mistaken.npz")
     return folder

@@ -34,6 +34,11 @@ VERBS = {
         "plot",
         "save",
     )
+} | {
+    "new_exercise": "rnntrace.course.new.new_exercise",
+    "check_exercise": "rnntrace.course.check.check_exercise",
+    "worksheet": "rnntrace.course.worksheet.worksheet",
+    "grade": "rnntrace.course.grade.grade",
 }
 LINES = {
     "run": (["run", "lstm", "--seed", "1", "--no-bias", "--lengths", "4,2", "-B", "2", "--save", "s.npz"], ["run"]),
@@ -56,6 +61,10 @@ LINES = {
     "layouts": (["layouts", "onnx"], ["layouts"]),
     "cells": (["cells", "lstm"], ["cells"]),
     "show": (["show", "t.npz", "--time", "1:2"], ["open_trace"]),
+    "exercise new": (["exercise", "new", "gru", "-o", "week2.toml"], ["new_exercise"]),
+    "exercise check": (["exercise", "check", "week1.toml"], ["check_exercise"]),
+    "worksheet": (["worksheet", "week1.toml", "--key"], ["worksheet"]),
+    "grade": (["grade", "week1.toml", "y.npy", "--student", "ada", "--jobs", "1"], ["grade"]),
     "plot": (["plot", "t.npz", "-o", "p.svg", "--layer", "0"], ["open_trace", "plot"]),
 }
 """A line, and the verbs that it calls: to draw a part of a trace, the trace is looked at first."""
@@ -72,6 +81,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.save("x.npy", x.numpy())
     np.save("y.npy", module(x)[0].detach().numpy())
     rnntrace.save(rnntrace.trace(module, x), "t.npz")
+    rnntrace.new_exercise("lstm", output="week1.toml")
     return tmp_path
 
 
@@ -109,8 +119,8 @@ def test_each_command_is_one_call(
 
 def test_every_verb_is_there() -> None:
     """Each at home in the file of its name, and in the package."""
-    for name in VERBS:
-        assert getattr(rnntrace, name) is getattr(import_module(f"rnntrace.verbs.{name}"), name)
+    for name, place in VERBS.items():
+        assert getattr(rnntrace, name) is getattr(import_module(place.rpartition(".")[0]), name)
 
 
 VIEW = {"show", "layer", "time", "unit", "item", "digits", "max-rows", "format", "output", "plot", "quiet", "color"}
@@ -128,6 +138,8 @@ OTHERWISE: dict[str, tuple[set[str], set[str]]] = {
     "mistakes": (set(), set()),
     "layouts": (set(), set()),
     "cells": (set(), set()),
+    "worksheet": ({"output", "format"}, {"output", "format", "tell"}),
+    "grade": ({"hand_ins", "fill", "feedback"}, {"hand-ins", "timeout", "max-memory", "tell"}),
 }
 """What a command alone has, and what a verb alone has: the flag that is named otherwise, and what only a program can give."""
 

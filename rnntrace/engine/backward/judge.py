@@ -155,7 +155,9 @@ class _Judged:
         tallies, out = [], {}
         for quantity in self._quantities(free, single):
             size = float(np.abs(quantity.framework[np.isfinite(quantity.framework)]).max(initial=0.0))
-            tolerance = replace(self.tolerance, atol=self.tolerance.atol * min(size, 1.0))
+            # Decimals are those of the number as it is written, however small it is.
+            part = 1.0 if self.tolerance.kind == "decimals" else min(size, 1.0)
+            tolerance = replace(self.tolerance, atol=self.tolerance.atol * part)
             tally = Tally(*quantity.key, tolerance, self.spec.precision, backwards=quantity.direction == FORWARD)
             out[quantity.key] = tally.add(quantity)
             tallies.append(tally)

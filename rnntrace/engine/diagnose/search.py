@@ -85,12 +85,18 @@ class Diagnosis:
 
 
 def diagnose(
-    case: Case, expected: Values, tolerance: Tolerance, *, seconds: float = 10.0, half_units: Values | None = None
+    case: Case,
+    expected: Values,
+    tolerance: Tolerance,
+    *,
+    seconds: float = 10.0,
+    half_units: Values | None = None,
+    paired: Callable[[Mistake], bool] = lambda mistake: True,
 ) -> Diagnosis:
     """The mistakes that explain `expected`, single ones first, and pairs if there are none; all within some seconds.
 
     `expected` holds output, h_n or c_n, time-major, and gates and states by key, as far as they are known; `half_units` are
-    half a unit of the last digit of values that were typed, in their shape.
+    half a unit of the last digit of values that were typed, in their shape. Pairs are made of mistakes that may be `paired`.
     """
     end = time.monotonic() + seconds
     plain = Target.of(case, expected, tolerance, half_units=half_units)
@@ -114,7 +120,7 @@ def diagnose(
     place = {mistake.id: number for number, mistake in enumerate(possible)}
     for rare in range(3):
         if not (before.agrees or search.answers):
-            search.try_all(_pairs(mistakes, place, rare=rare))
+            search.try_all(_pairs([*filter(paired, mistakes)], place, rare=rare))
     answers = search.answers_of(plain)
     found = Diagnosis(before.largest, tried=search.tried, exhausted=not search.late, coarse=digits.name if digits else "")
     if not answers and before.agrees and digits:

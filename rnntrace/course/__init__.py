@@ -1,0 +1,1 @@
+"""A course: exercises with numbers of their own for each student, worksheets, grades, and the files that platforms want."""
