@@ -273,6 +273,16 @@ AxesOrder = Annotated[
         rich_help_panel=SIGNALS,
     ),
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAME=A-B,…",
+        help="Columns of a table (CSV, text) by name, from 1: 'x=2-4' of --input, 'h=5-8,i=9-12' of --expected.",
+        show_default="by their headings",
+        rich_help_panel=JUDGING,
+    ),
+]
 Scale = Annotated[
     str | None,
     typer.Option(
