@@ -85,3 +85,13 @@ class When(StrEnum):
     AUTO = "auto"
     ALWAYS = "always"
     NEVER = "never"
+
+
+class PlotKind(StrEnum):
+    """What is drawn."""
+
+    HEATMAP = "heatmap"
+    LINES = "lines"
+    HISTOGRAM = "histogram"
+    SATURATION = "saturation"
+    DIFFERENCE = "difference"

@@ -12,6 +12,7 @@ from rnntrace.cli.choices import (
     GateActivation,
     Keep,
     Merge,
+    PlotKind,
     When,
 )
 
@@ -420,8 +421,15 @@ KeepOption = Annotated[
 Plot = Annotated[
     Path | None,
     typer.Option(
-        "--plot", metavar="FILE", help="Draw every gate and state as a heatmap: .png, .svg or .pdf.", rich_help_panel=OUTPUT
+        "--plot",
+        metavar="FILE",
+        help="Draw every gate and state, and crosses where it fails: .png, .svg or .pdf.",
+        rich_help_panel=OUTPUT,
     ),
+]
+PlotKindOption = Annotated[
+    PlotKind,
+    typer.Option("--plot-kind", help="What --plot draws; difference: replay against framework.", rich_help_panel=OUTPUT),
 ]
 Quiet = Annotated[
     bool,
