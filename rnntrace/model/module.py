@@ -14,6 +14,9 @@ from rnntrace.model.neighbours import Neighbour
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 
+DEQUANTISED = "its weights are integers of 8 bits, which were turned into numbers; the module itself rounds what it multiplies"
+"""What is said of a module with `levels`."""
+
 
 def unrecorded(spec: ModuleSpec) -> tuple[str, ...]:
     """The fields of a spec that names and shapes of torch's parameters do not tell."""
@@ -50,8 +53,9 @@ class Module:
     outputs and gates that were saved beside the weights, `remarks` what to say of how the weights were read. `half_units` are
     half a unit of the last digit of weights that were typed, and 0 of exact ones. `states` are those at t = 0 that the model
     holds, h0 (L·D, B, R) and c0 (L·D, B, H), and `lengths` those of the sequences: it starts from them whatever it is fed
-    with. `head` is what a course has behind the cell. `before` is what the module reads in a model of several layers, None
-    where that is not known, and `behind` what is made of its output.
+    with. `head` is what a course has behind the cell. `levels` is to how many levels a quantised module rounds what it
+    multiplies, None where it rounds nothing. `before` is what the module reads in a model of several layers, None where that
+    is not known, and `behind` what is made of its output.
     """
 
     spec: ModuleSpec
@@ -71,6 +75,7 @@ class Module:
     lengths: tuple[int, ...] | None = None
     remarks: tuple[str, ...] = ()
     head: Head | None = None
+    levels: int | None = None
     before: Before | None = None
     behind: Behind = field(default_factory=Behind)
 

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from rnntrace.engine.judge.options import JudgeOptions
+from rnntrace.engine.judge.quantised import left_open
 from rnntrace.engine.judge.result import Result
+from rnntrace.engine.judge.rounding import Typed
 from rnntrace.engine.judge.tolerance import MOST_DIGITS
 from rnntrace.engine.judge.verdict import Verdict
+from rnntrace.engine.replay.replay import replay
 from rnntrace.equations.cell import listed
 from rnntrace.errors import SignalError, UsageError, show
 from rnntrace.files.columns import Columns
@@ -155,6 +158,10 @@ def compare_with_expected(
         f"the model gives this layer {TAKEN[name]}: see `{name}`" for name in module.takes if not _is_given(sources, name)
     ]
     weights = module.weights.astype(spec.precision.replay)
+    quantised: Typed | None = None
+    if module.levels and not given.half_units:
+        quantised, step = left_open(replay(spec, weights, inputs), weights, module.levels)
+        given = replace(given, half_units={name: np.full(array.shape, step / 2) for name, array in given.values.items()})
 
     def against(given: Expected, inputs: Inputs, judging: JudgeOptions = judging) -> Result:
         return judged(
@@ -165,7 +172,7 @@ def compare_with_expected(
             judging,
             origin=sources.described(spec, "given"),
             warnings=[*sources.warnings, *given.notes, *remarks],
-            typed=sources.typed(spec, inputs, module.half_units) if given.half_units else None,
+            typed=quantised or (sources.typed(spec, inputs, module.half_units) if given.half_units else None),
         )
 
     result = undecided(against(given, inputs), doubt)
@@ -198,7 +205,7 @@ def compare_with_expected(
         result = replace(result, warnings=(*result.warnings, *hints))
     if given.softmax:
         result = with_head(result, module.head, given.softmax, judging.tolerance_for(spec))
-    return {prefix: replace(result, handed_in=given.names, unused=(*sources.unused, *given.unused))}
+    return {prefix: replace(result, levels=module.levels, handed_in=given.names, unused=(*sources.unused, *given.unused))}
 
 
 def _is_last_output(result: Result, given: Expected, against: Callable[[Expected, Inputs], Result]) -> bool:

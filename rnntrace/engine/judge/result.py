@@ -34,7 +34,7 @@ class Result:
     given and mean nothing here; `agrees_to` is the number of decimals to which what was given is right although it fails.
     `contradictions` are sentences on what else does not agree, a FAIL whatever the values. `name` is the module's in its file
     or model, and `assumed` are the fields of its spec that the file does not record. `step` is that of the grid on which what
-    was given lies, if it was given as integers.
+    was given lies, if it was given as integers, and `levels` is to how many a quantised module rounds its activations.
     """
 
     spec: ModuleSpec
@@ -58,6 +58,7 @@ class Result:
     name: str = ""
     assumed: tuple[str, ...] = ()
     step: float | None = None
+    levels: int | None = None
 
     def __repr__(self) -> str:
         return f"<Result {self.verdict}: {self.trace.summary}>"
