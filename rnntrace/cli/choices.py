@@ -117,3 +117,13 @@ class SheetFormat(StrEnum):
     HTML = "html"
     LATEX = "latex"
     MARKDOWN = "markdown"
+
+
+class PlotKind(StrEnum):
+    """What is drawn."""
+
+    HEATMAP = "heatmap"
+    LINES = "lines"
+    HISTOGRAM = "histogram"
+    SATURATION = "saturation"
+    DIFFERENCE = "difference"

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import judging_options, options
+from rnntrace.cli.choices import PlotKind
 from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.given import keywords, source_of, typed
 from rnntrace.cli.groups import (
@@ -73,7 +74,9 @@ def compare(
     fixed: GridFlags,
     shown: ViewFlags,
     written: VerdictFlags,
+    save: options.Save = None,
     plot: options.Plot = None,
+    plot_kind: options.PlotKindOption = PlotKind.HEATMAP,
     limits: LimitFlags,
 ) -> int:
     """Replay saved weights beside torch, or judge them by given outputs; or find where two files differ.
@@ -88,11 +91,14 @@ def compare(
     from rnntrace.cli.syntax import parse_parts, parse_view, states_in
     from rnntrace.engine.judge.result import Result
     from rnntrace.engine.judge.verdict import Verdict
-    from rnntrace.files import label
+    from rnntrace.files import check_writable, label
     from rnntrace.report.compare import compare_report
     from rnntrace.verbs.compare import compare as compare_weights
     from rnntrace.verbs.plot import check_drawable, drawn
+    from rnntrace.verbs.save import dump_compared
 
+    if save:
+        check_writable(save)
     if plot:
         check_drawable(plot)
     values = flags_of(module, signals, judging, fixed, shown) | {
@@ -110,9 +116,11 @@ def compare(
     results = {compared.name: compared} if isinstance(compared, Result) else compared
     first = next(iter(results.values()))
     view = parse_view(shown, first.spec, first.inputs.steps, first.inputs.batch)
-    if plot and len(results) > 1:
-        raise UsageError(f"--plot draws one module, and there are {len(results)}: choose with --module")
-    others = [(plot, drawn(first, plot, view=view))] if plot else []
+    if (plot or save) and len(results) > 1:
+        what = "--plot draws" if plot else "--save keeps"
+        raise UsageError(f"{what} one module, and there are {len(results)}: choose with --module")
+    others = [(save, dump_compared(first, save))] if save else []
+    others += [(plot, drawn(first, plot, plot_kind, view))] if plot else []
     report = compare_report(label(source), results, view)
     failed = any(result.verdict is Verdict.FAIL for result in results.values())
     if expected is not None and failed and not judging.mistake:

@@ -14,9 +14,13 @@ _OF_SIGNALS = "steps batch unbatched input axes text alphabet h0 c0 states lengt
 _OF_FILES = "module names layout config ignore go_backwards merge expected require framework cell"
 _OF_VARIANTS = "peepholes coupled clip reset_before layer_norm independent"
 _OF_ACTIVATIONS = "activation recurrent_activation cell_activation reverse_activations"
-_OF_JUDGING = "capture tolerance rtol atol lam drift rounded scale zero_point q mistake blind replay replay_dtype seconds"
+_OF_JUDGING = (
+    "capture tolerance rtol atol lam drift rounded scale zero_point q columns mistake blind replay replay_dtype seconds"
+)
 _OF_GRADIENTS = "backward loss target grad truncate clip_norm clip_value"
-_OF_VIEW = "show layer time unit item digits max_rows format output save keep plot kind at top back family quiet color"
+_OF_VIEW = (
+    "show layer time unit item digits max_rows format output save keep plot plot_kind kind at top back family quiet color"
+)
 _OF_LIMITS = "timeout max_memory"
 _OF_COURSES = "roster key match student gradescope jobs dask resume journal explain fill feedback"
 _OF_RUNS = (_OF_MODULE, _OF_SIGNALS, _OF_FILES, _OF_VARIANTS, _OF_ACTIVATIONS, _OF_JUDGING, _OF_GRADIENTS)

@@ -97,11 +97,12 @@ class SignalFlags(GivenSignals):
 
 @dataclass(frozen=True)
 class GridFlags:
-    """What integers of fixed-point arithmetic mean."""
+    """What numbers of a port or a spreadsheet mean: integers of fixed-point arithmetic, columns of a table."""
 
     scale: options.Scale = None
     zero_point: options.ZeroPoint = 0
     q: options.FixedPoint = None
+    columns: options.Columns = None
 
 
 @dataclass(frozen=True)

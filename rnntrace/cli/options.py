@@ -12,6 +12,7 @@ from rnntrace.cli.choices import (
     GateActivation,
     Keep,
     Merge,
+    PlotKind,
     When,
 )
 
@@ -274,6 +275,16 @@ AxesOrder = Annotated[
         rich_help_panel=SIGNALS,
     ),
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAME=A-B,…",
+        help="Columns of a table (CSV, text) by name, from 1: 'x=2-4' of --input, 'h=5-8,i=9-12' of --expected.",
+        show_default="by their headings",
+        rich_help_panel=JUDGING,
+    ),
+]
 Scale = Annotated[
     str | None,
     typer.Option(
@@ -411,8 +422,15 @@ KeepOption = Annotated[
 Plot = Annotated[
     Path | None,
     typer.Option(
-        "--plot", metavar="FILE", help="Draw every gate and state as a heatmap: .png, .svg or .pdf.", rich_help_panel=OUTPUT
+        "--plot",
+        metavar="FILE",
+        help="Draw every gate and state, and crosses where it fails: .png, .svg or .pdf.",
+        rich_help_panel=OUTPUT,
     ),
+]
+PlotKindOption = Annotated[
+    PlotKind,
+    typer.Option("--plot-kind", help="What --plot draws; difference: replay against framework.", rich_help_panel=OUTPUT),
 ]
 Quiet = Annotated[
     bool,

@@ -1,26 +1,15 @@
 """`rnntrace plot`."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rnntrace.cli import options
-from rnntrace.cli.choices import When
+from rnntrace.cli.choices import PlotKind, When
 from rnntrace.cli.groups import LimitFlags, TableFlags, VerdictFlags, ViewFlags, grouped
 from rnntrace.cli.options import OUTPUT, VIEW
 from rnntrace.errors import ExitCode, show
-
-
-class Kind(StrEnum):
-    """What is drawn."""
-
-    HEATMAP = "heatmap"
-    LINES = "lines"
-    HISTOGRAM = "histogram"
-    SATURATION = "saturation"
-    DIFFERENCE = "difference"
 
 
 @grouped
@@ -39,14 +28,14 @@ def plot(
         ),
     ],
     kind: Annotated[
-        Kind,
+        PlotKind,
         typer.Option(
             "--kind",
             help="heatmap: units by t; lines: each unit over t; histogram: of the values; saturation: share of gates above "
             "0.9 and below 0.1; difference: replay against framework.",
             rich_help_panel=VIEW,
         ),
-    ] = Kind.HEATMAP,
+    ] = PlotKind.HEATMAP,
     layer: options.Layer = None,
     time: options.Time = None,
     unit: options.Unit = None,

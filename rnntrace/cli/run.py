@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
+from rnntrace.cli.choices import PlotKind
 from rnntrace.cli.given import keywords
 from rnntrace.cli.groups import JudgeFlags, ModuleFlags, SignalFlags, VariantFlags, VerdictFlags, ViewFlags, flags_of, grouped
 from rnntrace.errors import ExitCode, UsageError, show
@@ -31,6 +32,7 @@ def run(
     save: options.Save = None,
     keep: options.KeepOption = None,
     plot: options.Plot = None,
+    plot_kind: options.PlotKindOption = PlotKind.HEATMAP,
 ) -> int:
     """Build a module, feed it, replay it by hand, and print every gate and state beside the framework's own, with a verdict."""
     import shlex
@@ -79,7 +81,7 @@ def run(
     scratch = Path(realpath(save)).parent if save else None
     result = run_module(**keywords(run_module, values), scratch=scratch, ready=ready, tell=tell, warn=warn)
     others = [(save, dump(result, save))] if save else []
-    others += [(plot, drawn(result, plot, view=view))] if plot else []
+    others += [(plot, drawn(result, plot, plot_kind, view))] if plot else []
     report = run_report(result, view)
     if result.verdict is Verdict.FAIL and not judging.mistake:
         saved = shlex.quote(str(save or "t.npz"))

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rnntrace.errors import FileError, UsageError, show
+from rnntrace.files.columns import Columns
 from rnntrace.files.foreign import check_folder
 from rnntrace.files.keras_config import Config
 from rnntrace.files.sniff import recognise
@@ -36,16 +38,17 @@ TRACES = ("npz", "safetensors")
 """The kinds of files in which traces are saved, and whose arrays can stay where they are."""
 
 
-def read_tensors(path: Path, config: Config | None = None) -> Tensors:
+def read_tensors(path: Path, config: Config | None = None, columns: Columns | None = None) -> Tensors:
     """Every array of numbers in a file. Raises FileError with one line that says what is wrong.
 
-    A `config` is that of a Keras model, of which the file has the weights.
+    A `config` is that of a Keras model, of which the file has the weights. `columns` are those of a table.
     """
     with _speaking_of(path):
         kind = _kind(path)
         if config is not None and READERS[kind] != KERAS:
             raise FileError("`config` belongs to Keras' weights (.h5), and these are others: leave it out")
-        beside = {} if config is None else {"beside": config}
+        beside: dict[str, Any] = {} if config is None else {"beside": config}
+        beside |= {"columns": columns} if columns is not None and kind == "csv" else {}
         tensors: Tensors = optional(READERS[kind]).read(path, kind, **beside)
     return tensors
 
@@ -74,10 +77,10 @@ def metadata_of(source: str) -> str:
     return text
 
 
-def read_source(source: str, config: Config | None = None) -> Tensors:
+def read_source(source: str, config: Config | None = None, columns: Columns | None = None) -> Tensors:
     """What a user names: a file, or JSON typed in its place. Raises FileError."""
     if not is_json(source):
-        return read_tensors(Path(source), config)
+        return read_tensors(Path(source), config, columns)
     if config is not None:
         raise FileError("`config` belongs to a file of Keras' weights, and JSON is typed: leave it out")
     from rnntrace.files.text import parse_json

@@ -172,7 +172,9 @@ def _built(
     """A module from the arrays of its directions: kernel, recurrent_kernel and, where there is one, bias."""
     in_blocks = [is_cudnn(kind, direction) for direction in parts]
     if any(in_blocks) and options.get("reset_after", True):
-        return replace(_built(kind, [from_cudnn(kind, one) for one in parts], options, assumed), biases=2, remarks=(OF_CUDNN,))
+        # The file holds both biases, of which the plain LSTM has the sum.
+        plain = _built(kind, [from_cudnn(kind, one) for one in parts], options, assumed)
+        return replace(plain, absent=0, remarks=(OF_CUDNN,))
     shapes = [array.shape for array, _ in parts[0][:2]]
     if any(len(shape) != 2 for shape in shapes):
         raise WeightsError(f"kernel and recurrent_kernel should have two dimensions, and have shapes {shapes[0]}, {shapes[1]}")
@@ -189,8 +191,8 @@ def _built(
     if len(parts) != len(directions):
         raise WeightsError(f"weights of {len(directions)} directions were expected, and of {len(parts)} found")
     columns = {(0, name): _column(spec, [array for array, _ in found]) for name, found in zip(directions, parts, strict=True)}
-    biases = 2 if _has_two_biases(spec) else 1
-    return Module(spec, Weights(columns), KERAS, assumed, biases=biases)
+    held = sum(array.size for direction in parts for array, _ in direction)
+    return Module(spec, Weights(columns), KERAS, assumed, absent=spec.parameters - held)
 
 
 def _column(spec: ModuleSpec, arrays: Sequence[Array]) -> LayerWeights:

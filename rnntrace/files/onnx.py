@@ -6,6 +6,7 @@ that lie outside the model are refused.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import onnx
 
 from rnntrace.errors import FileError, SpecError, WeightsError, show
 from rnntrace.files import onnx_quantised
+from rnntrace.files.onnx_around import Around
 from rnntrace.files.onnx_attributes import options_of, text
 from rnntrace.files.onnx_constants import Constants
 from rnntrace.files.onnx_graph import STANDARD, Scope, Value, check_counts, distinct, scopes
@@ -48,6 +50,7 @@ def read(path: Path, kind: str) -> Tensors:
         # Nodes are told apart by identity: two may look alike, and those of a function stand in each of its calls.
         by_identity = {(id(scope), id(node)): name for name, (scope, node) in zip(names, found, strict=True)}
         stackings = {id(scope): Stacking(scope) for scope in graphs}
+        surroundings = {id(scope): Around(scope) for scope, _ in found}
         constants, origins = Constants(), Origins()
         refused: dict[str, Refused] = {}
         layers: list[Layer] = []
@@ -55,6 +58,8 @@ def read(path: Path, kind: str) -> Tensors:
             try:
                 module = _module(node, scope, constants, origins)
                 below = stackings[id(scope)].below(node)
+                around = surroundings[id(scope)]
+                module = replace(module, before=around.before(node), behind=around.behind(node))
                 layers.append(Layer(name, module, by_identity.get((id(scope), id(below)))))
             except (WeightsError, SpecError) as error:
                 refused[name] = Refused(f"{node.op_type} node {show(name)}", str(error))

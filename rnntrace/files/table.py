@@ -2,7 +2,7 @@
 
 A row is a step and a column a feature. Cells are told apart by semicolons, tabs, commas or blanks. A first row without any
 number are headings: i0, i1, f0, f1 (or i_0, i[0], i1 … iH) are gates by unit, a column t counts the steps, and one called item
-the items.
+the items. Which columns are whose can be said as well.
 """
 
 import csv
@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnntrace.errors import FileError, show
+from rnntrace.files.columns import ITEMS, STEPS, Columns
 from rnntrace.model.dtypes import Array
 
 Numbers = tuple[Array, Sequence[str]]
 """An array, and its numbers as they were typed."""
 
-STEPS, ITEMS = ("t", "time", "step", "timestep", "time_step"), ("item", "batch", "sample", "sequence")
-"""Headings of columns that count."""
 _UNIT = re.compile(r"(?P<symbol>[A-Za-z](?:\w*[A-Za-z])?)_?(?:(?P<plain>\d{1,6})|\[(?P<index>\d{1,6})\])")
 _PRINTED = re.compile(r"(?:t|step|time ?step) ?[=:]? ?(?P<step>\d{1,9}) ?[,:;]? (?P<rest>[A-Za-z].*)")
 """A line whose blanks are single ones."""
@@ -29,18 +28,42 @@ _LETTER = re.compile(r"[^\W\d_]")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
 
 
-def parse_table(text: str) -> dict[str, Numbers]:
+def parse_table(text: str, columns: Columns | None = None) -> dict[str, Numbers]:
     """The arrays of a table by their headings, (T, S) or of several items (T, B, S); else the one of it under the empty name.
 
-    Raises FileError.
+    `columns` says which are whose, whatever the headings; all others stand under a name that tells which they are. Raises
+    FileError.
     """
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if lines and all(_PRINTED.fullmatch(_single_blanks(line)) for _, line in lines[:2]):
+        if columns is not None:
+            raise FileError("its lines name their numbers, and have no `columns`: leave that out")
         return _printed(lines)
     headings, values, texts = _table(lines, *_separators(text))
-    if not headings:
+    if not headings and columns is None:
         return {"": (values, texts)}
-    return _by_headings(headings, values, np.array(texts, dtype=object).reshape(values.shape))
+    width = values.shape[1]
+    small = [heading.lower() for heading in headings]
+    steps, items = ([place for place, name in enumerate(small) if name in names] for names in (STEPS, ITEMS))
+    groups = None
+    if columns is not None:
+        groups = {name: [*places] for name, places in columns.within(width).items()}
+        steps, items = (_said(groups, names) or found for names, found in ((STEPS, steps), (ITEMS, items)))
+        _check_counts(groups, [*steps, *items])
+        groups = _with_rest(groups, [place for place in range(width) if place not in {*columns.named, *steps, *items}])
+    headings = headings or [f"column {place + 1}" for place in range(width)]
+    return _split(headings, steps, items, values, np.array(texts, dtype=object).reshape(values.shape), groups)
+
+
+def _said(groups: dict[str, list[int]], names: Sequence[str]) -> list[int]:
+    """The columns of what counts, which are no symbol's."""
+    return [place for name in [*groups] if name.lower() in names for place in groups.pop(name)]
+
+
+def _check_counts(groups: Mapping[str, Sequence[int]], counts: Sequence[int]) -> None:
+    for name, places in groups.items():
+        if found := {*places} & {*counts}:
+            raise FileError(f"`columns` gives column {min(found) + 1} to {name}, and its heading says that it counts")
 
 
 def _separators(text: str) -> tuple[str | None, bool]:
@@ -97,10 +120,18 @@ def _rows(lines: Sequence[tuple[int, str]], separator: str | None) -> Iterator[t
             yield number, row
 
 
-def _by_headings(headings: Sequence[str], values: Array, texts: NDArray[np.object_]) -> dict[str, Numbers]:
-    """The columns of each symbol by unit, in the order of their numbers; all of them where headings are other words."""
-    small = [heading.lower() for heading in headings]
-    steps, items = ([place for place, name in enumerate(small) if name in names] for names in (STEPS, ITEMS))
+def _split(
+    headings: Sequence[str],
+    steps: Sequence[int],
+    items: Sequence[int],
+    values: Array,
+    texts: NDArray[np.object_],
+    groups: Mapping[str, Sequence[int]] | None,
+) -> dict[str, Numbers]:
+    """The columns of each symbol by unit: as `groups` say, else by their headings, all of them where these are other words.
+
+    `steps` and `items` are the columns that count.
+    """
     if len(steps) > 1 or len(items) > 1 or (items and not steps):
         raise FileError("headings should name one column that counts the steps, such as t, and at most one for the items")
     order, batch = [*range(len(values))], 1
@@ -111,10 +142,23 @@ def _by_headings(headings: Sequence[str], values: Array, texts: NDArray[np.objec
     if not rest:
         raise FileError("expected columns of numbers beside those that count, and found none")
     found: dict[str, Numbers] = {}
-    for name, columns in _symbols({place: headings[place] for place in rest}).items():
+    symbols = _symbols({place: headings[place] for place in rest}) if groups is None else groups
+    for name, columns in symbols.items():
         shape = (-1, batch, len(columns)) if batch > 1 else (-1, len(columns))
         found[name] = values[order][:, columns].reshape(shape), texts[order][:, columns].ravel().tolist()
     return found
+
+
+def _with_rest(groups: Mapping[str, list[int]], places: Sequence[int]) -> dict[str, list[int]]:
+    """The columns of each name, and each run of other `places` by a name that no symbol has."""
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and runs[-1][-1] == place - 1:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    names = (f"column {run[0] + 1}" if len(run) == 1 else f"columns {run[0] + 1}-{run[-1] + 1}" for run in runs)
+    return {**groups, **dict(zip(names, runs, strict=True))}
 
 
 def _order(steps: Array, items: Array, heading: str) -> tuple[list[int], int]:

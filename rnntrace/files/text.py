@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnntrace.errors import FileError, show
+from rnntrace.files.columns import Columns
 from rnntrace.files.foreign import check_document
 from rnntrace.files.sniff import UNKNOWN
 from rnntrace.files.table import Numbers, parse_table
@@ -14,8 +15,8 @@ from rnntrace.files.tensors import Tensors, check_distinct, reading
 from rnntrace.model.limits import MAX_TEXT
 
 
-def read(path: Path, kind: str) -> Tensors:
-    """The arrays of a .json by key or of a .csv by its headings, or the one array of either under the empty name."""
+def read(path: Path, kind: str, columns: Columns | None = None) -> Tensors:
+    """The arrays of a .json by key or of a .csv by its headings or `columns`, or the one of either under the empty name."""
     if (size := path.stat().st_size) > MAX_TEXT:
         raise FileError(f"{size:,} bytes of text are over the limit of {MAX_TEXT:,}: save the numbers as .npz")
     try:
@@ -24,7 +25,7 @@ def read(path: Path, kind: str) -> Tensors:
     except UnicodeDecodeError:
         raise FileError(UNKNOWN) from None
     with reading(kind):
-        return parse_json(text) if kind == "json" else _named(parse_table(text))
+        return parse_json(text) if kind == "json" else _named(parse_table(text, columns))
 
 
 def parse_json(text: str) -> Tensors:

@@ -25,11 +25,11 @@ _PARAMETERS = {"weight_ih": "W_ih", "weight_hh": "W_hh", "bias_ih": "b_ih", "bia
 
 @dataclass(frozen=True)
 class Arranged:
-    """A module, its weights as they are stored, and how many bias vectors there were for a gate."""
+    """A module, its weights as they are stored, and how many of these are zeros that no array holds."""
 
     spec: ModuleSpec
     weights: Weights
-    biases: int
+    absent: int
 
 
 def arranged(row: Convention, columns: Mapping[tuple[int, str], Column], dtype: str) -> Arranged:
@@ -61,7 +61,9 @@ def arranged(row: Convention, columns: Mapping[tuple[int, str], Column], dtype: 
             raise WeightsError(f"layer {place[0]}, {place[1]}, should have shapes {spec.shapes(place[0])}, and has {shapes}")
     if extra := sorted({*arrays} - {*spec.layer_directions}):
         raise WeightsError(f"there is a layer {extra[0][0]}, {extra[0][1]}, that {spec} does not have")
-    return Arranged(spec, Weights({place: LayerWeights(arrays=arrays[place]) for place in spec.layer_directions}), first.biases)
+    held = sum(array.size for column in columns.values() for array in column.values())
+    weights = Weights({place: LayerWeights(arrays=arrays[place]) for place in spec.layer_directions})
+    return Arranged(spec, weights, spec.parameters - held)
 
 
 def at_run_time(row: Convention, found: Arranged) -> Weights:

@@ -1,5 +1,7 @@
-"""A module as the arguments of `rnntrace run` that build it."""
+"""Lines to type: a module as the arguments of `rnntrace run` that build it, and a file of weights for `rnntrace compare`."""
 
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnntrace.model.kinds import command_name
@@ -33,3 +35,12 @@ def command_line(spec: ModuleSpec) -> str:
             flag = "--" + name.replace("_", "-")
             words.append(flag if value is True else f"{flag} {value}")
     return " ".join(words)
+
+
+def compare_line(file: str, flags: Mapping[str, str | Sequence[str] | None]) -> str:
+    """`rnntrace compare model.pt --module encoder`: with the flags that have a value, once for each of several."""
+    words = ["rnntrace", "compare", file]
+    for name, value in flags.items():
+        for one in [value] if isinstance(value, str) else value or ():
+            words += ["--" + name.replace("_", "-"), one]
+    return shlex.join(words)

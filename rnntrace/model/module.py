@@ -10,6 +10,7 @@ from rnntrace.model.chain import Before, Behind
 from rnntrace.model.conventions import TORCH
 from rnntrace.model.courses import Head
 from rnntrace.model.dtypes import Array
+from rnntrace.model.neighbours import Neighbour
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 
@@ -45,16 +46,16 @@ class Module:
     `layout` is the framework whose arrangement the file has, a row of `conventions`; `assumed` are the fields of the spec
     that the file does not tell. `output_reversed` is Keras' go_backwards: the framework gives the output of the last step
     first, where torch's reverse direction gives it in the order of the input. `last_output` is its return_sequences=False:
-    the framework gives the output of the final step alone. `biases` is how many bias vectors it stores for a gate; where
-    that is one, the other of `weights` is zero. `hard_sigmoid` is the activation of gates that the framework calls by this
-    name. `open` is a question on which the outputs hang, and which the file leaves: without an answer nothing is decided.
-    `takes` are the initial states and lengths that the model hands in when it runs, `signals` the outputs and gates that
-    were saved beside the weights, `remarks` what to say of how the weights were read. `half_units` are half a unit of the
-    last digit of weights that were typed, and 0 of exact ones. `states` are those at t = 0 that the model holds, h0 (L·D,
-    B, R) and c0 (L·D, B, H), and `lengths` those of the sequences: it starts from them whatever it is fed with. `head` is
-    what a course has behind the cell. `levels` is to how many levels a quantised module rounds what it multiplies, None
-    where it rounds nothing. `before` is what the module reads in a model of several layers, None where that is not known,
-    and `behind` what is made of its output.
+    the framework gives the output of the final step alone. `absent` is how many parameters of `weights` the file does not
+    hold: zeros, as for the second of torch's two biases where there is one. `hard_sigmoid` is the activation of gates that
+    the framework calls by this name. `open` is a question on which the outputs hang, and which the file leaves: without an
+    answer nothing is decided. `takes` are the initial states and lengths that the model hands in when it runs, `signals` the
+    outputs and gates that were saved beside the weights, `remarks` what to say of how the weights were read. `half_units` are
+    half a unit of the last digit of weights that were typed, and 0 of exact ones. `states` are those at t = 0 that the model
+    holds, h0 (L·D, B, R) and c0 (L·D, B, H), and `lengths` those of the sequences: it starts from them whatever it is fed
+    with. `head` is what a course has behind the cell. `levels` is to how many levels a quantised module rounds what it
+    multiplies, None where it rounds nothing. `before` is what the module reads in a model of several layers, None where that
+    is not known, and `behind` what is made of its output.
     """
 
     spec: ModuleSpec
@@ -63,7 +64,7 @@ class Module:
     assumed: tuple[str, ...] = ()
     output_reversed: bool = False
     last_output: bool = False
-    biases: int = 2
+    absent: int = 0
     mask: Mask | None = None
     hard_sigmoid: str = "hard_sigmoid"
     open: str = ""
@@ -85,9 +86,7 @@ class Module:
     @property
     def parameters(self) -> int:
         """Number of trainable parameters that the file holds."""
-        spec = self.spec
-        not_there = (2 - self.biases) * len(spec.cell.gates) * spec.hidden_size * len(spec.layer_directions)
-        return spec.parameters - (not_there if spec.bias else 0)
+        return self.spec.parameters - self.absent
 
 
 @dataclass(frozen=True)
@@ -104,11 +103,15 @@ class Refused:
 
 @dataclass(frozen=True)
 class Contents:
-    """The recurrent modules of a file by prefix, those that cannot be judged apart, and how many tensors are no module's."""
+    """The recurrent modules of a file by prefix, those that cannot be judged apart, and how many tensors are no module's.
+
+    `neighbours` are those of the other tensors that fit before or behind a module.
+    """
 
     modules: Mapping[str, Module]
     refused: Mapping[str, Refused] = field(default_factory=dict)
     others: int = 0
+    neighbours: tuple[Neighbour, ...] = ()
 
     @property
     def only_wrong(self) -> Refused | None:
@@ -206,6 +209,7 @@ def _stack(chain: list[Layer]) -> Module:
         first,
         spec=spec,
         weights=Weights(weights),
+        absent=sum(module.absent for module in modules),
         last_output=last.last_output,
         behind=last.behind,
         mask=mask,

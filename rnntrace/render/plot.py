@@ -116,7 +116,7 @@ def _entry(entries: Sequence[object], at: float) -> str:
 
 
 def _cells(ax: Axes, panel: Panel) -> None:
-    """Units × t in colour; what does not exist is hatched, and what is not finite has a cross."""
+    """Units × t in colour; what does not exist is hatched, and what is not finite or out of tolerance has a cross."""
     shape = panel.values.shape
     finite = np.isfinite(panel.values.data) | np.ma.getmaskarray(panel.values)
     low = 0.0 if panel.scale is Scale.UNIT else -panel.limit
@@ -127,19 +127,25 @@ def _cells(ax: Axes, panel: Panel) -> None:
     ax.set_ylim(shape[0] - 0.5, -0.5)
     ax.yaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda at, _: _entry(panel.rows, at)))
-    row, column = np.nonzero(~finite)
+    row, column = np.nonzero(~finite if panel.flagged is None else ~finite | panel.flagged)
     if row.size:
-        ax.scatter(column, row, marker="x", color=MARK)
+        # On dark and on light cells alike.
+        size = min(40.0, 2500.0 / max(shape))
+        ax.scatter(column, row, marker="x", color="white", s=size, linewidth=2.4)
+        ax.scatter(column, row, marker="x", color=MARK, s=size, linewidth=1.2)
 
 
 def _lines(ax: Axes, panel: Panel, *, share: bool) -> None:
-    """Each row over t."""
+    """Each row over t; crosses are out of tolerance."""
     colours = _line_colours(len(panel.rows))
     for number, (row, colour) in enumerate(zip(panel.values, colours, strict=True)):
         finite = np.ma.masked_invalid(row)
         marker = "o" if len(panel.x) <= 25 else ""
         width, style = (0.6, "-") if len(colours) > MANY_UNITS else (1.3, STYLES[number % len(STYLES)])
         ax.plot(range(len(panel.x)), finite, style, color=colour, marker=marker, markersize=2.3 * width, linewidth=width)
+    if panel.flagged is not None:
+        row, column = np.nonzero(panel.flagged)
+        ax.plot(column, panel.values[row, column], "x", color=MARK, markersize=6, markeredgewidth=1.4)
     low = 0.0 if share or panel.scale is Scale.UNIT else -panel.limit
     space = 0.05 * (panel.limit - low)
     ax.set_xlim(-0.5, len(panel.x) - 0.5)
@@ -204,9 +210,9 @@ def _keys(figure: Figure, axes: Sequence[Axes], panels: Sequence[Panel], kind: s
         else:
             words = [f"unit {row}" if kind == "lines" else row for row in most.rows]
             figure.legend(axes[panels.index(most)].lines, words, loc="outside lower left", ncols=min(len(words), 4))
-    elif kind == "difference" and any(panel.flagged is not None and panel.flagged.any() for panel in panels):
+    if any(panel.flagged is not None and panel.flagged.any() for panel in panels):
         mark = Line2D([], [], linestyle="", marker="x", color=MARK)
-        figure.legend([mark], ["out of tolerance"], loc="outside lower left")
+        figure.legend([mark], ["out of tolerance"], loc="outside lower right")
 
 
 def _bar(

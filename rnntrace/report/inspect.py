@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 
 from rnntrace.errors import show
-from rnntrace.model.command_line import command_line
+from rnntrace.model.command_line import command_line, compare_line
 from rnntrace.model.dtypes import Array
 from rnntrace.model.module import Module, Refused
+from rnntrace.model.neighbours import Neighbour
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 from rnntrace.report.table import SCHEMA, Column, Line, Report, Scale, Table
 from rnntrace.report.variant import variant
 
+MOST = 12
+"""Neighbours of modules that are listed."""
 ASSUMED = {
     "nonlinearity": ("tanh from relu", "tanh"),
     "batch_first": ("time first from batch first", "time first"),
@@ -28,12 +31,33 @@ ASSUMED = {
 
 @dataclass(frozen=True)
 class Inspection:
-    """A file of weights: its name, its recurrent modules by prefix, how many tensors belong to none, and modules not judged."""
+    """A file of weights: its name, its recurrent modules by prefix, how many tensors belong to none, and modules not judged.
+
+    `neighbours` are other tensors that fit before or behind a module. `source` is what a command is given to read the same
+    again, empty for weights in memory, with these `flags`.
+    """
 
     file: str
     modules: Mapping[str, Module]
     other_tensors: int
     refused: Mapping[str, Refused] = field(default_factory=dict)
+    neighbours: tuple[Neighbour, ...] = ()
+    source: str = ""
+    flags: Mapping[str, str | Sequence[str] | None] = field(default_factory=dict)
+
+    def compare_line(self, prefix: str) -> str | None:
+        """What to type to replay a module of the file; None for weights in memory.
+
+        Where torch lacks the module, outputs of its own are asked for, and where the file leaves a question on which they hang,
+        what is assumed is spelled out.
+        """
+        if not self.source:
+            return None
+        module = self.modules[prefix]
+        several = len(self.modules) + len(self.refused) > 1
+        own = {"input": "x.npz", "expected": "y.npz"} if module.spec.torch_lacks else {}
+        assumed = {"recurrent_activation": module.spec.recurrent_activation} if module.open else {}
+        return compare_line(self.source, {**self.flags, "module": prefix if several else None, **assumed, **own})
 
 
 def inspect_report(inspection: Inspection, *, weights: bool = False) -> Report:
@@ -49,6 +73,7 @@ def inspect_report(inspection: Inspection, *, weights: bool = False) -> Report:
             *_assumption(inspection.modules.values()),
             *_remarks(inspection.modules),
             *_around(inspection.modules),
+            *_beside(inspection.neighbours),
             *_not_judged(inspection.refused),
         ),
         tables=tuple(tables),
@@ -59,6 +84,7 @@ def inspect_report(inspection: Inspection, *, weights: bool = False) -> Report:
         ),
         passed=None,
         document=_document(inspection, weights),
+        hint=_next(inspection),
     )
 
 
@@ -101,6 +127,28 @@ def around(module: Module) -> Iterator[str]:
     if behind.layers or behind.unknown:
         unknown = [f"{behind.unknown}, which is not replayed"] if behind.unknown else []
         yield f"is followed by {', '.join([*map(str, behind.layers), *unknown])}"
+
+
+def _beside(neighbours: Sequence[Neighbour]) -> tuple[Line, ...]:
+    """Other tensors that fit before or behind a module."""
+    found = [
+        f"{show(one.tensor)} {one.shape} fits a {one.what} {one.place} {show(one.module) or 'the module'}".replace(
+            "a embed", "an embed"
+        )
+        for one in neighbours
+    ]
+    more = [f"{len(found) - MOST} more tensors fit before or behind a module"] if len(found) > MOST else []
+    return tuple(((sentence,), ()) for sentence in (*found[:MOST], *more))
+
+
+def _next(inspection: Inspection) -> str:
+    """What to type next: the line of the first module."""
+    for prefix, module in inspection.modules.items():
+        line = inspection.compare_line(prefix)
+        lack = module.spec.torch_lacks
+        beside = f" (torch has no {lack.removeprefix('a ')}: y.npz are outputs of your own)" if lack else ""
+        return f"to replay {show(prefix) or 'it'}: {line}{beside}" if line else ""
+    return ""
 
 
 def _not_judged(refused: Mapping[str, Refused]) -> tuple[Line, ...]:
@@ -197,6 +245,7 @@ def _document(inspection: Inspection, weights: bool) -> dict[str, Any]:
             "spec": spec.document(),
             "parameters": module.parameters,
             "run": command_line(spec) or None,
+            "compare": inspection.compare_line(prefix),
             "assumed": list(module.assumed),
             "mask": module.mask.source if module.mask else None,
             "remarks": list(module.remarks),
@@ -215,4 +264,8 @@ def _document(inspection: Inspection, weights: bool) -> dict[str, Any]:
             for prefix, found in inspection.refused.items()
         ],
         "other_tensors": inspection.other_tensors,
+        "neighbours": [
+            {"tensor": one.tensor, "shape": list(one.shape), "what": one.what, "place": one.place, "module": one.module}
+            for one in inspection.neighbours
+        ],
     }

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from rnntrace.engine.judge.result import Result
 from rnntrace.errors import show
+from rnntrace.model.dtypes import Flags
 from rnntrace.model.keys import Key
 from rnntrace.model.spec import REVERSE
 from rnntrace.report.select import HEAT, View, numbers_in, selected, times_in_view
@@ -48,7 +49,7 @@ def items_in(view: View) -> list[int]:
 
 
 def panels_of(result: Result, view: View) -> Iterator[Panel]:
-    """The replay's values of every symbol in the view."""
+    """The replay's values of every symbol in the view, with those flagged that are out of tolerance."""
     for key, item in keys_of(result, view):
         yield _panel(result, view, key, item)
 
@@ -79,14 +80,28 @@ def _panel(result: Result, view: View, key: Key, item: int) -> Panel:
     values = item_values(result, result.trace.columns[key], key, item, times, units).T
     broken = int((~np.isfinite(values.compressed())).sum())
     thinned = f", one in {together}" if together > 1 else ""
+    flagged = flags_of(result, key, item, times, units).T
+    wrong = int(flagged.sum())
+    notes = [f"{broken} NaN or infinite"] if broken else []
+    notes += [f"{wrong} of {values.count()} out of tolerance"] if wrong else []
     return replace(
         blank_panel(result, key, item),
         rows=tuple(map(str, units.tolist())),
         x=tuple(times.tolist()),
         values=values,
         x_name=time_axis(key[1]) + thinned,
-        note=f"{broken} NaN or infinite" + (" of those drawn" if thinned else "") if broken else "",
+        flagged=flagged if wrong else None,
+        note=" · ".join(notes) + (" of those drawn" if thinned and notes else ""),
     )
+
+
+def flags_of(result: Result, key: Key, item: int, times: NDArray[np.int_], units: NDArray[np.int_]) -> Flags:
+    """(times, units) of one item: which values are out of tolerance. What the initial state is, is given."""
+    if key not in result.comparison.out_of_tolerance:
+        return np.zeros((len(times), len(units)), bool)
+    flags = item_values(result, result.comparison.out_of_tolerance[key], (*key[:2], ""), item, times, units)
+    found: Flags = flags.filled(0).astype(bool)
+    return found
 
 
 def grid_of(result: Result, view: View, key: Key) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
@@ -108,7 +123,8 @@ def time_axis(direction: str) -> str:
 def without_initial(panel: Panel) -> Panel:
     """The panel from t = 1 on."""
     steps = [column for column, t in enumerate(panel.x) if t > 0]
-    return replace(panel, x=tuple(panel.x[column] for column in steps), values=panel.values[:, steps])
+    flagged = None if panel.flagged is None else panel.flagged[:, steps]
+    return replace(panel, x=tuple(panel.x[column] for column in steps), values=panel.values[:, steps], flagged=flagged)
 
 
 def finite(panel: Panel) -> Masked:

@@ -14,7 +14,17 @@ from rnntrace.model.keys import Key
 from rnntrace.model.spec import REVERSE
 from rnntrace.model.windows import pieces
 from rnntrace.report.conclusion import conclusion
-from rnntrace.report.panels import blank_panel, grid_of, heatmap, items_in, keys_of, steps_together, time_axis, without_initial
+from rnntrace.report.panels import (
+    blank_panel,
+    flags_of,
+    grid_of,
+    heatmap,
+    items_in,
+    keys_of,
+    steps_together,
+    time_axis,
+    without_initial,
+)
 from rnntrace.report.run import headline
 from rnntrace.report.select import View
 from rnntrace.report.table import Panel, Scale
@@ -111,6 +121,8 @@ def saturation(result: Result, view: View) -> tuple[Panel, ...]:
             panel,
             rows=rows,
             row_name="share of units",
+            flagged=None,
+            note="",
             values=np.ma.stack([(panel.values > HIGH).mean(axis=0), (panel.values < LOW).mean(axis=0)]),
         )
         for panel in gates
@@ -173,10 +185,7 @@ def _apart(
     """By time the largest |Δ| of the units, -1 where there is none, and whether one of them is out of tolerance."""
     sides = result.trace.columns[key], result.framework_values[key]
     mine, theirs = (item_values(result, side, key, item, times, units) for side in sides)
-    out = np.zeros(len(times), bool)
-    if key in result.comparison.out_of_tolerance:
-        flags = result.comparison.out_of_tolerance[key]
-        out |= item_values(result, flags, (*key[:2], ""), item, times, units).filled(0).any(axis=1)
+    out: Flags = np.asarray(flags_of(result, key, item, times, units).any(axis=1))
     # What is finite on one side only is infinitely far off; where neither is, nothing can be said.
     one, other = np.isfinite(mine.data), np.isfinite(theirs.data)
     apart = difference(mine.data, theirs.data)

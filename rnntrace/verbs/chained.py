@@ -20,6 +20,7 @@ from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.errors import SignalError, UsageError, show
 from rnntrace.files import digits
+from rnntrace.files.columns import Columns
 from rnntrace.model.chain import Dense, Lookup, chain_of
 from rnntrace.model.dtypes import Array
 from rnntrace.model.masks import held
@@ -104,7 +105,9 @@ def _above(above: Module, name: str, module: Module, prefix: str, sources: Sourc
     return replace(found, request=request, half_units={})
 
 
-def with_behind(judge: Judged, modules: Modules, sources: Sources, judging: JudgeOptions, expected: Any) -> dict[str, Result]:
+def with_behind(
+    judge: Judged, modules: Modules, sources: Sources, judging: JudgeOptions, expected: Any, columns: Columns | None = None
+) -> dict[str, Result]:
     """The results beside what is expected of the model: the output of its last module, or of what stands behind it.
 
     Where both fit, the one that agrees is meant. Raises SignalError if neither fits, and UsageError for several modules.
@@ -119,13 +122,13 @@ def with_behind(judge: Judged, modules: Modules, sources: Sources, judging: Judg
         results = judge({last: module}, sources)
     except SignalError as error:
         if module.behind.layers:
-            return {last: _of_head(module, sources, judging, expected)}
+            return {last: _of_head(module, sources, judging, expected, columns)}
         if not module.behind.unknown:
             raise
         raise SignalError(f"{error}; behind {show(last)} stands {module.behind.unknown}, which is not replayed") from None
     if module.behind.layers and not all(result.passed for result in results.values()):
         with suppress(SignalError, UsageError):
-            headed = _of_head(module, sources, judging, expected)
+            headed = _of_head(module, sources, judging, expected, columns)
             results = {last: headed} if headed.passed else results
     return results
 
@@ -139,7 +142,7 @@ def _refuse_several(modules: Modules) -> None:
         raise UsageError(f"`expected` is for one module, and there are {len(modules)}{why}: choose with `module`")
 
 
-def _of_head(module: Module, sources: Sources, judging: JudgeOptions, expected: Any) -> Result:
+def _of_head(module: Module, sources: Sources, judging: JudgeOptions, expected: Any, columns: Columns | None) -> Result:
     """The result on the output of the layers behind a module. Raises SignalError for another shape."""
     if judging.mistakes or judging.blind:
         raise UsageError("mistakes are made in one module: give its own output, or leave `mistake` and `blind` out")
@@ -151,7 +154,7 @@ def _of_head(module: Module, sources: Sources, judging: JudgeOptions, expected: 
     values = _steps_of(module, trace)
     for layer in layers:
         values = dense(layer, values)
-    tensors = tensors_of(expected)
+    tensors = tensors_of(expected, columns=columns)
     if len(tensors.arrays) != 1:
         raise SignalError(f"{label_of(expected)} should hold one array, the output of {layers[-1]}")
     ((name, array),) = tensors.arrays.items()

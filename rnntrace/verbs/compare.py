@@ -10,6 +10,7 @@ from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.result import Result
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import SignalError, UsageError
+from rnntrace.files.columns import columns_of
 from rnntrace.files.grid import grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import FRAMEWORKS
@@ -55,6 +56,7 @@ def compare(
     scale: str | float | None = None,
     zero_point: int = 0,
     q: str | None = None,
+    columns: str | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,
@@ -85,7 +87,8 @@ def compare(
     ({"m0": …}). `expected` is an array (the output), what torch returns, a dictionary of output, h_n, c_n, gates and states
     ("f", "0.forward.f"), or a file, in the same order of axes; `require` names what it has to hold. No framework is run
     beside it unless `framework` names one: then both must agree. Integers among them, and among weights, become numbers by
-    `scale` (1/128) and `zero_point`, or by `q` ("1.15" is 2^-15). Of a `cell` of your own, its text or a file of it,
+    `scale` (1/128) and `zero_point`, or by `q` ("1.15" is 2^-15);
+    `columns` ("x=2-4, h=5-8") says which of a table of text are whose. Of a `cell` of your own, its text or a file of it,
     weights are arrays under the names of the text. What weights leave open is said by `nonlinearity`, `batch_first`,
     `go_backwards`, `recurrent_activation`, `merge` and `dropout`; `names`, `layout`, `config` (of the first) and `ignore`
     are as in `load`, and `module` chooses one module.
@@ -95,12 +98,12 @@ def compare(
     keywords = locals()
     options = given(compare, keywords)
     ignored = Ignored(several(ignore))
-    on_grid = grid(scale, zero_point, q)
+    on_grid, in_columns = grid(scale, zero_point, q), columns_of(columns)
     overrides = pass_on(FileOverrides, keywords, names=several(names), ignored=ignored, grid=on_grid)
     judging = pass_on(JudgeOptions, keywords, mistakes=several(mistake))
     _refuse_contradictions(judging, other, expected, framework, require, device)
     if other is not None and is_trace(weights) and (is_trace(other) or not is_result(weights)):
-        if not SIGNALS.isdisjoint(options) or overrides != FileOverrides():
+        if not SIGNALS.isdisjoint(options) or overrides != FileOverrides() or columns:
             raise UsageError("two saved traces hold their module and input: leave out what describes them")
         return compare_traces(weights, other, judging)
     if other is None and is_trace(weights):
@@ -108,8 +111,9 @@ def compare(
     modules, *second = read_files([weights] if other is None else [weights, other], overrides)
     any_batch_first = any(module.spec.batch_first for module in modules.values())
     own = own_states(modules)
+    described = {"batch_first": any_batch_first, "own_states": own, "course": course_of(modules)}
     signals = own_signals(weights, options) or pass_on(
-        read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own, course=course_of(modules)
+        read_sources, keywords, **described, ignored=ignored, columns=in_columns.signals
     )
     beside = partial(compare_with_framework, modules, judging=judging, device=device)
     sides: dict[str, dict[str, Result]] = {}
@@ -123,12 +127,13 @@ def compare(
             "ignored": ignored,
             "require": several(require),
             "grid": on_grid,
+            "columns": in_columns.results,
         }
 
         def judge(modules: Modules, sources: Sources) -> dict[str, Result]:
             return _beside_expected(partial(compare_with_expected, sources=sources, **against), modules, overrides)
 
-        sides["expected"] = with_behind(judge, modules, signals, judging, expected)
+        sides["expected"] = with_behind(judge, modules, signals, judging, expected, in_columns.results)
         if framework is not None:
             sides[framework] = beside(in_chain(modules, signals), framework=framework)
     else:
@@ -136,6 +141,7 @@ def compare(
     ignored.check()
     if on_grid:
         on_grid.check()
+    in_columns.check()
     results = _named(weights, expected, modules, sides)
     return next(iter(results.values())) if len(results) == 1 else Results(results)
 

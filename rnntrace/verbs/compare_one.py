@@ -18,6 +18,7 @@ from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.engine.replay.replay import replay
 from rnntrace.equations.cell import listed
 from rnntrace.errors import SignalError, UsageError, show
+from rnntrace.files.columns import Columns
 from rnntrace.files.grid import Grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.protocol import MASKS
@@ -125,6 +126,7 @@ def compare_with_expected(
     ignored: Ignored | None = None,
     require: Sequence[str] = (),
     grid: Grid | None = None,
+    columns: Columns | None = None,
 ) -> dict[str, Result]:
     """Replay the one module with numpy alone and judge it by what a file or typed JSON holds: see `read_expected`.
 
@@ -143,7 +145,7 @@ def compare_with_expected(
         inputs = assemble(spec, held.request, partial(_no_draw, spec)).rounded(spec.precision)
         if module.layout != ONNX:
             check_not_empty(inputs.lengths)
-        return held, inputs, doubt, read_expected(module, inputs, expected, ignored, require, held.axes, grid)
+        return held, inputs, doubt, read_expected(module, inputs, expected, ignored, require, held.axes, grid, columns)
 
     # A course says the order of axes, and none is looked for.
     sources, inputs, doubt, given = read(sources) if module.layout in COURSES else read_in_order(spec, sources, read)

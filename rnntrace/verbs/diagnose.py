@@ -16,6 +16,7 @@ from rnntrace.engine.judge.tolerance import make_tolerance
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.equations.cell import Cell
 from rnntrace.errors import SignalError, UsageError
+from rnntrace.files.columns import columns_of
 from rnntrace.files.grid import grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.axes import Axes
@@ -52,7 +53,7 @@ OF_WEIGHTS = (
         "merge",
     ),
     *("unbatched", "input", "axes", "text", "alphabet", "h0", "c0", "states", "lengths", "mask", "tolerance"),
-    *("scale", "zero_point", "q"),
+    *("scale", "zero_point", "q", "columns"),
 )
 """What a trace says by itself."""
 OF_GRADIENTS = ("loss", "target", "grad", "truncate", "clip_norm", "clip_value")
@@ -100,6 +101,7 @@ def diagnose(
     scale: str | float | None = None,
     zero_point: int = 0,
     q: str | None = None,
+    columns: str | None = None,
     text: str | Sequence[str] = (),
     alphabet: str | None = None,
     h0: Any = None,
@@ -137,6 +139,7 @@ def diagnose(
     judging = pass_on(JudgeOptions, keywords)
     label = label_of(weights)
     if backward:
+        refuse(options, ("columns",), "is for tables of outputs, and not for gradients: leave it out")
         refuse(options, ("scale", "zero_point", "q"), "is for integers of outputs, and not for gradients: leave it out")
         return _of_gradients(label, keywords, end)
     refuse(options, OF_GRADIENTS, "belongs to gradients: give `backward` too, or leave it out")
@@ -152,17 +155,24 @@ def diagnose(
         raise UsageError(f"{label} holds weights: give the outputs that are to be explained as `expected`, and their `input`")
     else:
         ignored = Ignored(several(ignore))
-        on_grid = grid(scale, zero_point, q)
+        on_grid, in_columns = grid(scale, zero_point, q), columns_of(columns)
         overrides = pass_on(FileOverrides, keywords, names=several(names), ignored=ignored, grid=on_grid)
         modules = read_weights(weights, overrides)
         any_batch_first = any(module.spec.batch_first for module in modules.values())
         own = own_states(modules)
         course = course_of(modules)
+        described = {"batch_first": any_batch_first, "own_states": own, "course": course}
         signals = own_signals(weights, options) or pass_on(
-            read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own, course=course
+            read_sources, keywords, **described, ignored=ignored, columns=in_columns.signals
         )
         beside = partial(
-            compare_with_expected, sources=signals, judging=judging, expected=expected, ignored=ignored, grid=on_grid
+            compare_with_expected,
+            sources=signals,
+            judging=judging,
+            expected=expected,
+            ignored=ignored,
+            grid=on_grid,
+            columns=in_columns.results,
         )
         try:
             results = [*beside(modules).values()]
@@ -174,6 +184,7 @@ def diagnose(
         ignored.check()
         if on_grid:
             on_grid.check()
+        in_columns.check()
         if course and results[0].contradictions and results[0].comparison.verdict.passed:
             apart = results[0].contradictions[0]
             raise UsageError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rnntrace.files.ignored import Ignored
@@ -44,4 +45,17 @@ def inspect(
     ignored.check()
     if contents.only_wrong:
         check_judged(file, contents)
-    return ShownInspection(label_of(file), contents.modules, contents.others, contents.refused, statistics=weights)
+    flags = {"names": several(names), "layout": layout, "config": config, "ignore": several(ignore)}
+    on_disk = isinstance(file, str | Path) and all(
+        value is None or isinstance(value, str | Path | tuple) for value in flags.values()
+    )
+    return ShownInspection(
+        label_of(file),
+        contents.modules,
+        contents.others,
+        contents.refused,
+        neighbours=contents.neighbours,
+        source=str(file) if on_disk else "",
+        flags={name: str(value) if isinstance(value, Path) else value for name, value in flags.items()},
+        statistics=weights,
+    )

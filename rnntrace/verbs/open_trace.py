@@ -27,9 +27,7 @@ def open_trace(path: str | Path) -> Result:
     """
     trace = read_trace(Path(path))
     try:
-        said = Verdict(trace.verdict)
-        options = _options(trace, said)
-        result = _unjudged(trace, options)
+        said, options, result = _told(trace)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise FileError(f"{show(str(path))} holds no trace: expected a file that rnntrace has saved") from None
     again = rejudged(result, options, said)
@@ -37,6 +35,19 @@ def open_trace(path: str | Path) -> Result:
         remark = f"{show(str(path))} says {said}: judged again it is {again.verdict}"
         again = replace(again, warnings=(*again.warnings, remark))
     return displayed(again)
+
+
+def judged_again(trace: TraceFile) -> Verdict:
+    """The verdict that a trace will have when it is opened."""
+    said, options, result = _told(trace)
+    return rejudged(result, options, said).verdict
+
+
+def _told(trace: TraceFile) -> tuple[Verdict, JudgeOptions, Result]:
+    """What the file says: its verdict, how that was come to, and the result without one."""
+    said = Verdict(trace.verdict)
+    options = _options(trace, said)
+    return said, options, _unjudged(trace, options)
 
 
 def _options(trace: TraceFile, said: Verdict) -> JudgeOptions:

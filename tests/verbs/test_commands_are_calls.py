@@ -123,14 +123,28 @@ def test_every_verb_is_there() -> None:
         assert getattr(rnntrace, name) is getattr(import_module(place.rpartition(".")[0]), name)
 
 
-VIEW = {"show", "layer", "time", "unit", "item", "digits", "max-rows", "format", "output", "plot", "quiet", "color"}
+VIEW = {
+    "show",
+    "layer",
+    "time",
+    "unit",
+    "item",
+    "digits",
+    "max-rows",
+    "format",
+    "output",
+    "plot",
+    "plot-kind",
+    "quiet",
+    "color",
+}
 """How a command writes what a verb gives."""
 LIMITS = {"timeout", "max-memory", "help"}
 SIZES = {"sizes"}
 """Behind a kind: input size and hidden size."""
 OTHERWISE: dict[str, tuple[set[str], set[str]]] = {
     "run": (SIZES, {"scratch", "ready", "tell", "warn"}),
-    "compare": ({"file"}, {"keep"}),
+    "compare": ({"file", "save"}, {"keep"}),
     "diagnose": ({"file", "time-limit"}, {"seconds"}),
     "explain": ({"at", *SIZES}, {"layer", "direction", "t", "item", "unit", "gate"}),
     "inspect": (set(), set()),

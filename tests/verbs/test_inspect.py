@@ -1,6 +1,7 @@
 """What a file of weights holds, told from names and shapes alone."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,65 @@ def test_a_file_without_recurrent_modules(tmp_path: Path, capsys: pytest.Capture
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "linear.pt")
     assert exit_code(["inspect", str(tmp_path / "linear.pt")]) == 2
     assert "holds no recurrent module: expected parameters named like weight_ih_l0" in capsys.readouterr().err
+
+
+def flax_gru(hidden: int = 4, inputs: int = 3) -> dict[str, np.ndarray]:
+    """A GRU of flax: no bias on the side of h but that of n."""
+    sides = {"ir": inputs, "iz": inputs, "in": inputs, "hr": hidden, "hz": hidden, "hn": hidden}
+    kernels = {f"{name}.kernel": np.ones((size, hidden)) for name, size in sides.items()}
+    return kernels | {f"{name}.bias": np.ones(hidden) for name in ("ir", "iz", "in", "hn")}
+
+
+def test_parameters_are_those_of_the_file() -> None:
+    """One bias a gate, and that of n on the side of h: 3·(3·4 + 4·4) + 4·4 numbers, as many as the arrays have."""
+    arrays = flax_gru()
+    (module,) = rnntrace.inspect(arrays, layout="flax").modules.values()
+    assert module.parameters == 100 == sum(array.size for array in arrays.values())
+    lstm = {"kernel": np.ones((3, 16)), "recurrent_kernel": np.ones((4, 16)), "bias": np.ones(16)}
+    (module,) = rnntrace.inspect(lstm, layout="keras").modules.values()
+    assert module.parameters == 3 * 16 + 4 * 16 + 16
+
+
+def test_what_to_type_next(model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line of each module carries the flags that were given, and works as it stands."""
+    monkeypatch.chdir(model.parent)
+    assert exit_code(["inspect", "model.pt"]) == 0
+    assert "to replay state_dict.encoder: rnntrace compare model.pt --module state_dict.encoder" in capsys.readouterr().err
+    assert exit_code(["inspect", "model.pt", "--ignore", "*evil*", "--format", "json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    lines = [module["compare"] for module in json.loads(captured.out)["modules"]]
+    assert lines[1] == "rnntrace compare model.pt --ignore '*evil*' --module state_dict.cell"
+    for line in lines:
+        assert exit_code([*shlex.split(line)[1:], "--quiet"]) == 0
+    assert rnntrace.inspect(flax_gru(), layout="flax").compare_line("") is None
+
+
+def test_outputs_are_asked_for_where_torch_lacks_the_module() -> None:
+    """Nothing of torch could stand beside it."""
+    np.savez("gru.npz", kernel=np.ones((3, 12)), recurrent_kernel=np.ones((4, 12)), bias=np.ones(12))
+    found = rnntrace.inspect("gru.npz", layout="keras")
+    assert not found.modules[""].spec.reset_after
+    assert found.compare_line("") == "rnntrace compare gru.npz --layout keras --input x.npz --expected y.npz"
+
+
+def test_what_stands_before_and_behind(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Told from torch's names and shapes; what fits nowhere is counted."""
+    layers = {
+        "embed": torch.nn.Embedding(50, 8),
+        "encoder": torch.nn.LSTM(8, 16, bidirectional=True),
+        "norm": torch.nn.LayerNorm(32),
+        "head": torch.nn.Linear(32, 5),
+        "other": torch.nn.Linear(7, 9),
+    }
+    torch.save(torch.nn.ModuleDict(layers).state_dict(), tmp_path / "m.pt")
+    assert exit_code(["inspect", str(tmp_path / "m.pt")]) == 0
+    out = capsys.readouterr().out
+    for sentence in (
+        "embed.weight (50, 8) fits an embedding before encoder",
+        "norm.weight (32,) fits a norm behind encoder",
+        "head.weight (5, 32) fits a linear layer behind encoder",
+        "1 recurrent module · 7 other tensors",
+    ):
+        assert sentence in out
+    assert "other.weight" not in out

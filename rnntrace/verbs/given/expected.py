@@ -6,6 +6,7 @@ from typing import Any
 
 from rnntrace.errors import FileError, SignalError, UsageError, show
 from rnntrace.files import digits
+from rnntrace.files.columns import Columns
 from rnntrace.files.grid import Grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.axes import Axes
@@ -73,11 +74,12 @@ def read_expected(
     require: Sequence[str] = (),
     axes: Axes | None = None,
     grid: Grid | None = None,
+    columns: Columns | None = None,
 ) -> Expected:
     """The outputs, gates and states that a source holds, under the names of `vocabulary` and in the shapes of `forms`.
 
     One array alone is the output, whatever its name; a pair is what torch returns. `axes` are those of the file, if they are
-    not the module's own, and integers lie on a `grid`.
+    not the module's own, integers lie on a `grid`, and `columns` are those of a table.
     Raises UsageError for a name in `require` that means nothing here;
     FileError for one that is missing, for two names of one thing, for a name that is nearly right, and for an array that
     cannot be read under a right one; SignalError for shapes that do not fit.
@@ -85,7 +87,7 @@ def read_expected(
     if isinstance(source, str) and not source:
         raise UsageError("`expected` needs the name of a file, or JSON, and is empty")
     words, last = of_results(module.spec), LAST_OUTPUT if module.spec.merges else f"{module.spec.cell.output}_n"
-    tensors = (ignored or Ignored()).without(tensors_of(_by_name(source, module.spec)))
+    tensors = (ignored or Ignored()).without(tensors_of(_by_name(source, module.spec), columns=columns))
     tensors = grid(tensors) if grid else tensors
     course = COURSES.get(module.layout)
     softmax = softmax_of(course, tensors)
@@ -108,7 +110,17 @@ def read_expected(
     for name, own in found.items():
         array, half = tensors.arrays[own], tensors.half_units(own, digits.OUTPUTS)
         found_forms = forms(module, inputs, name, in_onnx_words=in_onnx_words, axes=axes)
-        is_last, (_, bring, as_words) = _form(module, inputs, words.canonical[name], name, array, source, [*found_forms], axes)
+        is_last, (_, bring, as_words) = _form(
+            module,
+            inputs,
+            words.canonical[name],
+            name,
+            array,
+            source,
+            [*found_forms],
+            axes,
+            is_table=own == "" and own in tensors.typed,
+        )
         if is_last and not module.last_output:
             # A module that gives every step has not been given its output.
             names = names - {"output"} | {last}
@@ -128,6 +140,8 @@ def read_expected(
     _check_required(module.spec, names, require, source)
     step = next((tensors.steps[own] for own in found.values() if own in tensors.steps), None)
     unused, aside = unused_in(tensors, words, source, [*found.values()])
+    if columns is not None:
+        columns.check_used(unused)
     return Expected(values, half_units, frozenset(names), last_output, last_half_unit, unused, (*notes, *aside), step, softmax)
 
 
@@ -154,6 +168,8 @@ def _form(
     source: Any,
     found: Sequence[Form],
     axes: Axes | None,
+    *,
+    is_table: bool,
 ) -> tuple[bool, Form]:
     """Whether an array is the output of the last step alone, and which of the forms it has."""
     for form in found:
@@ -163,6 +179,11 @@ def _form(
         if array.shape == form[0]:
             return True, form
     own = found[0][0]
+    if is_table and array.ndim == 2 and array.shape[1] != own[-1]:
+        raise SignalError(
+            f"{label_of(source)}: {word} should have shape {own}, and the table has {array.shape[1]} columns and no headings "
+            f"of units: say which they are with `columns`, such as 'h=1-{own[-1]}'"
+        )
     raise SignalError(
         f"{label_of(source)}: {word} should have shape {own}, and has shape {array.shape}{_hint(module.spec, array, own)}"
     )

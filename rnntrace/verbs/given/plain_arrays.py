@@ -151,7 +151,7 @@ def _module(tensors: Tensors, places: Mapping[Place, Mapping[Slot, str]], row: C
         weights,
         row.framework,
         tuple(assumed),
-        biases=found_module.biases or 2,
+        absent=found_module.absent,
         half_units=_half_units(tensors, places, row, names, dtype),
         remarks=tuple(remarks),
     )

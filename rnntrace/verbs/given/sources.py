@@ -9,6 +9,7 @@ import numpy as np
 
 from rnntrace.errors import FileError, SignalError, UsageError, show
 from rnntrace.files import digits, is_json
+from rnntrace.files.columns import Columns
 from rnntrace.files.ignored import Ignored
 from rnntrace.files.tensors import Tensors
 from rnntrace.model.axes import Axes
@@ -126,18 +127,19 @@ def read_sources(
     unbatched: bool = False,
     batch_first: bool = False,
     axes: str | Axes | None = None,
+    columns: Columns | None = None,
     ignored: Ignored | None = None,
     own_states: Iterable[str] = (),
     course: Course | None = None,
 ) -> Sources:
     """The signals as a user asks for them.
 
-    `input`, `h0`, `c0` and the initial `states` of other names (m0) are arrays, a file or JSON, which for `input` may hold all
-    of them: x, h0, c0, lengths, mask and the start of a module's `own_states`; a `mask` of 0 and 1 has the shape of x without
-    its last axis. States may be "zeros", which they are where nothing is said, or "random". A `text` is one item, of one-hot
-    vectors over `alphabet`. `axes` names the order in which x, mask and states lie where they come from ("unit,batch,time"), if
-    it is not the module's own. In the notation of a `course` names and axes are its own. What is `ignored` is not read. Raises
-    FileError, SignalError or UsageError.
+    `input`, `h0`, `c0` and the initial `states` of other names (m0) are arrays, a file or JSON, which for `input` may hold
+    all of them: x, h0, c0, lengths, mask and the start of a module's `own_states`; a `mask` of 0 and 1 has the shape of x
+    without its last axis. States may be "zeros", which they are where nothing is said, or "random". A `text` is one item, of
+    one-hot vectors over `alphabet`. `axes` names the order in which x, mask and states lie where they come from
+    ("unit,batch,time"), if it is not the module's own, and `columns` which of a table are x. In the notation of a `course`
+    names and axes are its own. What is `ignored` is not read. Raises FileError, SignalError or UsageError.
     """
     texts = [text] if isinstance(text, str) else text
     order = None if axes is None else Axes.parse(axes)
@@ -162,10 +164,12 @@ def read_sources(
     warnings: list[str] = []
     unused: tuple[str, ...] = ()
     if input is not None:
-        tensors = (ignored or Ignored()).without(tensors_of(input))
+        tensors = (ignored or Ignored()).without(tensors_of(input, columns=columns))
         tensors = inputs_of(course, tensors, input, alone="x", batch_first=batch_first, turned=not (order or unbatched))
         found = _signals(tensors, words, input)
         unused, aside = unused_in(tensors, words, input, [*found.values()])
+        if columns is not None:
+            columns.check_used(unused)
         warnings += aside
         given, half_units = {name: tensors.arrays[own] for name, own in found.items()}, _half_units(tensors, found)
         if "x" in given:

@@ -14,6 +14,7 @@ from rnntrace.model.dtypes import DTYPES
 from rnntrace.model.layouts import group_by_module, recognise, weights_from_torch
 from rnntrace.model.module import DEQUANTISED, Contents, Module, Refused, unrecorded
 from rnntrace.model.names import Renaming
+from rnntrace.model.neighbours import neighbours
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 
@@ -50,7 +51,11 @@ def recognised_by_names(source: str, tensors: Tensors, renaming: Renaming) -> Co
             modules[prefix.removesuffix(".")] = replace(found, signals=saved, remarks=said, levels=levels)
         else:
             refused[prefix.removesuffix(".")] = found
-    return Contents(modules, refused, len(theirs) - len(parameters))
+    specs = {prefix: module.spec for prefix, module in modules.items()}
+    others = {
+        own: tensors.arrays[own].shape for name, own in theirs.items() if name not in parameters and own in tensors.arrays
+    }
+    return Contents(modules, refused, len(theirs) - len(parameters), neighbours(others, specs))
 
 
 def _with(tensors: Tensors, weights: Mapping[str, Computed]) -> Tensors:
