@@ -1,12 +1,13 @@
 """The report of a backward pass: every gradient of every step, those of the parameters, and how they grow or fade with time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from rnntrace.engine.backward.judge import BackwardResult
+from rnntrace.engine.backward.norms import Norms, norms_of
 from rnntrace.engine.judge.difference import difference, masked_difference
 from rnntrace.engine.judge.pairing import Place
 from rnntrace.engine.judge.verdict import Verdict
@@ -14,10 +15,11 @@ from rnntrace.equations.adjoint import adjoint, gradient, handed_on, pre_activat
 from rnntrace.equations.parameters import Parameter
 from rnntrace.model.backward import HANDED_IN, NOTHING_GIVEN
 from rnntrace.model.dtypes import Array, Flags
-from rnntrace.model.keys import Key
+from rnntrace.model.keys import Key, LayerDirection
 from rnntrace.model.layouts import parameters_of
 from rnntrace.model.spec import REVERSE
 from rnntrace.report.excerpt import excerpt
+from rnntrace.report.norms import flow, norm_tables, norms_document, norms_per_step
 from rnntrace.report.run import describe, describe_signals
 from rnntrace.report.select import View, numbers_in, selected
 from rnntrace.report.table import SCHEMA, Column, Line, Report, Scale, Table
@@ -27,19 +29,18 @@ from rnntrace.version import __version__
 GRADIENT_PARTS = ("gradients", "states", "parameters", "norms", "terms")
 """What `--show` may name: gates with what stands before their activations, states, parameters with x and h0, norms over time,
 and what is handed on from step to step."""
-FADES, GROWS = 1e-3, 1e3
-"""A norm that changes by more than this from the last step to the first is spoken of."""
 
 
 def backward_report(result: BackwardResult, view: View) -> Report:
     """Everything that `rnntrace backward` has to tell of a result."""
+    norms = norms_of(result.trace, result.weights, result.gradients)
     return Report(
         headline=headline(result),
-        tables=(*_step_tables(result, view), *_norm_tables(result, view), *_parameter_tables(result, view)),
+        tables=(*_step_tables(result, view), *norm_tables(result, norms, view), *_parameter_tables(result, view)),
         conclusion=_conclusion(result),
         passed=result.passed,
-        document=document(result),
-        warnings=(*result.warnings, *_flow(result)),
+        document=document(result, norms),
+        warnings=(*result.warnings, *flow(result, norms, view)),
     )
 
 
@@ -145,20 +146,6 @@ def _steps(result: BackwardResult, view: View, layer: int, direction: str, item:
     return excerpt(title, columns, np.arange(len(times)), len(units), (), REVERSE if direction == REVERSE else "forward")
 
 
-def _norm_tables(result: BackwardResult, view: View) -> Iterator[Table]:
-    """‖∂L/∂h‖ and those of other states at each step, over items and units."""
-    if "norms" not in view.parts:
-        return
-    times = numbers_in(view.times, np.arange(1, result.inputs.steps + 1))
-    for layer, direction in result.spec.layer_directions:
-        if selected(layer, view.layers):
-            columns = [Column("t", times, Scale.INDEX)]
-            for state in result.spec.cell.states:
-                norms = result.gradients.norms(state, layer, direction)[times - 1]
-                columns.append(Column(f"‖∂{state}‖", norms, Scale.SIGNED, "norms", "norms"))
-            yield Table(f"layer {layer} · {direction} · norms over time", tuple(columns))
-
-
 def _parameter_tables(result: BackwardResult, view: View) -> Iterator[Table]:
     """The gradients of each parameter, a row per gate and unit, with the largest difference in the row."""
     if "parameters" not in view.parts:
@@ -198,23 +185,6 @@ def _parameter(result: BackwardResult, column: tuple[int, str], parameter: Param
 def _numbered(name: str, rows: Array) -> Iterator[Column]:
     for number in range(rows.shape[1]):
         yield Column(f"[{number}]" if rows.shape[1] > 1 else name, rows[:, number], Scale.SIGNED, "values", "values")
-
-
-def _flow(result: BackwardResult) -> Iterator[str]:
-    """A word where the gradients that flow back fade or grow."""
-    for layer, direction in result.spec.layer_directions:
-        norms = result.gradients.norms(result.spec.cell.output, layer, direction)
-        there = np.flatnonzero(norms > 0)
-        if len(there) < 2:
-            continue
-        last, first = (there[0], there[-1]) if direction == REVERSE else (there[-1], there[0])
-        ratio = norms[first] / norms[last]
-        if ratio < FADES or ratio > GROWS:
-            word = "vanishes" if ratio < FADES else "explodes"
-            yield (
-                f"layer {layer}, {direction}: ‖∂L/∂{result.spec.cell.output}‖ {word}, "
-                f"{norms[last]:.1e} at t={last + 1} and {norms[first]:.1e} at t={first + 1}"
-            )
 
 
 def _conclusion(result: BackwardResult) -> tuple[str, ...]:
@@ -277,10 +247,11 @@ def _worst(result: BackwardResult) -> tuple[str, ...]:
     return (f"worst |Δ| {float(difference(found.replay, found.framework)):.1e} ({_where(result, found)})",)
 
 
-def document(result: BackwardResult) -> dict[str, Any]:
+def document(result: BackwardResult, norms: Mapping[LayerDirection, Norms]) -> dict[str, Any]:
     """The whole result as plain mappings, lists and arrays; the keys are documented in docs/json.md."""
     compared, seen, spec = result.comparison, result.observation, result.spec
     theirs = {} if seen.parameters is None else _by_name(result, seen.parameters)
+    per_step = norms_per_step(spec, norms)
     return {
         "schema": SCHEMA,
         "command": "backward",
@@ -311,17 +282,13 @@ def document(result: BackwardResult) -> dict[str, Any]:
             for (layer, direction, symbol), values in result.gradients.columns.items()
         ],
         "parameters": {
-            name: {"values": values, "framework": theirs.get(name)}
+            name: {"values": values, "framework": theirs.get(name), "norm_per_step": per_step[name]}
             for name, values in _by_name(result, result.gradients.parameters).items()
         },
         "signals": {
             name: {"values": values, "framework": seen.signals.get(name)} for name, values in result.gradients.signals.items()
         },
-        "norms": [
-            {"layer": layer, "direction": direction, "state": state, "values": result.gradients.norms(state, layer, direction)}
-            for layer, direction in spec.layer_directions
-            for state in spec.cell.states
-        ],
+        "norms": norms_document(norms),
         "differences": [{**asdict(found), "name": heading(found.name)} for found in compared.differences],
         "first_failure": place_document(result, compared.first_failure),
         "worst": place_document(result, compared.worst),

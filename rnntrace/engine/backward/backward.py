@@ -9,8 +9,9 @@ from functools import reduce
 
 import numpy as np
 
-from rnntrace.engine.backward.column import NOTHING, Back, Found
+from rnntrace.engine.backward.column import Back, Found
 from rnntrace.engine.backward.gradients import Gradients
+from rnntrace.engine.backward.sums import NOTHING
 from rnntrace.engine.judge.rules import Bounded, Format
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.adjoint import Adjoint
