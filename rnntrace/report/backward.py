@@ -105,9 +105,8 @@ def _step_tables(result: BackwardResult, view: View) -> Iterator[Table]:
 
 def _steps(result: BackwardResult, view: View, layer: int, direction: str, item: int) -> Table:
     spec, inputs = result.spec, result.inputs
-    length = inputs.lengths[item] if inputs.lengths else inputs.steps
     units = numbers_in(view.units, np.arange(spec.hidden_size))
-    times = numbers_in(view.times, np.arange(1, length + 1))
+    times = numbers_in(view.times, inputs.counted(item))
     times = times if direction == REVERSE else times[::-1]
 
     def column(values: Array | Flags) -> Any:
@@ -141,7 +140,7 @@ def _steps(result: BackwardResult, view: View, layer: int, direction: str, item:
         out = np.ma.stack(flags).max(axis=0).filled(0).astype(bool)
         columns.append(Column("|Δ|", largest, Scale.DIFFERENCE, columns[-1].section, "difference", out))
     title = f"{place(layer, direction, item)} · ∂L/∂ of each gate and state, back from the last step"
-    if length < inputs.steps:
+    if (length := len(inputs.counted(item))) < inputs.steps:
         title += f" · {length} of {inputs.steps} steps"
     return excerpt(title, columns, np.arange(len(times)), len(units), (), REVERSE if direction == REVERSE else "forward")
 

@@ -227,7 +227,9 @@ def _of_torch(
 ) -> BackwardObservation:
     from rnntrace.frameworks.torch.backward import observe_backward
     from rnntrace.frameworks.torch.modules import build, load_weights
+    from rnntrace.frameworks.torch.squeezed import observe_masked
 
     module = build(spec)
     load_weights(module, spec, weights)
-    return observe_backward(module, spec, inputs, loss, capture, truncate=truncate)
+    observe = observe_backward if inputs.mask is None else observe_masked
+    return observe(module, spec, inputs, loss, capture, truncate=truncate)

@@ -116,10 +116,9 @@ def _last_step_alone(right: Calculation) -> Calculation | None:
     output = right.loss.get("output")
     if output is None:
         return None
-    inputs = right.trace.inputs
-    last = np.asarray(inputs.lengths or (inputs.steps,) * inputs.batch) - 1
+    last = right.trace.inputs.ends - 1
     kept = np.zeros_like(output)
-    items = np.arange(inputs.batch)
+    items = np.arange(len(last))
     kept[last, items] = output[last, items]
     return None if np.array_equal(kept, output) else replace(right, loss={**right.loss, "output": kept})
 

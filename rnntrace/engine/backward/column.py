@@ -12,6 +12,7 @@ from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.adjoint import OUTPUT, Adjoint, adjoint, given, handed_on, previous, started
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key
+from rnntrace.model.masks import latest
 from rnntrace.model.spec import FORWARD, REVERSE
 from rnntrace.model.weights import LayerWeights, Weights
 
@@ -62,15 +63,17 @@ class Back:
         return found | {previous(state): self._before(found[state], initial[state]) for state in self.cell.states}
 
     def _before(self, sequence: Array, initial: Array) -> Array:
-        """A state before each step, (T, B, ·): its initial value at first, and where the step before does not exist."""
-        backwards = self.direction == REVERSE
-        before = np.empty_like(sequence)
-        here, there = (np.s_[:-1], np.s_[1:]) if backwards else (np.s_[1:], np.s_[:-1])
-        before[-1 if backwards else 0] = initial
-        before[here] = sequence[there]
-        if self.valid is not None:
-            np.copyto(before[here], initial, where=~self.valid[there][..., None])
-        return before
+        """A state before each step, (T, B, ·): that of the last step before it that counts, at first the initial one."""
+        order = slice(None, None, -1 if self.direction == REVERSE else 1)
+        ordered, before = sequence[order], np.empty_like(sequence)
+        before[0] = initial
+        if self.valid is None:
+            before[1:] = ordered[:-1]
+        else:
+            rows = latest(self.valid[order])[:-1]
+            before[1:] = np.where((rows < 0)[..., None], initial, ordered[rows, np.arange(rows.shape[1])])
+        found: Array = before[order]
+        return found
 
     def run(
         self,
@@ -115,10 +118,11 @@ class Back:
 
     def _detached(self, ends: Mapping[str, Array], piece: slice) -> dict[str, Array]:
         """What goes back over the start of a piece: only what enters at the ends of sequences that have not begun yet."""
-        if self.valid is None or self.direction == REVERSE:
+        if self.valid is None:
             return {}
-        ended = ~self.valid[piece.start, :, None]
-        return {state: np.where(ended, values, values.dtype.type(0)) for state, values in ends.items()}
+        gone_through = self.valid[: piece.stop] if self.direction == REVERSE else self.valid[piece.start :]
+        waits = ~np.any(gone_through, axis=0, keepdims=True).T
+        return {state: np.where(waits, values, values.dtype.type(0)) for state, values in ends.items()}
 
     def _together(self, parts: list[dict[str, Array]]) -> dict[str, Array]:
         """Pieces, the last one first, as one in input-time order."""
@@ -156,10 +160,8 @@ class Back:
 
     def _at_start(self, handed: Array, end: Array | None) -> Array:
         """What the first step hands on to the initial state (B, ·); of a sequence without steps, what came to its end."""
-        items = np.arange(handed.shape[1])
-        lengths = np.full(len(items), len(handed)) if self.valid is None else self.valid.sum(axis=0)
-        first: Array = handed[0] if self.direction == FORWARD else handed[lengths - 1, items]
-        if lengths.all():
-            return first
-        empty = (lengths == 0)[:, None]
-        return np.where(empty, first.dtype.type(0) if end is None else end, first)
+        order = slice(None, None, -1 if self.direction == REVERSE else 1)
+        counts = np.ones(handed.shape[:2], bool) if self.valid is None else self.valid[order]
+        first: Array = handed[order][counts.argmax(axis=0), np.arange(handed.shape[1])]
+        there = np.any(counts, axis=0, keepdims=True).T
+        return np.where(there, first, first.dtype.type(0) if end is None else end)
