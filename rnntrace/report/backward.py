@@ -19,6 +19,7 @@ from rnntrace.model.keys import Key, LayerDirection
 from rnntrace.model.layouts import parameters_of
 from rnntrace.model.spec import REVERSE
 from rnntrace.report.excerpt import excerpt
+from rnntrace.report.mistakes import blind_document, blind_tables, told
 from rnntrace.report.norms import flow, norm_tables, norms_document, norms_per_step
 from rnntrace.report.run import describe, describe_signals
 from rnntrace.report.select import View, numbers_in, selected
@@ -34,10 +35,11 @@ and what is handed on from step to step."""
 def backward_report(result: BackwardResult, view: View) -> Report:
     """Everything that `rnntrace backward` has to tell of a result."""
     norms = norms_of(result.trace, result.weights, result.gradients)
+    blind = blind_tables(result.blind, "these gradients")
     return Report(
         headline=headline(result),
-        tables=(*_step_tables(result, view), *norm_tables(result, norms, view), *_parameter_tables(result, view)),
-        conclusion=_conclusion(result),
+        tables=(*_step_tables(result, view), *norm_tables(result, norms, view), *_parameter_tables(result, view), *blind),
+        conclusion=(*_conclusion(result), *_asked(result)),
         passed=result.passed,
         document=document(result, norms),
         warnings=(*result.warnings, *flow(result, norms, view)),
@@ -68,6 +70,7 @@ def headline(result: BackwardResult) -> tuple[Line, ...]:
     ]
     if seen.not_captured and seen.framework not in (HANDED_IN, NOTHING_GIVEN):
         lines.append(((f"{seen.framework}: gradients of gates not captured ({seen.not_captured})",), ()))
+    lines += [((f"deliberate mistake: {mistake.id}, {mistake.says}",), ()) for mistake in result.mistakes]
     return tuple(lines)
 
 
@@ -186,6 +189,13 @@ def _numbered(name: str, rows: Array) -> Iterator[Column]:
         yield Column(f"[{number}]" if rows.shape[1] > 1 else name, rows[:, number], Scale.SIGNED, "values", "values")
 
 
+def _asked(result: BackwardResult) -> tuple[str, ...]:
+    """What deliberate mistakes and blindness add to the verdict."""
+    unseen = ("these gradients do not reveal the mistake",) if result.mistakes and result.passed else ()
+    blind = result.blind
+    return (*unseen, *((f"blind to {len(blind.spots)} of {blind.possible} mistakes",) if blind else ()))
+
+
 def _conclusion(result: BackwardResult) -> tuple[str, ...]:
     """The verdict and its reasons."""
     compared, verdict, seen = result.comparison, result.verdict, result.observation
@@ -293,6 +303,8 @@ def document(result: BackwardResult, norms: Mapping[LayerDirection, Norms]) -> d
         "worst": place_document(result, compared.worst),
         "tolerance": asdict(compared.tolerance),
         "warnings": list(result.warnings),
+        **({"mistakes": [told(mistake) for mistake in result.mistakes]} if result.mistakes else {}),
+        **({"blind": blind_document(result.blind)} if result.blind else {}),
     }
 
 

@@ -198,3 +198,17 @@ def test_a_loss_belongs_to_gradients(gradients: dict[str, Array], capsys: pytest
     assert "--loss belongs to gradients: give --backward too" in line
     line = refused(capsys, "diagnose", "w.pt", "--backward", "--input", "x.npy")
     assert "give the gradients that are to be explained as --expected" in line
+
+
+def test_mistakes_on_purpose_and_blindness(capsys: pytest.CaptureFixture[str]) -> None:
+    """In the table, in the last line and in the JSON, and by the exit code; beside finite differences as well."""
+    wrong = ask(
+        capsys, "backward", "lstm", "--seed", "1", "-T", "3", "--check", "fd", "--mistake", "c-not-carried", "-f", "json"
+    )
+    told = json.loads(wrong.out)
+    assert (wrong.code, [made["id"] for made in told["mistakes"]]) == (1, ["lstm.flow.c-not-carried"])
+    assert told["environment"]["framework"] == "finite differences"
+    blind = ask(capsys, "backward", "rnn", "--seed", "1", "-T", "3", "--blind", "--show", "states")
+    assert blind.code == 0
+    assert "blind to, judged by these gradients alone" in blind.out
+    assert blind.out.splitlines()[-1].endswith("blind to 1 of 15 mistakes")

@@ -93,7 +93,7 @@ def flow_mistakes(cell: Cell) -> Iterator[GradientMistake]:
         f"{kind}.flow.untransposed",
         "∂a is multiplied by W_hh and not by its transpose on its way back",
         "∂L/∂h_{t-1} = Σ W_hᵀ·∂a: transpose each gate's matrix",
-        needs="a cell without a projection",
+        needs="a cell without a projection, and with no product inside of a gate, as a GRU has it",
         change=_untransposed,
     )
     for state in cell.states:
