@@ -45,7 +45,7 @@ def test_what_one_step_cannot_show_is_said_with_what_would() -> None:
     result = rnntrace.backward("lstm", seed=1, steps=1, blind=True)
     by = {spot.mistake.id: spot.shown_by for spot in result.blind.spots} if result.blind else {}
     assert by["lstm.flow.c-not-carried"] == "4 steps (`steps=4`)"
-    assert by["lstm.slope.f-left-out"] == "initial states that are not zero (`h0=random`)"
+    assert by["lstm.slope.f-left-out"] == "initial states that are not zero (`h0=random`, `c0=random`)"
     shown = rnntrace.backward("lstm", seed=1, steps=4, batch=2, h0="random", c0="random", input_size=2, blind=True)
     assert ids(shown) == set()
     assert shown.blind is not None

@@ -120,7 +120,8 @@ def _changes(right: Calculation) -> Iterator[tuple[str, Calculation]]:
         return Calculation.of(other, weights, gradients, right.truncate)
 
     steps, batch = min(inputs.steps, STEPS), min(inputs.batch, ITEMS)
-    yield "initial states that are not zero (`h0=random`)", run(steps, batch, states=True)
+    names = ", ".join(f"`{state}0=random`" for state in spec.cell.states if state in ("h", "c"))
+    yield f"initial states that are not zero{f' ({names})' * bool(names)}", run(steps, batch, states=True)
     yield f"{STEPS} steps (`steps={STEPS}`)", run(STEPS, batch)
     yield f"a batch of {ITEMS} (`batch={ITEMS}`)", run(steps, ITEMS)
     yield "a loss that weighs outputs differently (`grad`, or `loss=mse`)", run(steps, batch, loss=True)
