@@ -22,6 +22,7 @@ READERS = {
     "npy": "rnntrace.files.npz",
     "npz": "rnntrace.files.npz",
     "pt": "rnntrace.files.pt",
+    **dict.fromkeys(("torchscript", "torch.package", "pt2", "pickle"), "rnntrace.files.torch_archives"),
     "safetensors": "rnntrace.files.safetensors",
     "safetensors.index.json": "rnntrace.files.shards",
     "onnx": "rnntrace.files.onnx",

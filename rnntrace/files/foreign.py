@@ -22,23 +22,11 @@ HEADS: tuple[tuple[int, bytes, str], ...] = (
 )
 """By their first bytes: where these stand, the bytes, and what the file is."""
 MEMBERS: tuple[tuple[str, str], ...] = (
-    (
-        r"[^/]*/constants\.pkl",
-        "TorchScript, which holds code and is not read: type torch.save(torch.jit.load(f).state_dict(), 'w.pt') in Python",
-    ),
-    (
-        r"(?:[^/]*/)?(?:archive_format|models/[^/]*\.json|serialized_exported_program\.json)",
-        "a program of torch.export, which is not read: type torch.save(torch.export.load(f).state_dict, 'w.pt') in Python",
-    ),
-    (
-        r"[^/]*/\.data/extern_modules",
-        "a torch.package, which holds code and is not read: save the module's state_dict() with torch.save",
-    ),
     (r"(?:.*/)?saved_model\.pb", "a TensorFlow SavedModel, which is not read: save the Keras model as .keras or .h5"),
     (r"(?:.*/)?[^/]*\.mlmodel", "a Core ML package, which is not read: give the model that it was made from"),
 )
 """By the name of a member of an archive."""
-SAVED_MODEL, CORE_ML = MEMBERS[3][1], MEMBERS[4][1].replace("package", "model")
+SAVED_MODEL, CORE_ML = MEMBERS[0][1], MEMBERS[1][1].replace("package", "model")
 MOST = 100
 """Fields of a message that are looked at."""
 ONNX_GRAPH = 7
@@ -64,7 +52,7 @@ def check_folder(path: Path) -> None:
     if (path / "saved_model.pb").is_file():
         raise FileError(f"this is {SAVED_MODEL}")
     if (path / "Manifest.json").is_file() and path.suffix == ".mlpackage":
-        raise FileError(f"this is {MEMBERS[4][1]}")
+        raise FileError(f"this is {MEMBERS[1][1]}")
 
 
 def check_document(content: Mapping[str, Any]) -> None:

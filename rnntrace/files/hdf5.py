@@ -40,6 +40,10 @@ class Hdf5:
         """Paths of all datasets."""
         return tuple(self._datasets)
 
+    def size(self, name: str) -> int:
+        """How many values a dataset has."""
+        return math.prod(self._datasets[name].shape)
+
     def array(self, name: str, *, most_axes: int = 2) -> tuple[Array, str]:
         """The values of a dataset as float32, or float64 where they are that, and the name of its own format."""
         dataset = self._datasets[name]

@@ -9,16 +9,19 @@ import re
 import zipfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from rnntrace.errors import FileError, SpecError, WeightsError, show
 from rnntrace.files import keras_layers
 from rnntrace.files.hdf5 import Hdf5
+from rnntrace.files.keras_chain import Surroundings, known_layer
 from rnntrace.files.keras_layers import Config, Version
 from rnntrace.files.keras_masks import PASSING, Masks
 from rnntrace.files.keras_store import Groups, Store
 from rnntrace.files.tensors import Tensors, check_distinct, check_text, of_model, reading
+from rnntrace.model.chain import Before, Dense, Lookup
 from rnntrace.model.module import Contents, Layer, Mask, Refused, stacked
 
 RECURRENT = re.compile(r"LSTM|GRU|RNN")
@@ -89,6 +92,8 @@ class _Model:
         is_sequence = model["class_name"] == "Sequential"
         groups, masks = Groups(group), Masks(path, mask)
         passed: dict[str, str | None] = {}
+        around = Surroundings()
+        found_layers: list[Layer] = []
         previous = None
         for layer in layers:
             kind, inner = str(layer["class_name"]), layer["config"]
@@ -103,24 +108,39 @@ class _Model:
                 passed[name] = reads
             elif "layers" in inner:
                 masks.leaving(name, (yield from self.declared(layer, f"{path}{name}/", own_group + "/", arriving)))
+                around.add(name, kind, reads, None)
                 previous = name
                 continue
             else:
+                around.add(name, kind, reads, self._known(kind, inner, path + name, own_group))
                 with self._refusing(path + name):
                     if (found := keras_layers.recurrent(layer)) is not None:
                         module = keras_layers.declared(*found, self.store.layer(path + name, own_group), self.version, arriving)
-                        yield Layer(path + name, module, None if reads is None else path + reads)
+                        around.recurrent.add(name)
+                        found_layers.append(Layer(path + name, module, None if reads is None else path + reads))
                     elif RECURRENT.search(unknown := _recurrent_name(kind, inner)):
                         raise WeightsError(f"{show(unknown)[:60]} is no SimpleRNN, LSTM or GRU layer, and is not read")
             masks.passing(name, kind, inner, arriving)
             previous = name
+        for one in found_layers:
+            # What is around a model inside another is not followed.
+            name = one.name.removeprefix(path)
+            module = one.module if path else replace(one.module, before=around.before(name), behind=around.behind(name))
+            yield replace(one, module=module)
         return masks.of(previous)
+
+    def _known(self, kind: str, config: Config, name: str, group: str) -> Dense | Lookup | None:
+        return known_layer(kind, config, name, group, self.store, self.version.hard_sigmoid)
 
     def undeclared(self) -> Iterator[Layer]:
         """Those of a file of weights alone."""
+        before, width = Before(), 0
         for name, directions in self.store.all():
             try:
-                yield Layer(name, keras_layers.undeclared(self.store.read(directions), self.version))
+                module = keras_layers.undeclared(self.store.read(directions), self.version)
+                fits = width in (0, module.spec.input_size)
+                yield Layer(name, replace(module, before=before if fits else None))
+                before, width = Before(name, assumed=True), module.spec.width
             except (WeightsError, SpecError) as error:
                 raise FileError(f"layer {show(name)}: {error}") from None
 

@@ -15,6 +15,8 @@ from rnntrace.model.dtypes import Array
 Parts = list[tuple[Array, str]]
 """kernel, recurrent_kernel and perhaps bias of one direction, each with its number format."""
 
+LARGEST = 2**24
+"""Most numbers of a layer that is not recurrent."""
 _CELL = "/cell/vars/"
 _INSIDE = re.compile(r"/(?:forward|backward)_[^/]*(?:/[^/]*)?$|/[^/]*_cell(?:_\d+)?$")
 """In the older way, what follows a layer's name in those of its weights: direction and cell."""
@@ -41,6 +43,7 @@ class Store:
 
     def __init__(self, content: Hdf5) -> None:
         self._content = content
+        self._root = "model_weights/" if content.attribute("model_weights", "layer_names") is not None else ""
         self._used: set[str] = set()
         # Both by layer, and then a list of paths for each direction, forward first.
         self._newer = _newer(content)
@@ -73,6 +76,19 @@ class Store:
         if len(found) > 1:
             raise WeightsError("two layers have this name, so that their weights cannot be told apart")
         return self.read(self._newer[found[0]])
+
+    def plain(self, name: str, group: str) -> list[Array]:
+        """The arrays of a layer that is not recurrent, in order, also inside TimeDistributed. Raises WeightsError."""
+        names = [f"{self._root}{name}/{key}" for key in self._content.attribute(f"{self._root}{name}", "weight_names") or ()]
+        for outer in (group, f"{group}/layer"):
+            if not names and self._name(outer) in (None, name if outer == group else self._name(outer)):
+                names = [f"{outer}/vars/{number}" for number in range(3) if f"{outer}/vars/{number}" in self._content.names]
+        if not names or not set(names) <= {*self._content.names}:
+            raise WeightsError(f"no weights are stored for {show(name)}")
+        if sum(map(self._content.size, names)) > LARGEST:
+            raise WeightsError(f"the weights of {show(name)} are over {LARGEST:,} numbers")
+        self._used.update(names)
+        return [self._content.array(key)[0] for key in names]
 
     @property
     def is_older(self) -> bool:

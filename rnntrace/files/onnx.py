@@ -13,18 +13,19 @@ import numpy as np
 import onnx
 
 from rnntrace.errors import FileError, SpecError, WeightsError, show
+from rnntrace.files import onnx_quantised
 from rnntrace.files.onnx_attributes import options_of, text
 from rnntrace.files.onnx_constants import Constants
 from rnntrace.files.onnx_graph import STANDARD, Scope, Value, check_counts, distinct, scopes
 from rnntrace.files.onnx_operators import OPERATORS, NotConstant, stored
-from rnntrace.files.onnx_origin import Origin, Origins, quantised, spelled_out
+from rnntrace.files.onnx_origin import Origin, Origins, spelled_out
 from rnntrace.files.onnx_stack import RECURRENT, Stacking
 from rnntrace.files.onnx_states import FORMATS, states_of
 from rnntrace.files.tensors import Tensors, of_model, reading
 from rnntrace.model.conventions import BY_NAME, ONNX
 from rnntrace.model.dtypes import Array
 from rnntrace.model.layouts import from_convention
-from rnntrace.model.module import Contents, Layer, Module, Refused, stacked
+from rnntrace.model.module import DEQUANTISED, Contents, Layer, Module, Refused, stacked
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
 
@@ -58,14 +59,13 @@ def read(path: Path, kind: str) -> Tensors:
             except (WeightsError, SpecError) as error:
                 refused[name] = Refused(f"{node.op_type} node {show(name)}", str(error))
         modules = stacked(layers)
-        refused = {**dict(quantised(graphs)), **refused}
         if not modules and not refused:
             raise FileError(_none_found(graphs))
     return of_model(Contents(modules, refused, _others(graphs, found, constants)))
 
 
 def _is_recurrent(node: Any) -> bool:
-    return node.op_type in RECURRENT and node.domain in STANDARD
+    return (node.op_type in RECURRENT and node.domain in STANDARD) or node.op_type == onnx_quantised.NAME
 
 
 def _none_found(graphs: Sequence[Scope]) -> str:
@@ -90,21 +90,30 @@ def _others(graphs: Sequence[Scope], nodes: Sequence[tuple[Scope, Any]], constan
 def _module(node: Any, scope: Scope, constants: Constants, origins: Origins) -> Module:
     """One node. Raises WeightsError for what is missing, of the wrong shape or not supported."""
     attributes = scope.values_of(node)
-    inputs = {name: scope.find(source) for name, source in zip(INPUTS, node.input, strict=False) if source}
+    names = (*INPUTS, *onnx_quantised.SCALES)
+    inputs = {name: scope.find(source) for name, source in zip(names, node.input, strict=False) if source}
+    is_quantised = node.op_type == onnx_quantised.NAME
+    kind = "LSTM" if is_quantised else node.op_type
     direction = text(attributes.get("direction", b"forward"))
     count = DIRECTIONS.get(direction)
     if count is None:
         raise WeightsError(f"direction should be one of {', '.join(DIRECTIONS)}, and is {show(direction)}")
-    options = options_of(node.op_type, attributes, count)
+    options = options_of(kind, attributes, count)
     peeping = "P" in inputs and origins.of(inputs["P"]) is not Origin.ZERO
     read = [*INPUTS[1:4], *(["P"] if peeping else [])]
-    tensors = {name: _array(name, inputs[name], constants) for name in read if name in inputs}
+    tensors = {
+        name: onnx_quantised.dequantised(name, inputs, constants)
+        if is_quantised and name in ("W", "R")
+        else _array(name, inputs[name], constants)
+        for name in read
+        if name in inputs
+    }
     if "W" not in tensors or "R" not in tensors:
         raise WeightsError("it has no W or no R: expected both as initializers or constants")
     W, R, B, P = (tensors.get(name, (None, ""))[0] for name in "WRBP")
     assert W is not None
     assert R is not None
-    gates = {"RNN": 1, "LSTM": 4, "GRU": 3}[node.op_type]
+    gates = {"RNN": 1, "LSTM": 4, "GRU": 3}[kind]
     hidden = R.shape[-1]
     expected = {
         "W": (count, gates * hidden, W.shape[-1]),
@@ -119,7 +128,7 @@ def _module(node: Any, scope: Scope, constants: Constants, origins: Origins) -> 
         raise WeightsError(f"hidden_size is {attributes['hidden_size']}, and R has shape {R.shape}")
     formats = {found for _, found in tensors.values()}
     spec = ModuleSpec(
-        kind=node.op_type,
+        kind=kind,
         input_size=W.shape[-1],
         hidden_size=hidden,
         bidirectional=count == 2,
@@ -136,7 +145,10 @@ def _module(node: Any, scope: Scope, constants: Constants, origins: Origins) -> 
         (0, name): from_convention(BY_NAME[ONNX], spec.cell, W_ih, W_hh, *both, p=p)
         for name, W_ih, W_hh, both, p in zip(spec.directions, W, R, biases, peepholes, strict=True)
     }
-    return Module(spec, Weights(weights), ONNX, **states_of(spec, inputs, constants, origins))
+    held = states_of(spec, inputs, constants, origins)
+    if is_quantised:
+        held |= {"remarks": (DEQUANTISED, *held.get("remarks", ())), "levels": onnx_quantised.LEVELS}
+    return Module(spec, Weights(weights), ONNX, **held)
 
 
 def _array(name: str, value: Value, constants: Constants) -> tuple[Array, str]:

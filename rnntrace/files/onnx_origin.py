@@ -1,19 +1,15 @@
 """Where a tensor of an ONNX graph comes from, and what stands in a model instead of recurrent nodes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any
 
 import numpy as np
 import onnx
 
-from rnntrace.errors import show
 from rnntrace.files.onnx_graph import STANDARD, Scope, Value
 from rnntrace.files.onnx_stack import RECURRENT
-from rnntrace.model.module import Refused
 
-QUANTISED = {"DynamicQuantizeLSTM"}
-"""Recurrent operators of ONNX Runtime's own domain whose weights are integers."""
 MOVING = {
     *("Identity", "Cast", "Expand", "Tile", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Gather"),
     *("Split", "Concat"),
@@ -86,16 +82,6 @@ def is_zero(tensor: Any) -> bool:
         return False
     typed = (tensor.float_data, tensor.double_data, tensor.int32_data, tensor.int64_data, tensor.uint64_data)
     return not np.frombuffer(tensor.raw_data, np.uint8).any() and not any(map(any, typed))
-
-
-def quantised(scopes: Iterable[Scope]) -> Iterator[tuple[str, Refused]]:
-    """Recurrent nodes of quantised weights, by name."""
-    for scope in scopes:
-        for node in scope.nodes:
-            if node.op_type in QUANTISED:
-                name = ".".join((*scope.path, node.name or node.op_type))
-                reason = "its weights are quantised, which is not read: give the model as it was before quantisation"
-                yield name, Refused(f"{node.op_type} node {show(name)}", reason, "quantisation")
 
 
 def spelled_out(scopes: Iterable[Scope]) -> str:

@@ -18,6 +18,8 @@ CALLED = (*ENCODERS, "builtins.set", "collections.Counter", "collections.Ordered
 """Functions beside torch's own that may be called, and never handed on to be called by somebody else."""
 
 
+DAMAGE = (IndexError, KeyError, ValueError, TypeError, AttributeError, struct.error)
+"""What a walk over something else than a pickle ends with."""
 HEAVIEST = 10**6
 """Things in a tuple or list, and in those inside it, each counted as often as it stands there."""
 
@@ -59,15 +61,30 @@ def check_pickle(content: bytes, start: int = 0) -> tuple[int, Any]:
     What is no pickle ends where that shows, and torch says so. Raises FileError for what no weights need, and for a
     key that a mapping has twice, of which unpickling keeps the last.
     """
-    walk = _Walk(content, start)
     try:
-        while walk.step():
-            pass
-    except (IndexError, KeyError, ValueError, TypeError, AttributeError, struct.error):
+        walk = _walked(content, start)
+    except DAMAGE:
         return len(content), _OTHER
+    return walk.at, walk.stack[-1] if walk.stack else _OTHER
+
+
+def check_whole(content: bytes) -> None:
+    """Raises FileError unless this is one pickle, of instructions that are known and lead to no more than it holds."""
+    try:
+        end = _walked(content, 0).at
+    except DAMAGE:
+        end = -1
+    if end != len(content):
+        raise FileError("it is no pickle of plain weights, or is damaged")
+
+
+def _walked(content: bytes, start: int) -> "_Walk":
+    walk = _Walk(content, start)
+    while walk.step():
+        pass
     for mapping in walk.mappings:
         check_distinct(mapping.keys)
-    return walk.at, walk.stack[-1] if walk.stack else _OTHER
+    return walk
 
 
 def check_old(content: bytes) -> None:
@@ -190,7 +207,25 @@ class _Walk:
         self.stack.append(_OTHER)
 
     def put(self, number: int) -> None:
+        # A place is taken for every number up to it.
+        if number > len(self.content):
+            raise FileError("it numbers its parts beyond its size: expected weights alone")
         self.memo[number] = self.stack[-1]
+
+    def skip(self, size: int) -> None:
+        if self.at + size > len(self.content):
+            raise ValueError("it ends too soon")
+        self.at += size
+
+    def named(self) -> None:
+        module, name = self.last(2)
+        if not (isinstance(module, str) and isinstance(name, str)):
+            raise TypeError
+        self.stack.append(_Function(f"{module}.{name}"))
+
+    def push_bytes(self, size: int) -> None:
+        self.skip(size)
+        self.stack.append(_OTHER)
 
 
 def _weight(so_far: int, items: list[Any]) -> int:
@@ -249,6 +284,14 @@ _STEPS: dict[int, _Step] = {
         "r": lambda walk: walk.put(walk.number("<I", 4)),
         "\x8a": lambda walk: walk.stack.append(len(walk.text(walk.number("<B", 1), "latin1"))),
         "\x80": lambda walk: walk.number("<B", 1),
+        # Those of protocol 4, which torch does not know.
+        "\x95": lambda walk: walk.number("<Q", 8),
+        "\x94": lambda walk: walk.put(len(walk.memo)),
+        "\x93": _Walk.named,
+        "\x8c": lambda walk: walk.stack.append(walk.text(walk.number("<B", 1))),
+        "C": lambda walk: walk.push_bytes(walk.number("<B", 1)),
+        "B": lambda walk: walk.push_bytes(walk.number("<I", 4)),
+        "\x8e": lambda walk: walk.push_bytes(walk.number("<Q", 8)),
     }.items()
 }
-"""Every instruction that torch knows."""
+"""Every instruction that torch knows, and those of newer pickles of arrays."""

@@ -11,14 +11,13 @@ from typing import Any
 import torch
 
 from rnntrace.errors import FileError, show
+from rnntrace.files import torch_quantised
 from rnntrace.files.pickled import check_old, check_pickle
 from rnntrace.files.pt_beside import STAND_INS, StoredArray
 from rnntrace.files.tensors import Tensors, Total, check_distinct, reading
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_MEMBERS, over
 
-MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
-"""The number with which a file of torch before 1.6 begins, as a pickle has it."""
 FEW = 8
 """Shapes that are listed."""
 MORE = "it holds more than weights ({}), and loading that would run its code: save module.state_dict()"
@@ -31,13 +30,15 @@ MAX_ENTRIES = 10 * MAX_MEMBERS
 def read(path: Path, kind: str) -> Tensors:
     """Every dense tensor by name; names of nested mappings are joined by dots."""
     with reading(kind):
-        _check_torchs(path)
         _check_pickles(path)
         try:
             # From an open file: given a name, torch.load goes by it.
             with path.open("rb") as file, _stand_ins_alone():
                 content = torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
+            if "torch.ScriptObject" in str(error) and _mentions(path, b"quantized"):
+                with zipfile.ZipFile(path) as archive:
+                    return torch_quantised.read(archive, _folder(archive))
             raise FileError(_refusal(path, str(error))) from None
         tensors = list(_tensors(content))
         check_distinct(name for name, _ in tensors)
@@ -78,13 +79,6 @@ def _stand_ins_alone() -> Iterator[None]:
         torch.serialization.add_safe_globals(allowed)
 
 
-def _check_torchs(path: Path) -> None:
-    """Raises FileError for a pickle that torch.save has not written."""
-    with path.open("rb") as file:
-        if MAGIC not in file.read(32) and not zipfile.is_zipfile(file):
-            raise FileError(f"{MORE.format('it is a pickle, and no file of torch.save')} instead, or arrays by numpy.savez")
-
-
 def _check_pickles(path: Path) -> None:
     """Raises FileError for instructions that no weights need, and for a key or a member that is there twice."""
     if not zipfile.is_zipfile(path):
@@ -102,11 +96,6 @@ def _refusal(path: Path, reason: str) -> str:
     """What to say of a file in which torch found more than weights; it names the first thing of the kind."""
     found = re.search(r"GLOBAL ([^\s]{1,200})", reason)
     culprit = show(found[1])[:60] if found else "a whole module?"
-    if culprit == "torch.ScriptObject" and _mentions(path, b"quantized"):
-        return (
-            "it holds torch.ScriptObject, the packed weights of a quantised module, which are not read: "
-            "give the state_dict of the module before it was quantised"
-        )
     if culprit.startswith("numpy."):
         return f"{MORE.format(f'{culprit}, of numpy')} instead, and numbers as Python's own or as tensors"
     return f"{MORE.format(culprit)} instead"
@@ -115,8 +104,12 @@ def _refusal(path: Path, reason: str) -> str:
 def _mentions(path: Path, word: bytes) -> bool:
     """Whether the pickle in an archive has a word in it."""
     with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        return any(word in archive.read(name) for name in names)
+        return word in archive.read(f"{_folder(archive)}/data.pkl")
+
+
+def _folder(archive: zipfile.ZipFile) -> str:
+    """That in which everything lies."""
+    return next(name for name in archive.namelist() if name.endswith("/data.pkl")).removesuffix("/data.pkl")
 
 
 def _without_names(content: Any) -> str:

@@ -1,6 +1,7 @@
 """Which format a file has, from its first bytes and not from its name."""
 
 import io
+import re
 import struct
 import zipfile
 from io import FileIO
@@ -13,6 +14,14 @@ from rnntrace.model.limits import MAX_BYTES, MAX_MEMBERS, MAX_TEXT, over
 
 UNKNOWN = "unknown format: expected one of .pt, .safetensors, .npz, .npy, .onnx, .keras, .h5, .mat, .json or .csv"
 
+ARCHIVES = {
+    r"[^/]*/constants\.pkl": "torchscript",
+    r"(?:[^/]*/)?(?:archive_format|models/[^/]*\.json|serialized_exported_program\.json)": "pt2",
+    r"[^/]*/\.data/extern_modules": "torch.package",
+}
+"""What torch writes beside plain weights, by the name of a member."""
+OLD_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
+"""The number with which a file of torch before 1.6 begins, as a pickle has it."""
 MAX_GROWTH = 200
 """Most times that an archive may grow when it is unpacked; weights and signals compress to a tenth as a rule."""
 ANY_GROWTH = 2**26
@@ -38,7 +47,7 @@ def recognise(path: Path, *, mapped: bool = False) -> str:
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
         return "safetensors"
     if head.startswith(b"\x80"):
-        return "pt"
+        return "pt" if OLD_TORCH in head[:32] else "pickle"
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return "h5"
     if head.startswith(b"\x08"):
@@ -85,6 +94,9 @@ def _recognise_zip(path: Path, mapped: bool) -> str:
     foreign.check_members(names)
     if "model.weights.h5" in names:
         return "keras"
+    for pattern, kind in ARCHIVES.items():
+        if any(re.fullmatch(pattern, name) for name in names):
+            return kind
     return "npz" if names and all(name.endswith(".npy") for name in names) else "pt"
 
 

@@ -39,6 +39,7 @@ class Tensors:
     Long arrays may be read-only numpy.memmaps, see `files.map_tensors`.
     Where the file is a model that declares its layers, `contents` are the recurrent ones. `typed` are the numbers of an array
     out of text as they stand there, one after the other. `steps` are those of arrays on a grid: see `grid`.
+    `levels`, by what stands in front of a module's names, say to how many its activations are rounded: see `Module`.
     """
 
     arrays: Mapping[str, Array]
@@ -48,6 +49,7 @@ class Tensors:
     contents: Contents | None = None
     typed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     steps: Mapping[str, float] = field(default_factory=dict)
+    levels: Mapping[str, int] = field(default_factory=dict)
 
     def half_units(self, name: str, fewest: int) -> Array | None:
         """Half a unit of the last digit of each value of an array that was typed, or half a step; None if it is exact."""

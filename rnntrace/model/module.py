@@ -6,11 +6,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rnntrace.errors import SpecError, show
+from rnntrace.model.chain import Before, Behind
 from rnntrace.model.conventions import TORCH
 from rnntrace.model.courses import Head
 from rnntrace.model.dtypes import Array
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
+
+DEQUANTISED = "its weights are integers of 8 bits, which were turned into numbers; the module itself rounds what it multiplies"
+"""What is said of a module with `levels`."""
 
 
 def unrecorded(spec: ModuleSpec) -> tuple[str, ...]:
@@ -38,16 +42,19 @@ class Mask:
 class Module:
     """A recurrent module in a file.
 
-    `layout` is the framework whose arrangement the file has, a row of `conventions`; `assumed` are the fields of the spec that
-    the file does not tell. `output_reversed` is Keras' go_backwards: the framework gives the output of the last step first,
-    where torch's reverse direction gives it in the order of the input. `last_output` is its return_sequences=False: the
-    framework gives the output of the final step alone. `biases` is how many bias vectors it stores for a gate; where that is
-    one, the other of `weights` is zero. `hard_sigmoid` is the activation of gates that the framework calls by this name. `open`
-    is a question on which the outputs hang, and which the file leaves: without an answer nothing is decided. `takes` are the
-    initial states and lengths that the model hands in when it runs, `signals` the outputs and gates that were saved beside the
-    weights, `remarks` what to say of how the weights were read. `half_units` are half a unit of the last digit of weights that
-    were typed, and 0 of exact ones. `states` are those at t = 0 that the model holds, h0 (L·D, B, R) and c0 (L·D, B, H), and
-    `lengths` those of the sequences: it starts from them whatever it is fed with. `head` is what a course has behind the cell.
+    `layout` is the framework whose arrangement the file has, a row of `conventions`; `assumed` are the fields of the spec
+    that the file does not tell. `output_reversed` is Keras' go_backwards: the framework gives the output of the last step
+    first, where torch's reverse direction gives it in the order of the input. `last_output` is its return_sequences=False:
+    the framework gives the output of the final step alone. `biases` is how many bias vectors it stores for a gate; where
+    that is one, the other of `weights` is zero. `hard_sigmoid` is the activation of gates that the framework calls by this
+    name. `open` is a question on which the outputs hang, and which the file leaves: without an answer nothing is decided.
+    `takes` are the initial states and lengths that the model hands in when it runs, `signals` the outputs and gates that
+    were saved beside the weights, `remarks` what to say of how the weights were read. `half_units` are half a unit of the
+    last digit of weights that were typed, and 0 of exact ones. `states` are those at t = 0 that the model holds, h0 (L·D,
+    B, R) and c0 (L·D, B, H), and `lengths` those of the sequences: it starts from them whatever it is fed with. `head` is
+    what a course has behind the cell. `levels` is to how many levels a quantised module rounds what it multiplies, None
+    where it rounds nothing. `before` is what the module reads in a model of several layers, None where that is not known,
+    and `behind` what is made of its output.
     """
 
     spec: ModuleSpec
@@ -67,6 +74,9 @@ class Module:
     lengths: tuple[int, ...] | None = None
     remarks: tuple[str, ...] = ()
     head: Head | None = None
+    levels: int | None = None
+    before: Before | None = None
+    behind: Behind = field(default_factory=Behind)
 
     def leaves_open(self, name: str) -> bool:
         """Whether a file does not tell this field of the spec: a state_dict may be that of a port, with code behind it."""
@@ -197,6 +207,7 @@ def _stack(chain: list[Layer]) -> Module:
         spec=spec,
         weights=Weights(weights),
         last_output=last.last_output,
+        behind=last.behind,
         mask=mask,
         takes=tuple(dict.fromkeys(name for module in modules for name in module.takes)),
         states=_initial(modules),

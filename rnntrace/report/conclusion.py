@@ -93,6 +93,8 @@ def _unjudged(compared: Comparison) -> tuple[str, ...]:
 
 def _as_given(result: Result) -> str:
     """To how many decimals values were typed, or how far apart those on a grid are."""
+    if result.levels is not None:
+        return f"what activations of {(result.levels + 1).bit_length() - 1} bits explain"
     if result.step is not None:
         return f"within half a step of the grid of {result.step:.6g}"
     differences = result.comparison.differences

@@ -1,6 +1,6 @@
 """The report of a file of weights: which recurrent modules it holds."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,7 @@ def inspect_report(inspection: Inspection, *, weights: bool = False) -> Report:
             ((inspection.file,), layouts),
             *_assumption(inspection.modules.values()),
             *_remarks(inspection.modules),
+            *_around(inspection.modules),
             *_not_judged(inspection.refused),
         ),
         tables=tuple(tables),
@@ -82,6 +83,24 @@ def _remarks(modules: Mapping[str, Module]) -> tuple[Line, ...]:
     return tuple(
         ((f"{show(prefix) or 'the module'}: {remark}",), ()) for prefix, module in modules.items() for remark in module.remarks
     )
+
+
+def _around(modules: Mapping[str, Module]) -> tuple[Line, ...]:
+    """What each module of a model reads, and what is made of its output."""
+    return tuple(((f"{show(prefix)} {sentence}",), ()) for prefix, module in modules.items() for sentence in around(module))
+
+
+def around(module: Module) -> Iterator[str]:
+    """What a module of a model reads but the input, and what is made of its output, each as the rest of a sentence."""
+    before, behind = module.before, module.behind
+    if before and before.unknown:
+        yield f"reads {before.unknown}, which is not replayed"
+    elif before and (before.layer or before.through):
+        through = f" through {', '.join(map(str, before.through))}" if before.through else ""
+        yield f"reads {show(before.layer) or 'the input'}{through}" + (", as the sizes tell" if before.assumed else "")
+    if behind.layers or behind.unknown:
+        unknown = [f"{behind.unknown}, which is not replayed"] if behind.unknown else []
+        yield f"is followed by {', '.join([*map(str, behind.layers), *unknown])}"
 
 
 def _not_judged(refused: Mapping[str, Refused]) -> tuple[Line, ...]:
@@ -181,6 +200,7 @@ def _document(inspection: Inspection, weights: bool) -> dict[str, Any]:
             "assumed": list(module.assumed),
             "mask": module.mask.source if module.mask else None,
             "remarks": list(module.remarks),
+            "around": [*around(module)],
         }
         if weights:
             entry["statistics"] = _statistics(spec, module.weights)

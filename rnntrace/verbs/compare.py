@@ -14,6 +14,7 @@ from rnntrace.files.grid import grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.frameworks.registry import FRAMEWORKS
 from rnntrace.model.axes import Axes
+from rnntrace.verbs.chained import in_chain, with_behind
 from rnntrace.verbs.compare_one import compare_with_expected, compare_with_framework, merged_readings
 from rnntrace.verbs.compare_two import compare_traces, compare_weights
 from rnntrace.verbs.given.arrays import label_of, labels_of
@@ -21,7 +22,7 @@ from rnntrace.verbs.given.keywords import given, pass_on, several
 from rnntrace.verbs.given.modules import is_result
 from rnntrace.verbs.given.naming import listed
 from rnntrace.verbs.given.overrides import FileOverrides, Modules, course_of, own_states, read_files
-from rnntrace.verbs.given.sources import SIGNALS, own_signals, read_sources
+from rnntrace.verbs.given.sources import SIGNALS, Sources, own_signals, read_sources
 from rnntrace.verbs.given.traces import is_trace, opened
 from rnntrace.verbs.results import Results
 
@@ -110,7 +111,7 @@ def compare(
     signals = own_signals(weights, options) or pass_on(
         read_sources, keywords, batch_first=any_batch_first, ignored=ignored, own_states=own, course=course_of(modules)
     )
-    beside = partial(compare_with_framework, modules, signals, judging, device=device)
+    beside = partial(compare_with_framework, modules, judging=judging, device=device)
     sides: dict[str, dict[str, Result]] = {}
     if other is not None:
         labels = labels_of(weights, other)
@@ -123,11 +124,15 @@ def compare(
             "require": several(require),
             "grid": on_grid,
         }
-        sides["expected"] = _beside_expected(partial(compare_with_expected, sources=signals, **against), modules, overrides)
+
+        def judge(modules: Modules, sources: Sources) -> dict[str, Result]:
+            return _beside_expected(partial(compare_with_expected, sources=sources, **against), modules, overrides)
+
+        sides["expected"] = with_behind(judge, modules, signals, judging, expected)
         if framework is not None:
-            sides[framework] = beside(framework=framework)
+            sides[framework] = beside(in_chain(modules, signals), framework=framework)
     else:
-        sides[""] = beside(framework=framework, distribution=dist, seed=seed)
+        sides[""] = beside(in_chain(modules, signals), framework=framework, distribution=dist, seed=seed)
     ignored.check()
     if on_grid:
         on_grid.check()

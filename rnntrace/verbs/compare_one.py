@@ -1,7 +1,7 @@
 """`compare` with one file: saved weights beside torch, and saved weights against given outputs."""
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from rnntrace.engine.judge.options import JudgeOptions
+from rnntrace.engine.judge.quantised import left_open
 from rnntrace.engine.judge.result import Result
+from rnntrace.engine.judge.rounding import Typed
 from rnntrace.engine.judge.tolerance import MOST_DIGITS
 from rnntrace.engine.judge.verdict import Verdict
+from rnntrace.engine.replay.replay import replay
 from rnntrace.equations.cell import listed
 from rnntrace.errors import SignalError, UsageError, show
 from rnntrace.files.grid import Grid
@@ -48,7 +51,7 @@ TAKEN = {
 
 def compare_with_framework(
     modules: Modules,
-    sources: Sources,
+    sources: Mapping[str, Sources],
     judging: JudgeOptions,
     *,
     framework: str | None = None,
@@ -56,14 +59,15 @@ def compare_with_framework(
     seed: int | None = None,
     device: str = "cpu",
 ) -> dict[str, Result]:
-    """Trace every module beside a framework, each on the signals of `sources`. One seed serves all.
+    """Trace every module beside a framework, each on its signals among `sources`. One seed serves all.
 
     A framework that has a module in float32 alone is compared in that. Raises UsageError for a module that it lacks.
     """
     if framework is not None:
         modules = {prefix: _in_its_format(module, framework) for prefix, module in modules.items()}
     masked = {
-        prefix: as_masked_aloud(module, as_held(module, ordered(module.spec, sources))) for prefix, module in modules.items()
+        prefix: as_masked_aloud(module, as_held(module, ordered(module.spec, sources[prefix])))
+        for prefix, module in modules.items()
     }
     for prefix, module in modules.items():
         needs = {MASKS} if has_holes(module.spec, masked[prefix].request) else frozenset[str]()
@@ -152,6 +156,10 @@ def compare_with_expected(
         f"the model gives this layer {TAKEN[name]}: see `{name}`" for name in module.takes if not _is_given(sources, name)
     ]
     weights = module.weights.astype(spec.precision.replay)
+    quantised: Typed | None = None
+    if module.levels and not given.half_units:
+        quantised, step = left_open(replay(spec, weights, inputs), weights, module.levels)
+        given = replace(given, half_units={name: np.full(array.shape, step / 2) for name, array in given.values.items()})
 
     def against(given: Expected, inputs: Inputs, judging: JudgeOptions = judging) -> Result:
         return judged(
@@ -162,7 +170,7 @@ def compare_with_expected(
             judging,
             origin=sources.described(spec, "given"),
             warnings=[*sources.warnings, *given.notes, *remarks],
-            typed=sources.typed(spec, inputs, module.half_units) if given.half_units else None,
+            typed=quantised or (sources.typed(spec, inputs, module.half_units) if given.half_units else None),
         )
 
     result = undecided(against(given, inputs), doubt)
@@ -195,7 +203,7 @@ def compare_with_expected(
         result = replace(result, warnings=(*result.warnings, *hints))
     if given.softmax:
         result = with_head(result, module.head, given.softmax, judging.tolerance_for(spec))
-    return {prefix: replace(result, handed_in=given.names, unused=(*sources.unused, *given.unused))}
+    return {prefix: replace(result, levels=module.levels, handed_in=given.names, unused=(*sources.unused, *given.unused))}
 
 
 def _is_last_output(result: Result, given: Expected, against: Callable[[Expected, Inputs], Result]) -> bool:

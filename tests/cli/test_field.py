@@ -78,7 +78,10 @@ ANSWERS: list[Answer] = [
     ("21-layernorm-lstm", "compare extra/l.pt --input extra/x.npz --expected extra/y.npz -q", 2, ("h_0", "did you mean h0?")),
     ("21-layernorm-lstm", "compare extra/l.pt --seed 1 -q", 0, ("PASS",)),
     # Weights in other formats than their names tell.
-    ("22-dynamic-quantised", "inspect int8.pt", 2, ("quantised module",)),
+    ("22-dynamic-quantised", "inspect int8.pt", 0, ("integers of 8 bits",)),
+    ("22-dynamic-quantised", "compare int8.pt --input x.npz --expected int8.npz -q", 0, ("PASS (rounded)", "7 bits")),
+    ("22-dynamic-quantised", "compare int8.pt --input x.npz --expected zeros.npz -q", 1, ("FAIL",)),
+    ("22-dynamic-quantised", "compare int8.pt --input x.npz --expected sign.npz -q", 1, ("FAIL",)),
     # Plain arrays: of TensorFlow 1, of courses, gate by gate, of MATLAB.
     ("04-tf1-fused-cell", "inspect tf_vars.npz", 2, ("TensorFlow 1 kernel on [x; h] of LSTM(6, 7)", "--layout tf1")),
     ("04-tf1-fused-cell", "compare tf_vars.npz --layout tf1 --batch-first --input x.npz --expected tf.npz -q", 0, ("PASS",)),

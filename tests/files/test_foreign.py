@@ -8,7 +8,6 @@ import pickle
 import struct
 import tarfile
 import types
-import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -50,44 +49,6 @@ def torch_bytes(content: Any) -> bytes:
     return buffer.getvalue()
 
 
-def scripted(how: Callable[[torch.nn.Module], Any]) -> bytes:
-    """TorchScript of a module."""
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.save(how(torch.nn.LSTM(3, 2).eval()), buffer)
-    return buffer.getvalue()
-
-
-def packaged() -> bytes:
-    """A torch.package."""
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.package.PackageExporter(buffer) as exporter:
-        warnings.simplefilter("ignore")
-        exporter.extern("torch.**")
-        exporter.save_pickle("model", "model.pkl", torch.nn.LSTM(3, 2))
-    return buffer.getvalue()
-
-
-def program() -> bytes:
-    """What torch.export.save writes."""
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.export.save(torch.export.export(torch.nn.Linear(3, 2), (torch.zeros(1, 3),)), buffer)
-    return buffer.getvalue()
-
-
-def quantised() -> bytes:
-    """The state_dict of a module whose weights torch packed as integers."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        module = torch.ao.quantization.quantize_dynamic(
-            torch.nn.Sequential(torch.nn.LSTM(3, 2)), {torch.nn.LSTM}, dtype=torch.qint8
-        )
-        return torch_bytes(module.state_dict())
-
-
 def archive(*names: str) -> bytes:
     """A zip archive of empty members."""
     buffer = io.BytesIO()
@@ -123,14 +84,6 @@ FILES: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
     "Core ML of one layer": (lambda: message((1, 1), (2, b""), (10, 1), (300, b"")), ("Core ML",)),
     "gzip": (lambda: gzip.compress(b"weights"), ("gzip", "unpack")),
     "tar": (tarred, ("tar archive", "unpack")),
-    "TorchScript": (lambda: scripted(torch.jit.script), ("TorchScript", "torch.save(torch.jit.load(f).state_dict(), 'w.pt')")),
-    "a traced module": (
-        lambda: scripted(lambda module: torch.jit.trace(module, torch.zeros(1, 1, 3))),
-        ("TorchScript", "torch.jit.load"),
-    ),
-    "torch.export": (program, ("torch.export", "torch.save(torch.export.load(f).state_dict, 'w.pt')")),
-    "torch.package": (packaged, ("torch.package", "state_dict()")),
-    "a pickle of arrays": (lambda: pickle.dumps({"weight_ih_l0": np.ones((2, 3))}), ("it is a pickle", "numpy.savez")),
     "a pickle of an older protocol": (lambda: pickle.dumps([1.0], 2), ("it is a pickle", "numpy.savez")),
     "a path": (lambda: torch_bytes({"model": STATE, "args": argparse.Namespace(a=Path("a"))}), (MORE, "pathlib.")),
     "a namespace": (lambda: torch_bytes({"model": STATE, "args": types.SimpleNamespace(a=1)}), (MORE, "types.SimpleNamespace")),
@@ -139,7 +92,6 @@ FILES: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
         (MORE, "numpy.random._pickle", "of numpy"),
     ),
     "a whole module": (lambda: torch_bytes(torch.nn.LSTM(3, 2)), (MORE, "torch.nn.modules.rnn.LSTM", "state_dict()")),
-    "a quantised state_dict": (quantised, ("quantised module", "before it was quantised")),
     "a list of parameters": (
         lambda: torch_bytes([*STATE.values()]),
         ("found none by name", "a list of 4 without names", "(8, 3), (8, 2), (8,), (8,)"),

@@ -217,15 +217,6 @@ def test_a_cell_that_is_spelled_out_in_a_loop_is_called_one(capsys: pytest.Captu
     assert all_in(("no RNN, LSTM or GRU node", "a cell is spelled out in the body of a Scan"), line)
 
 
-def test_quantised_nodes_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    """ONNX Runtime's own operator, whose weights are integers."""
-    node = helper.make_node("DynamicQuantizeLSTM", ["X", "W", "R"], ["Y"], domain="com.microsoft", name="q", hidden_size=HIDDEN)
-    path = saved([node], weights())
-    assert all_in(("DynamicQuantizeLSTM node q", "quantised"), refused(capsys, "compare", path))
-    answer = ask(capsys, "inspect", path)
-    assert (answer.code, "quantised" in answer.out) == (0, True)
-
-
 def test_of_several_nodes_the_one_concerned_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """The other is judged by its name."""
     odd = lstm(name="odd", y="Z")

@@ -12,7 +12,7 @@ from rnntrace.model.keys import Key
 from rnntrace.model.observation import Observation
 from rnntrace.model.signals import to_own_layout
 from rnntrace.model.spec import ModuleSpec
-from rnntrace.model.vocabulary import Name, canonical_names, output_names
+from rnntrace.model.vocabulary import Name, canonical_names, is_output, output_names
 from rnntrace.model.weights import Weights
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Result:
     given and mean nothing here; `agrees_to` is the number of decimals to which what was given is right although it fails.
     `contradictions` are sentences on what else does not agree, a FAIL whatever the values. `name` is the module's in its file
     or model, and `assumed` are the fields of its spec that the file does not record. `step` is that of the grid on which what
-    was given lies, if it was given as integers.
+    was given lies, if it was given as integers, and `levels` is to how many a quantised module rounds its activations.
     """
 
     spec: ModuleSpec
@@ -58,6 +58,7 @@ class Result:
     name: str = ""
     assumed: tuple[str, ...] = ()
     step: float | None = None
+    levels: int | None = None
 
     def __repr__(self) -> str:
         return f"<Result {self.verdict}: {self.trace.summary}>"
@@ -76,7 +77,9 @@ class Result:
     def judged(self) -> tuple[str, ...]:
         """The names of the outputs, gates and states that the replay was judged by."""
         if self.handed_in is not None:
-            return canonical_names(self.spec, self.handed_in)
+            # What stands behind the module has a name of its own.
+            behind = sorted(name for name in self.handed_in if isinstance(name, str) and not is_output(name))
+            return (*canonical_names(self.spec, self.handed_in), *behind)
         names = {difference.name for difference in self.comparison.counted}
         keys = (
             (*column, symbol) for column in self.spec.layer_directions for symbol in self.spec.cell.symbols if symbol in names

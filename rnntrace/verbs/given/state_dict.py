@@ -12,7 +12,7 @@ from rnntrace.model import beside
 from rnntrace.model.computed import Computed, computed
 from rnntrace.model.dtypes import DTYPES
 from rnntrace.model.layouts import group_by_module, recognise, weights_from_torch
-from rnntrace.model.module import Contents, Module, Refused, unrecorded
+from rnntrace.model.module import DEQUANTISED, Contents, Module, Refused, unrecorded
 from rnntrace.model.names import Renaming
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import Weights
@@ -45,7 +45,9 @@ def recognised_by_names(source: str, tensors: Tensors, renaming: Renaming) -> Co
         strange = beside.strangers(prefix, shapes, {prefix + name for name in own}, parameters)
         found = _judged(tensors, prefix, own, [theirs[name] for name in dict.fromkeys((*strange, *forms.get(prefix, ())))])
         if isinstance(found, Module):
-            modules[prefix.removesuffix(".")] = replace(found, signals=saved, remarks=remarks.get(prefix, ()))
+            levels = tensors.levels.get(prefix)
+            said = (*remarks.get(prefix, ()), *([DEQUANTISED] if levels else []))
+            modules[prefix.removesuffix(".")] = replace(found, signals=saved, remarks=said, levels=levels)
         else:
             refused[prefix.removesuffix(".")] = found
     return Contents(modules, refused, len(theirs) - len(parameters))

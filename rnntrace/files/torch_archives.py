@@ -1,0 +1,160 @@
+"""What torch and Python write that holds more than weights: TorchScript, torch.package, torch.export, pickles of arrays.
+
+Tensors are read by the names of what they stand in. No code of the file is run, and none of its classes is imported.
+torch/csrc/jit/serialization/export_module.cpp, torch/package/package_exporter.py, torch/export/pt2_archive/_package.py.
+"""
+
+import json
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rnntrace.errors import FileError, show
+from rnntrace.files.pt_beside import StoredArray
+from rnntrace.files.tensors import Tensors, Total, check_distinct, check_text, reading
+from rnntrace.files.unpickled import Foreign, Storage, StoredTensor, loaded
+from rnntrace.model.dtypes import Array
+from rnntrace.model.limits import MAX_MEMBERS, over
+
+OF_MODULES = ("_parameters", "_buffers", "_modules")
+"""Where a module of torch keeps what it has, in dictionaries of these names."""
+DEEPEST = 32
+"""Things inside one another that are looked into."""
+FREEZE = "its parameters have no names, as torch.jit.freeze leaves them: give the module from before, or its state_dict()"
+EXPORTED = {7: "<f4", 8: "<f8", 6: "<f2", 13: "bfloat16"}
+"""Floats among the number formats of torch.export, torch/_export/serde/schema.py (ScalarType)."""
+
+
+def read(path: Path, kind: str) -> Tensors:
+    """Every tensor of floats by name. Raises FileError if there is none with a name."""
+    with reading(kind):
+        if kind == "pickle":
+            return _of_pickle(path)
+        with zipfile.ZipFile(path) as archive:
+            check_distinct(archive.namelist())
+            return _READ[kind](archive)
+
+
+def _of_pickle(path: Path) -> Tensors:
+    found = loaded(path.read_bytes())
+    named = [*_named(found)]
+    if isinstance(found, Foreign) or not named:
+        what = f" ({show(found.name)[:60]})" if isinstance(found, Foreign) else ""
+        raise FileError(f"it is a pickle without named arrays{what}: save module.state_dict(), or arrays by numpy.savez")
+    return _tensors(named, None)
+
+
+def _of_torchscript(archive: zipfile.ZipFile) -> Tensors:
+    (folder,) = _folders(archive, "/constants.pkl")
+    named = [*_named(loaded(archive.read(f"{folder}/data.pkl")))]
+    if not named and isinstance(constants := loaded(archive.read(f"{folder}/constants.pkl")), tuple) and constants:
+        raise FileError(FREEZE)
+    return _tensors(named, lambda storage: archive.read(f"{folder}/data/{storage.key}"))
+
+
+def _of_package(archive: zipfile.ZipFile) -> Tensors:
+    (folder,) = _folders(archive, "/.data/extern_modules")
+    named: list[tuple[str, Any]] = []
+    pickles = [name for name in archive.namelist() if name.endswith(".pkl")]
+    for name in pickles:
+        inside = name.removeprefix(f"{folder}/").removesuffix(".pkl").replace("/", ".")
+        prefix = "" if len(pickles) == 1 else f"{inside}."
+        named += [(prefix + own, tensor) for own, tensor in _named(loaded(archive.read(name)))]
+    return _tensors(named, lambda storage: archive.read(f"{folder}/.data/{storage.key}.storage"))
+
+
+def _of_export(archive: zipfile.ZipFile) -> Tensors:
+    """A table says under which name each parameter lies, and how."""
+    found = _folders(archive, "/data/weights/model_weights_config.json")
+    if not found:
+        raise FileError("an older torch.export wrote it: type torch.save(torch.export.load(f).state_dict, 'w.pt') in Python")
+    table = f"{found[0]}/data/weights/model_weights_config.json"
+    check_text(archive.getinfo(table).file_size, "its table of weights")
+    named, places = [], {}
+    for name, entry in json.loads(archive.read(table))["config"].items():
+        meta = entry["tensor_meta"]
+        code = EXPORTED.get(meta["dtype"])
+        if code is None or entry.get("use_pickle"):
+            continue
+        sizes, strides = ([_whole(number["as_int"]) for number in meta[key]] for key in ("sizes", "strides"))
+        storage = Storage(code, name, 0)
+        places[name] = f"{found[0]}/data/weights/{_plain(entry['path_name'])}"
+        named.append((name, StoredTensor(storage, _whole(meta["storage_offset"]["as_int"]), tuple(sizes), tuple(strides))))
+    return _tensors(named, lambda storage: archive.read(places[storage.key]))
+
+
+def _whole(number: Any) -> int:
+    if type(number) is not int or number < 0:
+        raise FileError("a tensor in it has no sizes")
+    return number
+
+
+def _plain(name: Any) -> str:
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.]+", name):
+        raise FileError("a tensor in it lies under a name that is none of this archive's")
+    return name
+
+
+def _folders(archive: zipfile.ZipFile, ending: str) -> list[str]:
+    return [name.removesuffix(ending) for name in archive.namelist() if name.endswith(ending)][:1]
+
+
+def _named(content: Any) -> Iterator[tuple[str, StoredTensor | StoredArray]]:
+    """Every tensor and array with its name, in order; attributes of a module stand under their own names."""
+    pending: list[tuple[str, Any, int]] = [("", content, 0)]
+    count = 0
+    while pending:
+        prefix, found, depth = pending.pop()
+        count += 1
+        if count > 10 * MAX_MEMBERS:
+            raise FileError(f"its parts are {over('MAX_MEMBERS', MAX_MEMBERS)}, ten times")
+        if isinstance(found, StoredTensor | StoredArray):
+            if prefix:
+                yield prefix, found
+            continue
+        inside = found.state if isinstance(found, Foreign) else found
+        if isinstance(inside, Mapping) and depth < DEEPEST:
+            entries = []
+            for key, value in inside.items():
+                own = prefix if key in OF_MODULES and isinstance(found, Foreign) else f"{prefix}.{key}" if prefix else str(key)
+                entries.append((own, value, depth + 1))
+            pending += reversed(entries)
+
+
+def _tensors(named: list[tuple[str, Any]], content: Callable[[Storage], bytes] | None) -> Tensors:
+    """The numbers of tensors and arrays. Raises FileError for none, and for two of one name."""
+    if not named:
+        raise FileError("expected tensors by name, as a module has them, and found none")
+    check_distinct(name for name, _ in named)
+    arrays: dict[str, Array] = {}
+    dtypes: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    total = Total()
+    for name, tensor in named:
+        strange = tensor.strange if isinstance(tensor, StoredArray) else ""
+        if not content and isinstance(tensor, StoredTensor):
+            strange = "a tensor of torch without its numbers"
+        if strange:
+            refused[name] = strange
+            continue
+        total.add(tensor.count, name)
+        dtypes[name] = tensor.dtype
+        arrays[name] = tensor.values if isinstance(tensor, StoredArray) else _values(tensor, content)
+    return Tensors(arrays, dtypes, refused)
+
+
+def _values(tensor: StoredTensor, content: Callable[[Storage], bytes] | None) -> Array:
+    assert content is not None
+    try:
+        return tensor.values(content(tensor.storage))
+    except KeyError:
+        raise FileError(f"the numbers of a tensor are not there: {show(tensor.storage.key)[:60]}") from None
+
+
+_READ: dict[str, Callable[[zipfile.ZipFile], Tensors]] = {
+    "torchscript": _of_torchscript,
+    "torch.package": _of_package,
+    "pt2": _of_export,
+}
