@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pickle
+import re
 import struct
 import subprocess
 import warnings
@@ -94,6 +95,36 @@ def script() -> bytes:
     return buffer.getvalue()
 
 
+def scripted(data: bytes | None, constants: bytes | None = None, without: str = "$") -> bytes:
+    """TorchScript with any pickle at all, and without some of its members."""
+    inside = members(script())
+    for name in inside:
+        if name.endswith("/data.pkl") and data is not None:
+            inside[name] = data
+        if name.endswith("/constants.pkl") and constants is not None:
+            inside[name] = constants
+    return zipped({name: content for name, content in inside.items() if not re.fullmatch(without, name)})
+
+
+def described(offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> bytes:
+    """The pickle of a tensor that says anything at all about where in its four values it lies."""
+    return members(rebuilt(offset, size, stride))["archive/data.pkl"]
+
+
+def exported(place: str, size: int) -> bytes:
+    """What torch.export writes of one vector, whose numbers lie anywhere."""
+    meta = {"dtype": 7, "sizes": [{"as_int": size}], "strides": [{"as_int": 0}], "storage_offset": {"as_int": 0}}
+    table = {"config": {"weight_ih_l0": {"path_name": place, "use_pickle": False, "tensor_meta": meta}}}
+    weights = "e/data/weights/"
+    return zipped(
+        {
+            "e/archive_format": b"pt2",
+            f"{weights}model_weights_config.json": json.dumps(table).encode(),
+            f"{weights}weight_0": bytes(8),
+        }
+    )
+
+
 def quantised(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor in 8 bits."""
     with warnings.catch_warnings():
@@ -149,12 +180,25 @@ TORCH: dict[str, Entry] = {
     "old pt that runs code": unreadable(RUNS_CODE, lambda: old_pt_bytes(Evil())),
     "old pt that evaluates": unreadable(RUNS_CODE, lambda: old_pt_bytes({"w": Evil(builtins.eval, RUN)})),
     "pickle that runs code": unreadable(RUNS_CODE, lambda: pickle.dumps(Evil(), 2)),
-    "pickle of a number": unreadable(RUNS_CODE, lambda: pickle.dumps(OrderedDict(), 4)),
+    "pickle of a number": unreadable("a pickle without named arrays", lambda: pickle.dumps(OrderedDict(), 4)),
     "newer pickle that runs code": unreadable(RUNS_CODE, lambda: pickle.dumps(Evil(), 4)),
     "old pickle that runs code": unreadable("row 2 has 'mkdir', and a number was expected", lambda: pickle.dumps(Evil(), 0)),
     "pt of a whole module": unreadable(RUNS_CODE, lambda: pt_bytes(lstm())),
     "old pt of a whole module": unreadable(RUNS_CODE, lambda: old_pt_bytes(lstm())),
-    "pt of TorchScript": unreadable("TorchScript", script),
+    "TorchScript that runs code": unreadable("found none", lambda: scripted(pickle.dumps({"lstm": Evil()}, 2))),
+    "TorchScript whose constants run code": unreadable(
+        "found none", lambda: scripted(pickle.dumps({}, 2), pickle.dumps(Evil(), 2))
+    ),
+    "TorchScript of a huge memo": unreadable("beyond its size", lambda: scripted(b"\x80\x02}r\xff\xff\xff\x7f.")),
+    "TorchScript of laughs": unreadable("is its|over the limit", lambda: scripted(pickle.dumps(laughs(30), 2))),
+    "TorchScript without its numbers": unreadable("not there|no item", lambda: scripted(None, without=".*/data/0")),
+    "TorchScript of stride 0": unreadable("values, over the limit of", lambda: scripted(described(0, (2**20, 2**18), (0, 0)))),
+    "TorchScript out of its storage": unreadable("outside of its storage", lambda: scripted(described(0, (64, 64), (64, 1)))),
+    "pt2 whose table leads out": unreadable("a name that is none", lambda: exported("../../../etc/passwd", 2)),
+    "pt2 of a huge tensor": unreadable(TOO_LARGE, lambda: exported("weight_0", 2**40)),
+    "package that runs code": unreadable(
+        "found none", lambda: zipped({"p/.data/extern_modules": b"", "p/m.pkl": pickle.dumps(Evil(), 2)})
+    ),
     "pt whose pickle is empty": unreadable(PT, lambda: pickled(b"")),
     "pt whose pickle never ends": unreadable("", lambda: pickled(b"\x80\x02]" + b"(" * 10_000)),
     "pt of a huge bytearray": unreadable(

@@ -15,12 +15,12 @@ from rnntrace.files import torch_quantised
 from rnntrace.files.pickled import check_old, check_pickle
 from rnntrace.files.pt_beside import STAND_INS, StoredArray
 from rnntrace.files.tensors import Tensors, Total, check_distinct, reading
+from rnntrace.files.unpickled import MORE
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_MEMBERS, over
 
 FEW = 8
 """Shapes that are listed."""
-MORE = "it holds more than weights ({}), and loading that would run its code: save module.state_dict()"
 DEEPEST = 8
 """Mappings inside mappings that are looked into."""
 MAX_ENTRIES = 10 * MAX_MEMBERS
@@ -97,8 +97,8 @@ def _refusal(path: Path, reason: str) -> str:
     found = re.search(r"GLOBAL ([^\s]{1,200})", reason)
     culprit = show(found[1])[:60] if found else "a whole module?"
     if culprit.startswith("numpy."):
-        return f"{MORE.format(f'{culprit}, of numpy')} instead, and numbers as Python's own or as tensors"
-    return f"{MORE.format(culprit)} instead"
+        return f"{MORE.format(f'{culprit}, of numpy')}, and numbers as Python's own or as tensors"
+    return MORE.format(culprit)
 
 
 def _mentions(path: Path, word: bytes) -> bool:

@@ -38,11 +38,8 @@ def read(path: Path, kind: str) -> Tensors:
 
 
 def _of_pickle(path: Path) -> Tensors:
-    found = loaded(path.read_bytes())
-    named = [*_named(found)]
-    if isinstance(found, Foreign) or not named:
-        what = f" ({show(found.name)[:60]})" if isinstance(found, Foreign) else ""
-        raise FileError(f"it is a pickle without named arrays{what}: save module.state_dict(), or arrays by numpy.savez")
+    if not (named := [*_named(loaded(path.read_bytes(), plain=True))]):
+        raise FileError("it is a pickle without named arrays: save module.state_dict(), or arrays by numpy.savez")
     return _tensors(named, None)
 
 

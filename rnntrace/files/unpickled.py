@@ -20,6 +20,7 @@ from rnntrace.files.pickled import check_whole
 from rnntrace.files.pt_beside import StoredArray, StoredDtype, stored_number
 from rnntrace.model.dtypes import Array
 
+MORE = "it holds more than weights ({}), and loading that would run its code: save module.state_dict() instead"
 STORED = {
     "FloatStorage": "<f4",
     "DoubleStorage": "<f8",
@@ -115,11 +116,11 @@ class Foreign:
         """Nor several of them."""
 
 
-def loaded(content: bytes) -> Any:
-    """What a pickle holds. Raises FileError for what no weights need."""
+def loaded(content: bytes, *, plain: bool = False) -> Any:
+    """What a pickle holds. Raises FileError for what no weights need, and if it has to be `plain` for anything foreign."""
     check_whole(content)
     try:
-        return _Unpickler(io.BytesIO(content)).load()
+        return _Unpickler(io.BytesIO(content), plain).load()
     except FileError:
         raise
     except Exception as error:
@@ -129,12 +130,18 @@ def loaded(content: bytes) -> Any:
 class _Unpickler(pickle.Unpickler):
     """Every name is one of `PARTS`, a storage, or foreign."""
 
+    def __init__(self, content: io.BytesIO, plain: bool) -> None:
+        super().__init__(content)
+        self._plain = plain
+
     def find_class(self, module: str, name: str, /) -> Any:
         full = f"{module}.{name}"
         if full in PARTS:
             return PARTS[full]
         if module == "torch" and name in STORED:
             return name
+        if self._plain:
+            raise FileError(MORE.format(show(full)[:60]))
         return type("Foreign", (Foreign,), {"name": full})
 
     def persistent_load(self, pid: Any, /) -> Storage:

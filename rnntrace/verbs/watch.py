@@ -36,6 +36,7 @@ def watch(
     drift: bool = True,
     capture: str = "auto",
     terms: bool = False,
+    backward: bool = False,
 ) -> Iterator["Traces"]:
     """Trace every recurrent module of torch.nn inside a model as it is called while the block runs.
 
@@ -44,7 +45,12 @@ def watch(
     first looked at. What is judged is what the caller got; torch's gates come from running the module again. Calls of a cell
     that each start from the state that the one before gave are one trace over t. With dropout between the layers of a module
     in training mode, its first layer is traced alone: what the others were given is not known. The options are those of
-    `trace`. Raises UsageError if the model holds no module to follow.
+    `trace`.
+
+    With `backward` the gradients of `loss.backward()` are followed too, if it is called inside the block: what comes back to
+    the outputs of each call is copied, replayed gate by gate, and judged beside torch's own for it, in `traces.gradients`. The
+    model's own gradients, its graph and its hooks are as they would be. Raises UsageError if the model holds no module to
+    follow.
     """
     keywords = locals()
     from rnntrace.frameworks.torch import watch as framework
@@ -52,8 +58,8 @@ def watch(
     judging = pass_on(JudgeOptions, keywords, keep="terms" if terms else "gates")
     make_tolerance(tolerance, "float32", rtol, atol)
     modules, others = framework.recurrent_modules(model)
-    traces = Traces(judging, tuple(modules), others)
-    with framework.following(modules, traces._add):
+    traces = Traces(judging, tuple(modules), others, backward=backward)
+    with framework.following(modules, traces._add, None if traces.gradients is None else traces.gradients.of_parameters):
         yield traces
 
 
@@ -92,11 +98,17 @@ class _Entry:
 class Traces:
     """The results of a watched model in order of the calls; a number, a name or (name, number of the call) gives one of them.
 
-    `not_judged` says for each call that could not be judged why, and `others` for each module that is not followed.
+    `not_judged` says for each call that could not be judged why, and `others` for each module that is not followed. `gradients`
+    are those that came back to each call; None unless they were followed.
     """
 
-    def __init__(self, judging: JudgeOptions, names: tuple[str, ...], others: Mapping[str, str]) -> None:
+    def __init__(
+        self, judging: JudgeOptions, names: tuple[str, ...], others: Mapping[str, str], *, backward: bool = False
+    ) -> None:
+        from rnntrace.verbs.watched_backward import WatchedGradients
+
         self.names, self.others = names, others
+        self.gradients = WatchedGradients(judging) if backward else None
         self._judging = judging
         self._entries: list[_Entry] = []
         self._numbers: Counter[str] = Counter()
@@ -106,6 +118,8 @@ class Traces:
         if isinstance(seen, str):
             self._append(name).reason = seen
             return
+        if self.gradients is not None:
+            self.gradients.add(name, seen)
         entry = None
         if seen.spec.is_cell and seen.states_given:
             entry = self._unfinished.pop((name, _state(*seen.inputs.states.values())), None)
@@ -180,11 +194,17 @@ class Traces:
 
     @property
     def passed(self) -> bool:
-        """Whether something was judged, all that was called was, and all of it agrees."""
-        return len(self) > 0 and not self.not_judged and all(result.passed for result in self)
+        """Whether something was judged, all that was called was, and all of it agrees; gradients too, if they were followed."""
+        forward = len(self) > 0 and not self.not_judged and all(result.passed for result in self)
+        return forward and (self.gradients is None or self.gradients.passed)
 
     def __repr__(self) -> str:
         rows = [(_title(entry.name, entry.number), str(entry)) for entry in self._judged()]
+        if self.gradients is not None:
+            said = {key: f"{one.verdict}  {one.trace.summary}" for key, one in self.gradients.items()}
+            said |= {key: f"not judged: {why}" for key, why in self.gradients.not_judged.items()}
+            rows += [(f"{_title(*key)}, backward", text) for key, text in said.items()]
+            rows += [(name or _MODEL, remark) for name, remark in self.gradients.remarks.items()]
         rows += [(name or _MODEL, "not called") for name in self.names if not self._numbers[name]]
         rows += [(name or _MODEL, f"not followed: {reason}") for name, reason in self.others.items()]
         if len(rows) > MAX_LINES:
