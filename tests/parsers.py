@@ -68,7 +68,7 @@ def read_markdown(text: str) -> Tables:
 
 
 class _Page(HTMLParser):
-    VOID = ("meta", "br")
+    VOID = ("meta", "br", "input")
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,6 +113,14 @@ def read_html(text: str) -> Tables:
     return page.tables
 
 
+def read_page(text: str) -> Tables:
+    """The same around data and one script, which fetch nothing either."""
+    assert re.findall(r"<script[^>]*>", text)[-1] == '<script type="module">'
+    assert set(re.findall(r"<script[^>]*>", text)[:-1]) == {'<script type="application/json">'}
+    assert not re.search(r"https?:|url\(|@import|\bfetch\(|XMLHttpRequest|import\(", text)
+    return read_html(re.sub(r"<script[^>]*>.*?</script>", "", text, flags=re.DOTALL))
+
+
 def read_latex(text: str) -> Tables:
     """A document that compiles, where there is a TeX; everywhere one whose braces and environments close in order."""
     bare = re.sub(r"(?<!\\)(\\\\)*\\[{}]", "", re.sub("%.*", "", text))
@@ -155,4 +163,5 @@ PARSERS: dict[str, Callable[[str], Tables]] = {
     "markdown": read_markdown,
     "latex": read_latex,
     "html": read_html,
+    "page": read_page,
 }

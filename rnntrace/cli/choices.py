@@ -83,6 +83,7 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
     LATEX = "latex"
     HTML = "html"
+    PAGE = "page"
 
 
 class When(StrEnum):

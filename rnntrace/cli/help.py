@@ -80,7 +80,7 @@ HELP = {
         (
             ("rnntrace show t.npz", "a saved trace again"),
             ("rnntrace show t.npz --time 2:4 --unit 0", "a part of it"),
-            ("rnntrace show t.npz --format csv", "as a table for other programs"),
+            ("rnntrace show t.npz --format page -o t.html", "as a page to play with"),
         ),
         "show layer time unit item digits max_rows format output",
     ),

@@ -338,6 +338,16 @@ def _block(leaf: Expr, place: int, notation: Notation, parameters: Sequence[Para
     return notation.block.format(name, rest) if rest else name
 
 
+def binding(op: Op) -> int:
+    """How strongly an operator binds what it joins: from 0 for a sum to 3 for what needs no brackets anywhere."""
+    return _BINDING.get(op, _ATOM)
+
+
+def needed(op: Op) -> tuple[int, ...]:
+    """How strongly each argument of an operator has to bind to stand without brackets."""
+    return _NEEDS.get(op, ())
+
+
 def _joined(left: str, right: str, op: Op, notation: Notation, fields: Mapping[str, str]) -> str:
     if op is Op.ADD and right.startswith("-"):
         op, right = Op.SUBTRACT, right[1:]
@@ -349,4 +359,4 @@ def _binding(expr: Expr, parameters: Sequence[Parameter]) -> int:
         return _PRODUCT
     if expr.op is Op.CONSTANT and not expr.name and expr.value < 0:
         return _NEGATIVE
-    return _BINDING.get(expr.op, _ATOM)
+    return binding(expr.op)

@@ -19,6 +19,7 @@ RENDERERS = {
     "markdown": "rnntrace.render.markdown",
     "latex": "rnntrace.render.latex",
     "html": "rnntrace.render.html",
+    "page": "rnntrace.render.page",
 }
 DATA = ("json", "jsonl", "csv")
 """Formats for programs: they are whole or not there, however little a person wants to see."""

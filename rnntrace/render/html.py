@@ -11,7 +11,7 @@ import numpy as np
 
 from rnntrace.render import Style
 from rnntrace.render.blocks import LABELS, TEXTS, Block, Page, shown_tables, split
-from rnntrace.render.html_style import CSS, LEVELS, PAGE
+from rnntrace.render.html_style import CSS, FIXED, LEVELS, PAGE
 from rnntrace.render.layout import DOT, sides
 from rnntrace.render.numbers import cells, notation
 from rnntrace.report.table import Column, Formulas, Report, Scale, Table
@@ -40,9 +40,7 @@ def fragment(report: Report, style: Style) -> str:
 
 
 def _body(report: Report, style: Style) -> Iterator[str]:
-    for left, right in report.headline:
-        beside = f' <span class="beside">{escape(DOT.join(right))}</span>' if right else ""
-        yield f'<p class="headline">{escape(DOT.join(left))}{beside}</p>\n'
+    yield from headline(report)
     for formulas in report.formulas:
         yield from _formulas(formulas)
     for table in shown_tables(report, style.max_rows):
@@ -50,6 +48,18 @@ def _body(report: Report, style: Style) -> Iterator[str]:
             yield f"<p>{escape(table)}</p>\n"
         else:
             yield from _table(table, style)
+    yield from conclusion(report)
+
+
+def headline(report: Report) -> Iterator[str]:
+    """What was built and fed, and who stands beside."""
+    for left, right in report.headline:
+        beside = f' <span class="beside">{escape(DOT.join(right))}</span>' if right else ""
+        yield f'<p class="headline">{escape(DOT.join(left))}{beside}</p>\n'
+
+
+def conclusion(report: Report) -> Iterator[str]:
+    """The verdict and its reasons."""
     verdict, _, reasons = DOT.join(report.conclusion).partition("  ")
     if report.passed is None:
         yield f'<p class="verdict">{escape(verdict)}</p>\n'
@@ -63,11 +73,11 @@ def _formulas(formulas: Formulas) -> Iterator[str]:
     yield "<tbody>\n"
     for line in formulas.lines:
         left, right = sides(line.text)
-        yield f'<tr><th scope="row">{escape(line.label)}</th><td>{_typeset(left)}</td><td>{_typeset(right)}</td></tr>\n'
+        yield f'<tr><th scope="row">{escape(line.label)}</th><td>{typeset(left)}</td><td>{typeset(right)}</td></tr>\n'
     yield _CLOSE
 
 
-def _typeset(formula: str) -> str:
+def typeset(formula: str) -> str:
     """Symbols slanted, their indices below the line; words such as tanh upright."""
 
     def spelled(found: re.Match[str]) -> str:
@@ -108,15 +118,23 @@ def _open(title: str, attributes: str = "") -> Iterator[str]:
 
 
 def _headings(block: Block) -> Iterator[str]:
-    for column, line in zip(block.columns, block.lines, strict=True):
-        heading = escape(column.heading) if column.scale in TEXTS else _typeset(column.heading)
-        yield f'<th scope="col"{_classes(line and "line", column.scale in TEXTS and "text")}>{heading}</th>'
+    for column, line, stays in zip(block.columns, block.lines, _staying(block), strict=True):
+        heading = escape(column.heading) if column.scale in TEXTS else typeset(column.heading)
+        yield f'<th scope="col"{_classes(line and "line", stays, column.scale in TEXTS and "text")}>{heading}</th>'
+
+
+def _staying(block: Block) -> list[str | bool]:
+    """Which columns stay where they are while the others scroll: the numbers of a row at the left, |Δ| at the right."""
+    scales = [column.scale for column in block.columns]
+    first = next((k for k, scale in enumerate(scales) if scale is not Scale.INDEX), len(scales))
+    behind = scales.index(Scale.DIFFERENCE) if Scale.DIFFERENCE in scales else len(scales)
+    return [f"stays at{k}" if k < min(first, FIXED) else k >= behind and f"stays end{k - behind}" for k in range(len(scales))]
 
 
 def _rows(block: Block) -> Iterator[str]:
     columns = [
-        list(_cells(column, block.rows, texts, line))
-        for column, texts, line in zip(block.columns, block.texts, block.lines, strict=True)
+        list(_cells(column, block.rows, texts, line, stays))
+        for column, texts, line, stays in zip(block.columns, block.texts, block.lines, _staying(block), strict=True)
     ]
     for row in block.in_order(zip(*columns, strict=True)):
         if isinstance(row, str):
@@ -125,16 +143,16 @@ def _rows(block: Block) -> Iterator[str]:
             yield f"<tr>{''.join(row)}</tr>\n"
 
 
-def _cells(column: Column, rows: Sequence[int], texts: Sequence[str], line: bool) -> Iterator[str]:
+def _cells(column: Column, rows: Sequence[int], texts: Sequence[str], line: bool, stays: str | bool) -> Iterator[str]:
     values = np.ma.asarray(column.values)[list(rows)].tolist()
     for row, text, value in zip(rows, texts, values, strict=True):
         wrong = column.flagged is not None and bool(column.flagged[row])
         shown = escape(text) + (_WRONG if wrong else "")
         before = line and "line"
         if column.scale in LABELS:
-            yield f'<th scope="row"{_classes(before, column.scale in TEXTS and "text")}>{shown}</th>'
+            yield f'<th scope="row"{_classes(before, stays, column.scale in TEXTS and "text")}>{shown}</th>'
         else:
-            yield f"<td{_classes(before, wrong and 'wrong', _shade(value, column.scale))}>{shown}</td>"
+            yield f"<td{_classes(before, stays, 'wrong' if wrong else _shade(value, column.scale))}>{shown}</td>"
 
 
 def _shade(value: object, scale: Scale) -> str | bool:

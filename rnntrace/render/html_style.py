@@ -2,6 +2,8 @@
 
 LEVELS = 6
 """How many shades of a colour there are."""
+FIXED = 3
+"""So many columns at the left can stay where they are."""
 STRONGEST = 48
 """The share of the colour in the strongest shade, in percent: text stays readable on it."""
 
@@ -25,7 +27,6 @@ _RULES = """\
 .rnntrace .headline { margin: 0; }
 .rnntrace .beside { color: var(--quiet); margin-left: 1.5em; }
 .rnntrace .scroll { max-height: 85vh; overflow: auto; margin: 1.2rem 0; width: fit-content; max-width: 100%; }
-.rnntrace .scroll:has(.formulas) { max-height: none; }
 .rnntrace table { border-collapse: separate; border-spacing: 0; margin: 0; font-variant-numeric: tabular-nums; }
 .rnntrace caption { caption-side: top; font-weight: 600; text-align: left; padding: .3em 0; color: var(--text); }
 .rnntrace tr { background: var(--ground); }
@@ -35,19 +36,33 @@ _RULES = """\
 .rnntrace .line { border-left: 1px solid var(--line); }
 .rnntrace .text { text-align: left; white-space: normal; }
 .rnntrace .wrong { color: var(--bad); font-weight: 700; outline: 2px solid var(--bad); outline-offset: -2px; }
-.rnntrace .formulas th { vertical-align: baseline; text-align: left; padding-right: 1.5em; }
-.rnntrace .formulas td {
-  font: 1.1em/1.6 "Latin Modern Math", "STIX Two Math", Cambria, Georgia, serif; padding: 0; vertical-align: baseline;
-}
-.rnntrace .formulas td + td { text-align: left; padding-left: .3em; white-space: pre; }
 .rnntrace .verdict { margin: 1.2rem 0 0; padding: .5em .8em; border-left: 4px solid var(--line); background: var(--head); }
 .rnntrace .passed { border-color: var(--good); } .rnntrace .passed strong { color: var(--good); }
 .rnntrace .failed { border-color: var(--bad); } .rnntrace .failed strong { color: var(--bad); }
 """
 
-CSS = _RULES + "".join(
+_OF_TABLES = """\
+.rnntrace .scroll:has(.formulas) { max-height: none; }
+.rnntrace .formulas th { vertical-align: baseline; text-align: left; padding-right: 1.5em; }
+.rnntrace .formulas td {
+  font: 1.1em/1.6 "Latin Modern Math", "STIX Two Math", Cambria, Georgia, serif; padding: 0; vertical-align: baseline;
+}
+.rnntrace .formulas td + td { text-align: left; padding-left: .3em; white-space: pre; }
+.rnntrace .stays { position: sticky; background: var(--ground); z-index: 1; }
+.rnntrace thead .stays { background: var(--head); z-index: 2; }
+.rnntrace .at0 { left: 0; } .rnntrace .at1 { left: 4em; } .rnntrace .at2 { left: 8em; }
+.rnntrace .at0, .rnntrace .at1, .rnntrace .at2 { box-sizing: border-box; min-width: 4em; max-width: 4em; }
+.rnntrace .end0 { right: 0; } .rnntrace .end0:has(+ .end1) { right: 4em; }
+.rnntrace .end1 { right: 0; box-sizing: border-box; min-width: 4em; max-width: 4em; overflow: hidden; text-overflow: ellipsis; }
+@media (max-width: 600px) { .rnntrace .end0, .rnntrace .end1 { position: static; } }
+"""
+
+SHARED = _RULES + "".join(
     f".rnntrace .{kind}{level} {{ "
     f"background: color-mix(in srgb, var(--{kind}) {STRONGEST * level // LEVELS}%, transparent); }}\n"
     for kind in ("gate", "above", "below")
     for level in range(1, LEVELS + 1)
 )
+"""What every report needs."""
+CSS = SHARED + _OF_TABLES
+"""And tables and formulas of reports."""

@@ -62,14 +62,18 @@ def sheet(picture: Picture, panels: Sequence[Panel]) -> Figure:
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06, hspace=0.04, wspace=0.02)  # type: ignore[union-attr, call-arg]
     letters = int(figure.get_figwidth() * 12)
+    places = list(dict.fromkeys(panel.where for panel in panels))
     title = [line for parts in picture.title for line in flow(parts, letters, "")]
+    title += places if len(places) == 1 else []
     figure.suptitle("\n".join(title), x=0.01, horizontalalignment="left", fontsize=10)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for ax in axes[len(panels) :]:
         ax.remove()
     ends = _decades(panels) if picture.kind == "difference" else {}
-    for ax, panel in zip(axes, panels, strict=False):
-        _label(ax, panel)
+    for number, (ax, panel) in enumerate(zip(axes, panels, strict=False)):
+        # What holds for the whole sheet stands above it, what holds for a row at its first panel.
+        said = number % columns and panel.where == panels[number - 1].where
+        _label(ax, panel, where="" if len(places) == 1 or said else panel.where)
         if picture.kind == "heatmap":
             _cells(ax, panel)
         elif picture.kind == "histogram":
@@ -94,9 +98,9 @@ def _size(panels: Sequence[Panel]) -> tuple[float, float]:
     return min(max(0.9 + 0.25 * longest, 2.5), 4.2), min(max(1.2 + 0.16 * most, 2.1), 3.8)
 
 
-def _label(ax: Axes, panel: Panel) -> None:
-    note = [panel.note] if panel.note else []
-    ax.set_title("\n".join([panel.where, f"{panel.symbol} · {panel.role}", *note]), fontsize=9)
+def _label(ax: Axes, panel: Panel, *, where: str) -> None:
+    words = filter(None, [where, f"{panel.symbol} · {panel.role}", panel.note])
+    ax.set_title("\n".join(words), fontsize=9)
     ax.set_xlabel(panel.x_name)
     ax.set_ylabel(panel.row_name)
     if panel.x_name != "value":

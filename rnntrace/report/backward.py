@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rnntrace.engine.backward.judge import BackwardResult
 from rnntrace.engine.backward.norms import Norms, norms_of
-from rnntrace.engine.judge.difference import difference, masked_difference
+from rnntrace.engine.judge.difference import difference
 from rnntrace.engine.judge.pairing import Place
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.equations.adjoint import adjoint, gradient, handed_on, pre_activation
@@ -18,6 +18,7 @@ from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key, LayerDirection
 from rnntrace.model.layouts import parameters_of
 from rnntrace.model.spec import REVERSE
+from rnntrace.report.beside import Pair, differences, marked
 from rnntrace.report.excerpt import excerpt
 from rnntrace.report.mistakes import blind_document, blind_tables, told
 from rnntrace.report.norms import flow, norm_tables, norms_document, norms_per_step
@@ -26,6 +27,9 @@ from rnntrace.report.select import View, numbers_in, selected
 from rnntrace.report.table import SCHEMA, Column, Line, Report, Scale, Table
 from rnntrace.report.trace import place
 from rnntrace.version import __version__
+
+if TYPE_CHECKING:
+    from rnntrace.report.page import Play
 
 GRADIENT_PARTS = ("gradients", "states", "parameters", "norms", "terms")
 """What `--show` may name: gates with what stands before their activations, states, parameters with x and h0, norms over time,
@@ -43,7 +47,15 @@ def backward_report(result: BackwardResult, view: View) -> Report:
         passed=result.passed,
         document=document(result, norms),
         warnings=(*result.warnings, *flow(result, norms, view)),
+        plays=lambda: _plays(result, view),
     )
+
+
+def _plays(result: BackwardResult, view: View) -> "list[Play]":
+    # Few reports become a page.
+    from rnntrace.report.page_backward import play_of_gradients
+
+    return [play_of_gradients(result, view)]
 
 
 def headline(result: BackwardResult) -> tuple[Line, ...]:
@@ -124,24 +136,22 @@ def _steps(result: BackwardResult, view: View, layer: int, direction: str, item:
         Column("unit", np.tile(units, len(times)), Scale.INDEX),
     ]
     seen, name = result.observation.columns, result.observation.framework
-    apart, flags = [], []
+    pairs: list[Pair] = []
     symbols = [*_symbols(result, view, direction)]
     for group in dict.fromkeys(group for group, _ in symbols):
         beside = []
         for symbol in (symbol for other, symbol in symbols if other == group):
             key: Key = (layer, direction, symbol)
-            mine = column(result.gradients.columns[key])
-            columns.append(Column(heading(symbol), mine, Scale.SIGNED, group, group))
+            mine = Column(heading(symbol), column(result.gradients.columns[key]), Scale.SIGNED, group, group)
             if key in seen:
-                theirs = column(seen[key])
-                beside.append(Column(f"{name} {heading(symbol)}", theirs, Scale.SIGNED, group, f"framework {group}"))
-                apart.append(masked_difference(mine, theirs))
-                flags.append(column(result.comparison.out_of_tolerance[key]))
+                other_side = Column(f"{name} {mine.heading}", column(seen[key]), Scale.SIGNED, group, f"framework {group}")
+                flags = column(result.comparison.out_of_tolerance[key]).filled(0).astype(bool)
+                pairs.append(marked(Pair(mine.heading, mine, other_side, flags), name))
+                mine = pairs[-1].mine
+                beside.append(pairs[-1].theirs)
+            columns.append(mine)
         columns.extend(beside)
-    if apart:
-        largest = np.ma.stack(apart).max(axis=0)
-        out = np.ma.stack(flags).max(axis=0).filled(0).astype(bool)
-        columns.append(Column("|Δ|", largest, Scale.DIFFERENCE, columns[-1].section, "difference", out))
+    columns += differences(pairs, np.zeros(len(times) * len(units), bool), columns[-1].section)
     title = f"{place(layer, direction, item)} · ∂L/∂ of each gate and state, back from the last step"
     if (length := len(inputs.counted(item))) < inputs.steps:
         title += f" · {length} of {inputs.steps} steps"

@@ -7,7 +7,7 @@ from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.errors import show
 from rnntrace.report.panels import heat
-from rnntrace.report.run import run_report
+from rnntrace.report.run import plays, run_report
 from rnntrace.report.select import View
 from rnntrace.report.table import SCHEMA, Line, Report
 from rnntrace.report.tidy import tidy_rows
@@ -48,6 +48,7 @@ def compare_report(file: str, results: Mapping[str, Result], view: View) -> Repo
         warnings=tuple(f"{prefix}: {warning}" for prefix, report in reports.items() for warning in report.warnings),
         rows=tidy_rows(dict(zip(reports, results.values(), strict=True)), view),
         panels=heat(results, view),
+        plays=lambda: plays(results, view),
     )
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,9 +16,13 @@ from rnntrace.model.blocks import blocks
 from rnntrace.model.conventions import BY_NAME, TORCH
 from rnntrace.model.dtypes import Array
 from rnntrace.model.spec import ModuleSpec
+from rnntrace.model.weights import Weights
 from rnntrace.report.explain import document, title
 from rnntrace.report.run import describe, describe_signals
 from rnntrace.report.table import Column, Formula, Formulas, Report, Scale, Table
+
+if TYPE_CHECKING:
+    from rnntrace.report.page import Play
 
 LONGEST_VECTOR = 6
 """A vector of more units than this is written with its first and last ones."""
@@ -30,7 +34,8 @@ LINE, LATEX_LINE = 64, 110
 class Explanation:
     """What was derived, the earliest step first.
 
-    `top` is how many terms were singled out, None or 0 if none were; `seed` and `origin` are as in a result.
+    `top` is how many terms were singled out, None or 0 if none were; `seed` and `origin` are as in a result. With the `weights`
+    it becomes a page.
     """
 
     trace: Trace
@@ -39,6 +44,7 @@ class Explanation:
     seed: int | None = None
     origin: Mapping[str, str] | None = None
     warnings: tuple[str, ...] = ()
+    weights: Weights | None = None
 
 
 def derivation_report(explained: Explanation, digits: int = 4) -> Report:
@@ -67,6 +73,7 @@ def derivation_report(explained: Explanation, digits: int = 4) -> Report:
         ),
         passed=None,
         warnings=explained.warnings,
+        plays=None if explained.weights is None else lambda: _plays(explained),
         document={
             **document(spec, BY_NAME[TORCH], list(blocks(spec, BY_NAME[TORCH]))),
             "seed": explained.seed,
@@ -74,6 +81,19 @@ def derivation_report(explained: Explanation, digits: int = 4) -> Report:
             "warnings": list(explained.warnings),
         },
     )
+
+
+def _plays(explained: Explanation) -> "list[Play]":
+    # Few reports become a page.
+    from rnntrace.engine.judge.pairing import Place
+    from rnntrace.report.page import play_at
+
+    assert explained.weights is not None
+    asked = explained.moments[-1].derivations
+    at, symbol = explained.moments[-1].position, asked[0].step.symbol if len(asked) == 1 else ""
+    return [
+        play_at(explained.trace, explained.weights, Place(at.layer, at.direction, symbol, at.t, at.item, at.unit, 0.0, 0.0))
+    ]
 
 
 def moment_title(moment: Moment, trace: Trace) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from rnntrace.report.trace import trace_tables
 from rnntrace.report.variant import variant
 from rnntrace.version import __version__
 
+if TYPE_CHECKING:
+    from rnntrace.report.page import Play
+
 
 def run_report(result: Result, view: View, command: str = "run") -> Report:
     """Everything that `rnntrace run` has to tell of a result."""
@@ -41,7 +44,16 @@ def run_report(result: Result, view: View, command: str = "run") -> Report:
         warnings=result.warnings,
         rows=tidy_rows({"": result}, view),
         panels=heat({"": result}, view),
+        plays=lambda: plays({"": result}, view),
     )
+
+
+def plays(results: Mapping[str, Result], view: View) -> "list[Play]":
+    """What a page plays of each module, by prefix. Raises UsageError for more than fits in one."""
+    # Few reports become a page.
+    from rnntrace.report.page import play_of
+
+    return [play_of(result, view, prefix) for prefix, result in results.items()]
 
 
 def headline(result: Result) -> tuple[Line, ...]:

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rnntrace.model.dtypes import Flags
+
+if TYPE_CHECKING:
+    from rnntrace.report.page import Play
 
 SCHEMA = 1
 """Version of every command's JSON document; it changes when a key changes its meaning."""
@@ -145,8 +148,8 @@ class Report:
     `headline` are lines of parts, some of them for the right margin; `conclusion` are parts of the last line, the verdict
     first if there is one, and then `passed` says which it is; `document` is the whole result as nested mappings, lists,
     plain values and arrays, for formats that lose nothing. Formulas stand above the tables, and `panels` below them are to
-    be drawn as coloured cells. `rows` are the values of a trace, None for reports whose tables are all their values. `hint` is
-    what to type next, for a person and not for a file.
+    be drawn as coloured cells. `rows` are the values of a trace, None for reports whose tables are all their values. `plays`
+    gives what an interactive page plays, where there is any. `hint` is what to type next, for a person and not for a file.
     """
 
     headline: tuple[Line, ...]
@@ -158,4 +161,5 @@ class Report:
     formulas: tuple[Formulas, ...] = ()
     panels: tuple[Panel, ...] = ()
     rows: Rows | None = None
+    plays: "Callable[[], Sequence[Play]] | None" = None
     hint: str = ""

@@ -1,7 +1,7 @@
 """The values of results on rows of their own: tidy data for a data frame or a spreadsheet."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -44,7 +44,7 @@ def tidy_rows(results: Mapping[str, Result], view: View) -> Rows:
 
     def blocks() -> Iterator[Table]:
         for module, result in results.items():
-            for block in chain(_weights(result, view), _steps(result, view), _outputs(result, view)):
+            for block in chain(_weights(result, view), _input(result, view), _steps(result, view), _outputs(result, view)):
                 columns = {"module": module, **block}
                 yield Table(module, tuple(_column(heading, columns[heading], len(block["unit"])) for heading in headings))
 
@@ -174,6 +174,14 @@ def _weights(result: Result, view: View) -> Iterator[dict[str, Any]]:
                 "framework": None,
                 "difference": None,
             }
+
+
+def _input(result: Result, view: View) -> Iterator[dict[str, Any]]:
+    """x of layer 0, which both sides have and which stands once; its units are features, and are all there."""
+    if "input" not in view.parts or not selected(0, view.layers):
+        return
+    steps = _Steps(result, replace(view, units=None))
+    yield from steps.rows((*result.spec.layer_directions[0], "x"), result.inputs.x, None, result.inputs.valid)
 
 
 def _columns(result: Result, view: View) -> list[tuple[int, str]]:

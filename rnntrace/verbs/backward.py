@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnntrace.engine.backward.clipping import Clipping
 from rnntrace.engine.backward.differences import by_differences
@@ -34,6 +34,9 @@ from rnntrace.verbs.given.sources import read_sources
 from rnntrace.verbs.run import checked_seed
 from rnntrace.verbs.shown import Shown
 
+if TYPE_CHECKING:
+    from rnntrace.verbs.page import Page
+
 OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_size", "dtype", "weights")
 """What the weights in a file say by themselves."""
 DIFFERENCES = "fd"
@@ -53,6 +56,22 @@ class ShownGradients(BackwardResult, Shown):
         from rnntrace.report.select import View
 
         return backward_report(self, View(frozenset({"gradients", "states", "parameters"})))
+
+    def page(
+        self,
+        *,
+        layer: Sequence[int] | None = None,
+        time: Sequence[int] | None = None,
+        unit: Sequence[int] | None = None,
+        item: Sequence[int] | None = None,
+        digits: int = 4,
+    ) -> "Page":
+        """An interactive page, as `rnntrace backward --format page` writes it. Raises UsageError for too much."""
+        from rnntrace.report.backward import backward_report
+        from rnntrace.report.select import View
+        from rnntrace.verbs.page import page_of
+
+        return page_of(backward_report(self, View(layers=layer, times=time, units=unit, items=item)), digits)
 
 
 def backward(

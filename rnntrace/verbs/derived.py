@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from rnntrace.verbs.given.sources import Sources
 from rnntrace.verbs.run import checked_seed
 from rnntrace.verbs.shown import Shown
 
+if TYPE_CHECKING:
+    from rnntrace.verbs.page import Page
+
 
 @dataclass(frozen=True, repr=False)
 class ShownExplanation(Shown, Explanation):
@@ -34,6 +37,12 @@ class ShownExplanation(Shown, Explanation):
     def report(self, digits: int = 4) -> Report:
         """Every equation with its numbers, to so many digits, and a table of the products."""
         return derivation_report(self, digits)
+
+    def page(self, *, digits: int = 4) -> "Page":
+        """An interactive page of the whole run that opens at this place. Raises UsageError if there is too much for one."""
+        from rnntrace.verbs.page import page_of
+
+        return page_of(self.report(digits), digits)
 
 
 def derived_from(
@@ -84,7 +93,7 @@ def _derived(
     ]
     scenes = (Scene.of(trace, weights, place) for place in places)
     moments = tuple(scene.moment([scene.derive(step, top) for step in steps]) for scene in scenes)
-    return ShownExplanation(trace, moments, top, seed, origin, tuple(warnings))
+    return ShownExplanation(trace, moments, top, seed, origin, tuple(warnings), weights)
 
 
 @dataclass(frozen=True, repr=False)
@@ -131,7 +140,7 @@ def derived_gradients(
         ]
         moments.append(scene.moment([scene.derive(step, top, left) for left, step in asked]))
     origin = sources.described(spec, dist)
-    return ShownGradientExplanation(trace, tuple(moments), top, seed, origin, tuple(sources.warnings), given)
+    return ShownGradientExplanation(trace, tuple(moments), top, seed, origin, tuple(sources.warnings), loss=given)
 
 
 def _trace_of(result: Result) -> Trace:

@@ -1,8 +1,13 @@
 """A result that shows itself in a notebook."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 from rnntrace.engine.judge.result import Result
+
+if TYPE_CHECKING:
+    from rnntrace.verbs.page import Page
 
 MAX_TABLES, MAX_ROWS = 4, 20
 """As much is shown of a long trace: tables, each of a layer, direction and item, and rows in each."""
@@ -31,6 +36,26 @@ class DisplayedResult(Result):
         above = (((self.title,), ()),) if self.title else ()
         below = (((remark,), ()) for remark in remarks)
         return fragment(replace(report, headline=(*above, *report.headline, *below)), Style(max_rows=MAX_ROWS))
+
+    def page(
+        self,
+        *,
+        layer: Sequence[int] | None = None,
+        time: Sequence[int] | None = None,
+        unit: Sequence[int] | None = None,
+        item: Sequence[int] | None = None,
+        digits: int = 4,
+    ) -> "Page":
+        """An interactive page, as `rnntrace run --format page` writes it: a notebook shows it, and `save` keeps it in a file.
+
+        It plays the layers, steps, units and items that are named, all of them where none are. Raises UsageError if there is
+        more than a page can hold.
+        """
+        from rnntrace.report.run import run_report
+        from rnntrace.report.select import View
+        from rnntrace.verbs.page import page_of
+
+        return page_of(run_report(self, View(layers=layer, times=time, units=unit, items=item)), digits)
 
     @property
     def title(self) -> str:

@@ -1,12 +1,16 @@
 """Several results together: the modules of a file or model, or one module judged by several sides."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.errors import show
-from rnntrace.report.compare import worst
+from rnntrace.report.compare import compare_report, worst
+
+if TYPE_CHECKING:
+    from rnntrace.verbs.page import Page
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,6 +43,15 @@ class Results(Mapping[str, Result]):
         width = max(map(len, names.values()))
         lines = [f"{names[name]:<{width}}  {result.verdict}  {result.trace.summary}" for name, result in self.items()]
         return "\n".join([f"<Results {self.verdict}: {len(self)} of them>", *lines])
+
+    def page(self, *, digits: int = 4) -> "Page":
+        """An interactive page of all of them, as `rnntrace compare --format page` writes it. Raises UsageError for too much."""
+        from rnntrace.report.select import View
+        from rnntrace.verbs.page import page_of
+
+        report = compare_report("", self.found, View())
+        # The first line names a file.
+        return page_of(replace(report, headline=report.headline[1:]), digits)
 
     def _repr_html_(self) -> str:
         return "\n".join(result._repr_html_() for result in self.values() if hasattr(result, "_repr_html_"))

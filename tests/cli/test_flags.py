@@ -15,7 +15,11 @@ from rnntrace.model.spec import ModuleSpec
 from rnntrace.report.table import Report
 
 PACKAGE = Path(rnntrace.__file__).parent
-MAY_HAVE_DASHES = {"command_line": "the arguments of a command, to be typed again", "_RULES": "a style sheet"}
+MAY_HAVE_DASHES = {
+    "command_line": "the arguments of a command, to be typed again",
+    "_RULES": "a style sheet",
+    "_OF_TABLES": "a style sheet",
+}
 """Functions and constants whose strings may begin with two dashes, and what they are."""
 
 
