@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import judging_options, options
-from rnntrace.cli.choices import Capture
+from rnntrace.cli.choices import Capture, Check
 from rnntrace.cli.diagnose import diagnose
 from rnntrace.cli.given import keywords, typed
 from rnntrace.cli.groups import (
@@ -59,6 +59,32 @@ def backward(
     capture: judging_options.CaptureOption = Capture.AUTO,
     no_drift: judging_options.NoDrift = False,
     replay_dtype: judging_options.ReplayDtypeOption = None,
+    check: Annotated[
+        Check | None,
+        typer.Option(
+            "--check",
+            help="Judge by finite differences in float64 (fd) in place of torch's gradients.",
+            show_default=False,
+            rich_help_panel=JUDGING,
+        ),
+    ] = None,
+    mistake: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mistake",
+            metavar="ID",
+            help="Go back with a deliberate mistake: an id of `rnntrace mistakes --backward`; several joined by +.",
+            rich_help_panel=JUDGING,
+        ),
+    ] = None,
+    blind: Annotated[
+        bool,
+        typer.Option(
+            "--blind",
+            help="List the mistakes these gradients could not reveal, and what would reveal them.",
+            rich_help_panel=JUDGING,
+        ),
+    ] = False,
     show: Annotated[
         str,
         typer.Option(
@@ -98,6 +124,9 @@ def backward(
         "capture": capture,
         "no_drift": no_drift,
         "replay_dtype": replay_dtype,
+        "check": check or "",
+        "mistake": mistake or (),
+        "blind": blind,
     }
     values = with_sizes(source, sizes, values)
     values["source"] = values.pop("kind")

@@ -59,6 +59,12 @@ class Capture(StrEnum):
     OFF = "off"
 
 
+class Check(StrEnum):
+    """What stands beside gradients in place of a framework."""
+
+    FD = "fd"
+
+
 class ReplayMode(StrEnum):
     """Which replay is shown."""
 

@@ -17,7 +17,7 @@ _OF_ACTIVATIONS = "activation recurrent_activation cell_activation reverse_activ
 _OF_JUDGING = (
     "capture tolerance rtol atol lam drift rounded scale zero_point q columns mistake blind replay replay_dtype seconds"
 )
-_OF_GRADIENTS = "backward loss target grad truncate clip_norm clip_value"
+_OF_GRADIENTS = "backward loss target grad truncate clip_norm clip_value check"
 _OF_VIEW = (
     "show layer time unit item digits max_rows format output save keep plot plot_kind kind at top back family quiet color"
 )

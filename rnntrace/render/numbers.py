@@ -26,6 +26,8 @@ def cells(column: Column, digits: int, kind: str, rows: Sequence[int] | None = N
         return [str(value) for value in values]
     if column.scale is Scale.DIFFERENCE:
         return [_difference(value) for value in values]
+    if column.scale is Scale.MAGNITUDE:
+        return ["" if value is None else f"{value:.2e}" for value in values]
     return ["" if value is None else f"{value:.{digits}{kind}}" for value in values]
 
 

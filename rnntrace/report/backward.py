@@ -1,12 +1,13 @@
 """The report of a backward pass: every gradient of every step, those of the parameters, and how they grow or fade with time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rnntrace.engine.backward.judge import BackwardResult
+from rnntrace.engine.backward.norms import Norms, norms_of
 from rnntrace.engine.judge.difference import difference
 from rnntrace.engine.judge.pairing import Place
 from rnntrace.engine.judge.verdict import Verdict
@@ -14,11 +15,13 @@ from rnntrace.equations.adjoint import adjoint, gradient, handed_on, pre_activat
 from rnntrace.equations.parameters import Parameter
 from rnntrace.model.backward import HANDED_IN, NOTHING_GIVEN
 from rnntrace.model.dtypes import Array, Flags
-from rnntrace.model.keys import Key
+from rnntrace.model.keys import Key, LayerDirection
 from rnntrace.model.layouts import parameters_of
 from rnntrace.model.spec import REVERSE
 from rnntrace.report.beside import Pair, differences, marked
 from rnntrace.report.excerpt import excerpt
+from rnntrace.report.mistakes import blind_document, blind_tables, told
+from rnntrace.report.norms import flow, norm_tables, norms_document, norms_per_step
 from rnntrace.report.run import describe, describe_signals
 from rnntrace.report.select import View, numbers_in, selected
 from rnntrace.report.table import SCHEMA, Column, Line, Report, Scale, Table
@@ -31,19 +34,19 @@ if TYPE_CHECKING:
 GRADIENT_PARTS = ("gradients", "states", "parameters", "norms", "terms")
 """What `--show` may name: gates with what stands before their activations, states, parameters with x and h0, norms over time,
 and what is handed on from step to step."""
-FADES, GROWS = 1e-3, 1e3
-"""A norm that changes by more than this from the last step to the first is spoken of."""
 
 
 def backward_report(result: BackwardResult, view: View) -> Report:
     """Everything that `rnntrace backward` has to tell of a result."""
+    norms = norms_of(result.trace, result.weights, result.gradients)
+    blind = blind_tables(result.blind, "these gradients")
     return Report(
         headline=headline(result),
-        tables=(*_step_tables(result, view), *_norm_tables(result, view), *_parameter_tables(result, view)),
-        conclusion=_conclusion(result),
+        tables=(*_step_tables(result, view), *norm_tables(result, norms, view), *_parameter_tables(result, view), *blind),
+        conclusion=(*_conclusion(result), *_asked(result)),
         passed=result.passed,
-        document=document(result),
-        warnings=(*result.warnings, *_flow(result)),
+        document=document(result, norms),
+        warnings=(*result.warnings, *flow(result, norms, view)),
         plays=lambda: _plays(result, view),
     )
 
@@ -79,6 +82,7 @@ def headline(result: BackwardResult) -> tuple[Line, ...]:
     ]
     if seen.not_captured and seen.framework not in (HANDED_IN, NOTHING_GIVEN):
         lines.append(((f"{seen.framework}: gradients of gates not captured ({seen.not_captured})",), ()))
+    lines += [((f"deliberate mistake: {mistake.id}, {mistake.says}",), ()) for mistake in result.mistakes]
     return tuple(lines)
 
 
@@ -116,9 +120,8 @@ def _step_tables(result: BackwardResult, view: View) -> Iterator[Table]:
 
 def _steps(result: BackwardResult, view: View, layer: int, direction: str, item: int) -> Table:
     spec, inputs = result.spec, result.inputs
-    length = inputs.lengths[item] if inputs.lengths else inputs.steps
     units = numbers_in(view.units, np.arange(spec.hidden_size))
-    times = numbers_in(view.times, np.arange(1, length + 1))
+    times = numbers_in(view.times, inputs.counted(item))
     times = times if direction == REVERSE else times[::-1]
 
     def column(values: Array | Flags) -> Any:
@@ -150,23 +153,9 @@ def _steps(result: BackwardResult, view: View, layer: int, direction: str, item:
         columns.extend(beside)
     columns += differences(pairs, np.zeros(len(times) * len(units), bool), columns[-1].section)
     title = f"{place(layer, direction, item)} · ∂L/∂ of each gate and state, back from the last step"
-    if length < inputs.steps:
+    if (length := len(inputs.counted(item))) < inputs.steps:
         title += f" · {length} of {inputs.steps} steps"
     return excerpt(title, columns, np.arange(len(times)), len(units), (), REVERSE if direction == REVERSE else "forward")
-
-
-def _norm_tables(result: BackwardResult, view: View) -> Iterator[Table]:
-    """‖∂L/∂h‖ and those of other states at each step, over items and units."""
-    if "norms" not in view.parts:
-        return
-    times = numbers_in(view.times, np.arange(1, result.inputs.steps + 1))
-    for layer, direction in result.spec.layer_directions:
-        if selected(layer, view.layers):
-            columns = [Column("t", times, Scale.INDEX)]
-            for state in result.spec.cell.states:
-                norms = result.gradients.norms(state, layer, direction)[times - 1]
-                columns.append(Column(f"‖∂{state}‖", norms, Scale.SIGNED, "norms", "norms"))
-            yield Table(f"layer {layer} · {direction} · norms over time", tuple(columns))
 
 
 def _parameter_tables(result: BackwardResult, view: View) -> Iterator[Table]:
@@ -210,21 +199,11 @@ def _numbered(name: str, rows: Array) -> Iterator[Column]:
         yield Column(f"[{number}]" if rows.shape[1] > 1 else name, rows[:, number], Scale.SIGNED, "values", "values")
 
 
-def _flow(result: BackwardResult) -> Iterator[str]:
-    """A word where the gradients that flow back fade or grow."""
-    for layer, direction in result.spec.layer_directions:
-        norms = result.gradients.norms(result.spec.cell.output, layer, direction)
-        there = np.flatnonzero(norms > 0)
-        if len(there) < 2:
-            continue
-        last, first = (there[0], there[-1]) if direction == REVERSE else (there[-1], there[0])
-        ratio = norms[first] / norms[last]
-        if ratio < FADES or ratio > GROWS:
-            word = "vanishes" if ratio < FADES else "explodes"
-            yield (
-                f"layer {layer}, {direction}: ‖∂L/∂{result.spec.cell.output}‖ {word}, "
-                f"{norms[last]:.1e} at t={last + 1} and {norms[first]:.1e} at t={first + 1}"
-            )
+def _asked(result: BackwardResult) -> tuple[str, ...]:
+    """What deliberate mistakes and blindness add to the verdict."""
+    unseen = ("these gradients do not reveal the mistake",) if result.mistakes and result.passed else ()
+    blind = result.blind
+    return (*unseen, *((f"blind to {len(blind.spots)} of {blind.possible} mistakes",) if blind else ()))
 
 
 def _conclusion(result: BackwardResult) -> tuple[str, ...]:
@@ -287,10 +266,11 @@ def _worst(result: BackwardResult) -> tuple[str, ...]:
     return (f"worst |Δ| {float(difference(found.replay, found.framework)):.1e} ({_where(result, found)})",)
 
 
-def document(result: BackwardResult) -> dict[str, Any]:
+def document(result: BackwardResult, norms: Mapping[LayerDirection, Norms]) -> dict[str, Any]:
     """The whole result as plain mappings, lists and arrays; the keys are documented in docs/json.md."""
     compared, seen, spec = result.comparison, result.observation, result.spec
     theirs = {} if seen.parameters is None else _by_name(result, seen.parameters)
+    per_step = norms_per_step(spec, norms)
     return {
         "schema": SCHEMA,
         "command": "backward",
@@ -321,22 +301,20 @@ def document(result: BackwardResult) -> dict[str, Any]:
             for (layer, direction, symbol), values in result.gradients.columns.items()
         ],
         "parameters": {
-            name: {"values": values, "framework": theirs.get(name)}
+            name: {"values": values, "framework": theirs.get(name), "norm_per_step": per_step[name]}
             for name, values in _by_name(result, result.gradients.parameters).items()
         },
         "signals": {
             name: {"values": values, "framework": seen.signals.get(name)} for name, values in result.gradients.signals.items()
         },
-        "norms": [
-            {"layer": layer, "direction": direction, "state": state, "values": result.gradients.norms(state, layer, direction)}
-            for layer, direction in spec.layer_directions
-            for state in spec.cell.states
-        ],
+        "norms": norms_document(norms),
         "differences": [{**asdict(found), "name": heading(found.name)} for found in compared.differences],
         "first_failure": place_document(result, compared.first_failure),
         "worst": place_document(result, compared.worst),
         "tolerance": asdict(compared.tolerance),
         "warnings": list(result.warnings),
+        **({"mistakes": [told(mistake) for mistake in result.mistakes]} if result.mistakes else {}),
+        **({"blind": blind_document(result.blind)} if result.blind else {}),
     }
 
 

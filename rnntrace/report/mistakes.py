@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from rnntrace.engine.judge.result import Result
 from rnntrace.report.table import SCHEMA, Report, Table, word_table
 
 if TYPE_CHECKING:
@@ -41,13 +40,13 @@ def told(mistake: "Description") -> dict[str, Any]:
     }
 
 
-def blind_tables(result: Result) -> tuple[Table, ...]:
-    """What the outputs of a run could not have shown, if that was asked and there is anything."""
-    spots = result.blind.spots if result.blind else ()
+def blind_tables(blind: "Blindness | None", judged: str = "the outputs") -> tuple[Table, ...]:
+    """What a run could not have shown, if that was asked and there is anything; `judged` is what it was judged by."""
+    spots = blind.spots if blind else ()
     if not spots:
         return ()
     ids, shown_by = [spot.mistake.id for spot in spots], [spot.shown_by for spot in spots]
-    return (word_table("blind to, judged by the outputs alone", ("mistake", ids), ("what would show it", shown_by)),)
+    return (word_table(f"blind to, judged by {judged} alone", ("mistake", ids), ("what would show it", shown_by)),)
 
 
 def blind_document(blind: "Blindness") -> dict[str, Any]:

@@ -36,7 +36,7 @@ def run_report(result: Result, view: View, command: str = "run") -> Report:
             *weight_tables(result, view),
             *trace_tables(result, view),
             *output_tables(result, view),
-            *blind_tables(result),
+            *blind_tables(result.blind),
         ),
         conclusion=conclusion(result),
         passed=result.passed,

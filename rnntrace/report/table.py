@@ -30,6 +30,8 @@ class Scale(Enum):
     """Values around 0."""
     DIFFERENCE = "difference"
     """Absolute differences, shown by their order of magnitude."""
+    MAGNITUDE = "magnitude"
+    """Sizes of any order of magnitude, which is shown."""
     NAME = "name"
     """Words, not numbers: which row this is."""
     WORD = "word"

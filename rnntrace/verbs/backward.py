@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_size", "dtype", "weights")
 """What the weights in a file say by themselves."""
+DIFFERENCES = "fd"
+"""Finite differences, as what stands beside the replay."""
 OF_A_FILE = ("module", "names", "config", "ignore", "go_backwards")
 """What belongs to a file of weights."""
 
@@ -133,6 +135,9 @@ def backward(
     lam: float | None = None,
     drift: bool = True,
     replay_dtype: str | None = None,
+    mistake: str | Sequence[str] = (),
+    blind: bool = False,
+    check: str = "",
 ) -> BackwardResult:
     """Replay a module forward and backward, and judge every gradient beside autograd's, or by what was handed in.
 
@@ -145,16 +150,17 @@ def backward(
     torch.nn.utils does, on both sides.
 
     `expected` are gradients to judge by in place of torch's, which is then not loaded: of parameters under torch's names, of x,
-    h0 and c0, and of gates and states, `d_f`, before the activation `d_a_f`. How the replay is judged is said as in `run`.
-    Raises RnnTraceError.
+    h0 and c0, and of gates and states, `d_f`, before the activation `d_a_f`. How the replay is judged is said as in `run`;
+    `check="fd"` puts finite differences in float64 beside it in place of torch. A `mistake` of `rnntrace mistakes --backward`
+    is made on purpose, and with `blind` the result says which ones these gradients could not have shown. Raises RnnTraceError.
     """
     keywords = locals()
     options = given(backward, keywords)
-    _check(options, loss, truncate, clip_norm, clip_value)
+    _check(options, loss, truncate, clip_norm, clip_value, check)
     if axes is not None:
         refuse(options, ("expected", "target", "grad"), OWN_ORDER)
     ignored = Ignored(several(ignore))
-    judging = pass_on(JudgeOptions, keywords)
+    judging = pass_on(JudgeOptions, keywords, mistakes=several(mistake))
     if hx is not None:
         h0, c0 = hx if isinstance(hx, tuple | list) else (hx, None)
         keywords |= {"h0": h0, "c0": c0}
@@ -165,6 +171,8 @@ def backward(
     unused: tuple[str, ...] = ()
     if expected is not None:
         observation, unused = read_gradients(spec, inputs, expected, ignored)
+    elif check:
+        observation = by_differences(spec, own, inputs, given_loss.gradients, truncate)
     elif lacks := spec.torch_lacks or ("module that merges its directions" if spec.merges else ""):
         remarks.append(
             f"torch has no {lacks.removeprefix('a ').removeprefix('an ')}: finite differences stand beside the replay"
@@ -177,19 +185,44 @@ def backward(
         remarks.append(f"not read: {', '.join(unused)}")
     result = judge_backward(spec, own, inputs, given_loss, observation, judging, truncate=truncate, clipping=clipping)
     result = replace(result, seed=seed, origin=origin, warnings=(*remarks, *result.warnings))
+    if judging.mistakes or blind:
+        result = _asked_of(result, judging)
     return ShownGradients(**{field.name: getattr(result, field.name) for field in fields(result)})
 
 
 def _check(
-    options: Mapping[str, Any], loss: str, truncate: int | None, clip_norm: float | None, clip_value: float | None
+    options: Mapping[str, Any],
+    loss: str,
+    truncate: int | None,
+    clip_norm: float | None,
+    clip_value: float | None,
+    check: str,
 ) -> None:
     """Raises UsageError for what means nothing, or does not go together."""
+    if check not in ("", DIFFERENCES):
+        raise UsageError(f"`check` is {DIFFERENCES}, finite differences, or left out, not {check!r}")
+    if check:
+        refuse(
+            options, ("expected", "capture"), "says what stands beside the replay, and so does `check`: leave one of them out"
+        )
+    if "mistake" in options:
+        refuse(options, ("replay_dtype",), "cannot be combined with `mistake`, which computes in the module's own format")
     check_loss(options, loss)
     if truncate is not None and (not is_whole(truncate) or truncate < 1):
         raise UsageError(f"`truncate` is a number of steps, 1 or more, not {truncate}")
     for name, limit in {"clip_norm": clip_norm, "clip_value": clip_value}.items():
         if limit is not None and not 0 < limit < float("inf"):
             raise UsageError(f"`{name}` must be a finite number above 0, not {limit}")
+
+
+def _asked_of(result: BackwardResult, judging: JudgeOptions) -> BackwardResult:
+    """The answers to `mistake` and `blind`."""
+    from rnntrace.engine.backward.deliberate import with_gradient_blindness, with_gradient_mistakes
+
+    tolerance = judging.tolerance_of_mistakes(result.spec)
+    if judging.blind:
+        result = with_gradient_blindness(result, tolerance)
+    return with_gradient_mistakes(result, judging.mistakes, tolerance) if judging.mistakes else result
 
 
 def _problem(
@@ -246,7 +279,9 @@ def _of_torch(
 ) -> BackwardObservation:
     from rnntrace.frameworks.torch.backward import observe_backward
     from rnntrace.frameworks.torch.modules import build, load_weights
+    from rnntrace.frameworks.torch.squeezed import observe_masked
 
     module = build(spec)
     load_weights(module, spec, weights)
-    return observe_backward(module, spec, inputs, loss, capture, truncate=truncate)
+    observe = observe_backward if inputs.mask is None else observe_masked
+    return observe(module, spec, inputs, loss, capture, truncate=truncate)

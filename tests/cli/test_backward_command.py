@@ -133,6 +133,32 @@ def test_what_fades_and_what_grows_is_said(capsys: pytest.CaptureFixture[str]) -
     assert answer.code == 0
     assert "norms over time" in answer.out
     assert "‖∂L/∂h‖ vanishes" in answer.err
+    assert "W_hh has a spectral radius of 0.306" in answer.err
+    assert "‖∂h_t/∂h_1‖" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("lstm", "∂c keeps fₜ of itself at each step, 0.453 on average"),
+        ("gru", "∂h keeps zₜ of itself at each step, 0.5 on average"),
+    ],
+)
+def test_the_gate_that_lets_gradients_vanish_is_named(kind: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what it lets through on average."""
+    assert says in ask(capsys, "backward", kind, "--seed", "1", "-T", "60", "--loss", "last", "-q").err
+
+
+def test_weights_that_let_gradients_explode_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An LSTM's gates let nothing grow: its recurrent weights do."""
+    torch.manual_seed(0)
+    module = nn.LSTM(3, 16)
+    with torch.no_grad():
+        module.weight_hh_l0 *= 12
+    torch.save(module.state_dict(), tmp_path / "w.pt")
+    answer = ask(capsys, "backward", tmp_path / "w.pt", "--seed", "1", "-T", "80", "--loss", "last", "-q")
+    assert "explodes" in answer.err
+    assert "weighs most of the recurrent weights" in answer.err
 
 
 def test_nobody_to_judge_by_is_undecided(capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,3 +198,17 @@ def test_a_loss_belongs_to_gradients(gradients: dict[str, Array], capsys: pytest
     assert "--loss belongs to gradients: give --backward too" in line
     line = refused(capsys, "diagnose", "w.pt", "--backward", "--input", "x.npy")
     assert "give the gradients that are to be explained as --expected" in line
+
+
+def test_mistakes_on_purpose_and_blindness(capsys: pytest.CaptureFixture[str]) -> None:
+    """In the table, in the last line and in the JSON, and by the exit code; beside finite differences as well."""
+    wrong = ask(
+        capsys, "backward", "lstm", "--seed", "1", "-T", "3", "--check", "fd", "--mistake", "c-not-carried", "-f", "json"
+    )
+    told = json.loads(wrong.out)
+    assert (wrong.code, [made["id"] for made in told["mistakes"]]) == (1, ["lstm.flow.c-not-carried"])
+    assert told["environment"]["framework"] == "finite differences"
+    blind = ask(capsys, "backward", "rnn", "--seed", "1", "-T", "3", "--blind", "--show", "states")
+    assert blind.code == 0
+    assert "blind to, judged by these gradients alone" in blind.out
+    assert blind.out.splitlines()[-1].endswith("blind to 1 of 15 mistakes")

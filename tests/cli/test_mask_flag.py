@@ -98,11 +98,17 @@ def test_what_does_not_fit_is_refused(output: Array, capsys: Shown) -> None:
     )
 
 
-def test_gradients_go_back_over_lengths_and_no_other_mask(output: Array, capsys: Shown) -> None:
-    """Which is said."""
+def test_gradients_go_back_past_masked_steps(output: Array, capsys: Shown) -> None:
+    """Judged beside torch, which packs the others; what comes back in `explain` is of the next step that counts."""
     given = ("backward", "m.pt", "--input", "only_x.npy", "--mask")
-    for command in (given, ("explain", "m.pt", "--backward", "--at", "t=5", "--input", "only_x.npy", "--mask")):
-        assert "give the steps that count alone" in refused(capsys, *command, "mask.npy")
+    answer = ask(capsys, *given, "mask.npy", "--show", "states", "--item", "0")
+    assert answer.code == 0
+    assert "packed without the masked steps" in answer.out
+    rows = [line.split()[:3:2] for line in answer.out.splitlines() if line.strip()[:1].isdigit()]
+    assert [t for t, _ in rows][::3] == ["6", "5", "3", "1"]
+    place = ("--at", "t=3,item=0,unit=0,gate=c", "--back", "1")
+    explained = ask(capsys, "explain", "m.pt", "--backward", *place, "--input", "only_x.npy", "--mask", "mask.npy")
+    assert "∂c₅[0]" in explained.out
     ends = json.dumps((np.arange(STEPS)[:, None] < np.array([6, 4])).tolist())
     assert ask(capsys, *given, ends, "-q").code == 0
 

@@ -137,3 +137,20 @@ def test_the_first_place_is_the_last_step() -> None:
     place = judge_backward(spec, weights, inputs, Loss("given", loss), observed).comparison.first_failure
     assert place is not None
     assert (place.symbol, place.t) == ("∂f", 5)
+
+
+def test_truncated_pieces_are_one_forward_pass() -> None:
+    """c of the first step of each piece is made of the c that the piece before has left, to the last bits."""
+    spec = ModuleSpec(kind="LSTM", input_size=3, hidden_size=16)
+    torch.manual_seed(0)
+    module = build(spec)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter *= 4.5
+    x = np.random.default_rng(0).normal(size=(40, 2, 3)).astype(np.float32)
+    start = {state: np.zeros((1, 2, 16), np.float32) for state in spec.cell.states}
+    loss = {"output": np.ones((40, 2, 16), np.float32)}
+    seen = observe_backward(module, spec, Inputs(x, states=start), loss, truncate=10).forward
+    i, f, g, c = (seen[0, "forward", symbol].astype(np.float64) for symbol in "ifgc")
+    before, eps = np.concatenate([np.zeros((1, 2, 16)), c[:-1]]), np.finfo(np.float32).eps
+    assert np.all(np.abs(c - (f * before + i * g)) <= 2 * eps * (np.abs(f * before) + np.abs(i * g)))

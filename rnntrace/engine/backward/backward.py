@@ -9,12 +9,12 @@ from functools import reduce
 
 import numpy as np
 
-from rnntrace.engine.backward.column import NOTHING, Back, Found
+from rnntrace.engine.backward.column import Back, Found
 from rnntrace.engine.backward.gradients import Gradients
+from rnntrace.engine.backward.sums import NOTHING
 from rnntrace.engine.judge.rules import Bounded, Format
 from rnntrace.engine.replay.trace import Trace
 from rnntrace.equations.adjoint import Adjoint
-from rnntrace.errors import SignalError
 from rnntrace.model.dtypes import Array, Flags
 from rnntrace.model.keys import Key, LayerDirection
 from rnntrace.model.merges import CONCAT
@@ -39,15 +39,10 @@ def backward(
     gradients that are `known`, every step starts from the given ones, and not from its own. With `truncate` no gradient goes
     back over a step that is a multiple of it, as if the states were detached there. `dtype` is the format to compute in, by
     default that of a replay; with `rounding` there are bounds too. `adjoints`, by direction, stand in place of those of the
-    cells, and `weigh` (T,) says how much each step adds to the gradients of parameters, by default 1. Raises SignalError for a
-    mask that is no lengths.
+    cells, and `weigh` (T,) says how much each step adds to the gradients of parameters, by default 1.
+    Steps that are masked hand gradients on as they are.
     """
     spec, inputs = trace.spec, trace.inputs
-    if inputs.mask is not None:
-        raise SignalError(
-            "gradients go back over whole sequences and those that end early, and this mask leaves out steps in front or in "
-            "between: give the steps that count alone"
-        )
     dtype = np.dtype(dtype or spec.precision.replay)
     columns: dict[LayerDirection, Found] = {}
     nothing = np.zeros((inputs.steps, inputs.batch, spec.width), dtype)

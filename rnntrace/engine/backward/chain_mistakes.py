@@ -93,7 +93,7 @@ def flow_mistakes(cell: Cell) -> Iterator[GradientMistake]:
         f"{kind}.flow.untransposed",
         "∂a is multiplied by W_hh and not by its transpose on its way back",
         "∂L/∂h_{t-1} = Σ W_hᵀ·∂a: transpose each gate's matrix",
-        needs="a cell without a projection",
+        needs="a cell without a projection, and with no product inside of a gate, as a GRU has it",
         change=_untransposed,
     )
     for state in cell.states:
@@ -116,10 +116,9 @@ def _last_step_alone(right: Calculation) -> Calculation | None:
     output = right.loss.get("output")
     if output is None:
         return None
-    inputs = right.trace.inputs
-    last = np.asarray(inputs.lengths or (inputs.steps,) * inputs.batch) - 1
+    last = right.trace.inputs.ends - 1
     kept = np.zeros_like(output)
-    items = np.arange(inputs.batch)
+    items = np.arange(len(last))
     kept[last, items] = output[last, items]
     return None if np.array_equal(kept, output) else replace(right, loss={**right.loss, "output": kept})
 

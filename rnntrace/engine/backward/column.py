@@ -1,27 +1,22 @@
-"""The backward pass of one layer in one direction: its adjoint, step by step, and what parameters and x get of all steps."""
+"""The backward pass of one layer in one direction: its adjoint, step by step."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from rnntrace.engine.judge.rounding import bound_of
+from rnntrace.engine.backward.sums import Sums
 from rnntrace.engine.judge.rules import Bounded, Format
-from rnntrace.engine.replay.evaluate import Scope, evaluate
 from rnntrace.engine.replay.replay import Column
 from rnntrace.engine.replay.trace import Trace
-from rnntrace.equations.adjoint import OUTPUT, Adjoint, Term, adjoint, given, handed_on, previous, started
-from rnntrace.equations.expression import Expr, Op
-from rnntrace.equations.parameters import TERMS, Role, find
+from rnntrace.equations.adjoint import OUTPUT, Adjoint, adjoint, given, handed_on, previous, started
 from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key
+from rnntrace.model.masks import latest
 from rnntrace.model.spec import FORWARD, REVERSE
 from rnntrace.model.weights import LayerWeights, Weights
 
 OPPOSITE = {FORWARD: REVERSE, REVERSE: FORWARD}
-NOTHING = np.zeros(())
-"""The error of what has no bound."""
-MATRICES = (Op.INPUT_TERM, Op.RECURRENT_TERM, Op.PROJECTION)
 
 
 @dataclass(frozen=True)
@@ -68,15 +63,17 @@ class Back:
         return found | {previous(state): self._before(found[state], initial[state]) for state in self.cell.states}
 
     def _before(self, sequence: Array, initial: Array) -> Array:
-        """A state before each step, (T, B, ·): its initial value at first, and where the step before does not exist."""
-        backwards = self.direction == REVERSE
-        before = np.empty_like(sequence)
-        here, there = (np.s_[:-1], np.s_[1:]) if backwards else (np.s_[1:], np.s_[:-1])
-        before[-1 if backwards else 0] = initial
-        before[here] = sequence[there]
-        if self.valid is not None:
-            np.copyto(before[here], initial, where=~self.valid[there][..., None])
-        return before
+        """A state before each step, (T, B, ·): that of the last step before it that counts, at first the initial one."""
+        order = slice(None, None, -1 if self.direction == REVERSE else 1)
+        ordered, before = sequence[order], np.empty_like(sequence)
+        before[0] = initial
+        if self.valid is None:
+            before[1:] = ordered[:-1]
+        else:
+            rows = latest(self.valid[order])[:-1]
+            before[1:] = np.where((rows < 0)[..., None], initial, ordered[rows, np.arange(rows.shape[1])])
+        found: Array = before[order]
+        return found
 
     def run(
         self,
@@ -121,10 +118,11 @@ class Back:
 
     def _detached(self, ends: Mapping[str, Array], piece: slice) -> dict[str, Array]:
         """What goes back over the start of a piece: only what enters at the ends of sequences that have not begun yet."""
-        if self.valid is None or self.direction == REVERSE:
+        if self.valid is None:
             return {}
-        ended = ~self.valid[piece.start, :, None]
-        return {state: np.where(ended, values, values.dtype.type(0)) for state, values in ends.items()}
+        gone_through = self.valid[: piece.stop] if self.direction == REVERSE else self.valid[piece.start :]
+        waits = ~np.any(gone_through, axis=0, keepdims=True).T
+        return {state: np.where(waits, values, values.dtype.type(0)) for state, values in ends.items()}
 
     def _together(self, parts: list[dict[str, Array]]) -> dict[str, Array]:
         """Pieces, the last one first, as one in input-time order."""
@@ -142,7 +140,7 @@ class Back:
         rounding: Format | None,
     ) -> Found:
         """The sums over all steps, and bounds on them."""
-        sums = _Sums(self, steps, errors, rounding)
+        sums = self.sums(steps, errors, rounding)
         for term in self.adjoint.terms:
             sums.add(term)
         for symbol in self.adjoint.on_x:
@@ -154,132 +152,16 @@ class Back:
             bounds = Found(errors, LayerWeights(arrays=sums.errors), sums.x.error, starts, of_output.error)
         return Found(steps, LayerWeights(arrays=sums.values), sums.x.value, initial, of_output.value, bounds)
 
+    def sums(
+        self, steps: Mapping[str, Array], errors: Mapping[str, Array] | None = None, rounding: Format | None = None
+    ) -> Sums:
+        """What the gradients of all steps add up to; nothing is added yet."""
+        return Sums(self.cell, self.weights, self.x, self.valid, self.given, self.errors, steps, errors, rounding, self.weigh)
+
     def _at_start(self, handed: Array, end: Array | None) -> Array:
         """What the first step hands on to the initial state (B, ·); of a sequence without steps, what came to its end."""
-        items = np.arange(handed.shape[1])
-        lengths = np.full(len(items), len(handed)) if self.valid is None else self.valid.sum(axis=0)
-        first: Array = handed[0] if self.direction == FORWARD else handed[lengths - 1, items]
-        if lengths.all():
-            return first
-        empty = (lengths == 0)[:, None]
-        return np.where(empty, first.dtype.type(0) if end is None else end, first)
-
-
-class _Sums:
-    """What every step adds to the gradients of parameters and of x."""
-
-    def __init__(
-        self, back: Back, steps: Mapping[str, Array], errors: Mapping[str, Array] | None, rounding: Format | None
-    ) -> None:
-        self.back, self.cell, self.weights, self.rounding = back, back.cell, back.weights, rounding
-        self.steps, self.step_errors = steps, errors
-        self.values = {name: np.zeros_like(array) for name, array in self.weights.arrays.items()}
-        self.errors = {name: np.zeros_like(array) for name, array in self.weights.arrays.items()}
-        self.of_x: list[Bounded] = []
-        self.ones = Bounded(np.ones((len(back.x) * len(back.x[0]), 1), back.dtype), NOTHING)
-        self.scope = Scope(self.cell, self.weights)
-        reads_x = any(part.op is Op.INPUT_TERM for term in back.adjoint.terms if term.argument for part in term.argument.walk())
-        self.scope.enter(back.x, self.scope.input_terms(back.x) if reads_x else back.x, dict(back.given), {})
-        self.sums: dict[str, Bounded] = {}
-
-    def add(self, term: Term) -> None:
-        """Where the forward pass reads a parameter: to its gradient, and to that of x."""
-        leaf, (matrix, bias) = term.leaf, TERMS[term.leaf.op]
-        d, argument = self._weighed(self._of(term.gradient)), term.argument
-        if leaf.op is Op.INPUT_TERM:
-            self._add(matrix, leaf.name, self._sum(d, Bounded(self._rows(self.back.x), NOTHING), _transposed))
-        elif argument is None:
-            self._add(matrix, leaf.name, self._over_steps(term.gradient, d))
-        else:
-            v = Bounded(self._rows(evaluate(argument, self.scope)), self._rows(self._error(argument)))
-            self._add(matrix, leaf.name, self._sum(d, v, _transposed if leaf.op in MATRICES else _products))
-        if bias is not None and self.cell.of(bias, leaf.name):
-            self._add(bias, leaf.name, self._over_steps(term.gradient, d))
-        if leaf.op is Op.INPUT_TERM:
-            W = self.weights.block(self.cell, Role.INPUT_MATRIX, leaf.name)
-            assert W is not None
-            self.of_x.append(self._sum(self._of(term.gradient), Bounded(W, NOTHING), np.matmul, len(W) * len(self.cell.gates)))
-
-    def _error(self, argument: Expr) -> Array:
-        """What the forward pass may be off by in what a parameter multiplies."""
-        if self.rounding is None:
-            return NOTHING
-        given = {
-            name: Bounded(array, self.back.errors.get(name, np.zeros_like(array))) for name, array in self.back.given.items()
-        }
-        return bound_of(argument, self.cell, self.weights, self.back.x, given, self.rounding).error
-
-    def add_to_x(self, symbol: str) -> None:
-        """A gradient of x unit by unit."""
-        self.of_x.append(self._of(symbol))
-
-    def _of(self, symbol: str) -> Bounded:
-        """A gradient of all steps, (T·B, ·), and the bound on its error."""
-        error = NOTHING if self.step_errors is None else self._rows(self.step_errors[symbol])
-        return Bounded(self._rows(self.steps[symbol]), error)
-
-    def _weighed(self, d: Bounded) -> Bounded:
-        """A gradient of all steps as it counts for parameters."""
-        if self.back.weigh is None:
-            return d
-        weights = np.repeat(self.back.weigh, len(d.value) // len(self.back.weigh))[:, None]
-        return Bounded(d.value * weights.astype(d.value.dtype), d.error)
-
-    def _over_steps(self, symbol: str, d: Bounded) -> Bounded:
-        """The sum of a gradient over all steps and items."""
-        if symbol not in self.sums:
-            found = self._sum(self.ones, d, _transposed)
-            self.sums[symbol] = Bounded(found.value[0], found.error[0] if found.error.ndim else NOTHING)
-        return self.sums[symbol]
-
-    def _sum(self, d: Bounded, v: Bounded, product: Callable[[Array, Array], Array], terms: int | None = None) -> Bounded:
-        """A sum of products of so many terms: by default of every step and item."""
-        value = product(d.value, v.value)
-        if self.rounding is None:
-            return Bounded(value, NOTHING)
-        gamma = self.rounding.lam * float(np.sqrt((terms or len(d.value)) + 1)) * self.rounding.u
-        size, largest = np.abs(d.value), np.abs(v.value)
-        error = gamma * product(size, largest) + self.rounding.underflow
-        if d.error.ndim:
-            error = error + product(d.error, largest + v.error)
-        error = error + product(size, v.error) if v.error.ndim else error
-        # A part of the sum can overflow where the whole does not.
-        return Bounded(value, np.where(product(size, largest) > self.rounding.largest, np.inf, error))
-
-    def _rows(self, values: Array) -> Array:
-        """(T, B, N) as (T·B, N), and 0 at steps that do not exist; nothing as it is."""
-        if not values.ndim:
-            return values
-        flat = values.reshape(-1, values.shape[-1])
-        return flat if self.back.valid is None else np.where(self.back.valid.reshape(-1, 1), flat, flat.dtype.type(0))
-
-    def _add(self, role: Role | None, gate: str, found: Bounded) -> None:
-        parameter = find(self.cell.parameters, role, gate)
-        if parameter is None or parameter.name not in self.values:
-            return
-        where = parameter.gates.index(gate) if parameter.gates else slice(None)
-        self.values[parameter.name][where] += found.value
-        self.errors[parameter.name][where] += found.error
-
-    @property
-    def x(self) -> Bounded:
-        """The gradient of x, (T, B, I)."""
-        shape = self.back.x.shape
-        if not self.of_x:
-            return Bounded(np.zeros(shape, self.back.dtype), np.zeros(shape, self.back.dtype))
-        value, error = self.of_x[0].value, self.of_x[0].error
-        for part in self.of_x[1:]:
-            value, error = value + part.value, error + part.error
-        return Bounded(value.reshape(shape), error.reshape(shape) if error.ndim else error)
-
-
-def _transposed(d: Array, v: Array) -> Array:
-    """Each unit of one with each of the other, summed over all steps and items."""
-    found: Array = d.T @ v
-    return found
-
-
-def _products(d: Array, v: Array) -> Array:
-    """Unit by unit, summed over all steps and items."""
-    found: Array = (d * v).sum(axis=0)
-    return found
+        order = slice(None, None, -1 if self.direction == REVERSE else 1)
+        counts = np.ones(handed.shape[:2], bool) if self.valid is None else self.valid[order]
+        first: Array = handed[order][counts.argmax(axis=0), np.arange(handed.shape[1])]
+        there = np.any(counts, axis=0, keepdims=True).T
+        return np.where(there, first, first.dtype.type(0) if end is None else end)

@@ -69,7 +69,7 @@ def diagnose_backward(result: BackwardResult, *, seconds: float = 10.0) -> Diagn
             late = True
             break
         tried += 1
-        found = _changed(right, hypothesis)
+        found = changed(right, hypothesis)
         if found is None:
             continue
         largest, part, agrees = target.off(found.run())
@@ -89,7 +89,8 @@ def _pairs(mistakes: Sequence[GradientMistake]) -> Iterable[tuple[GradientMistak
     return ((a, b) for a, b in combinations(mistakes, 2) if a.family != b.family)
 
 
-def _changed(right: Calculation, mistakes: Sequence[GradientMistake]) -> Calculation | None:
+def changed(right: Calculation, mistakes: Sequence[GradientMistake]) -> Calculation | None:
+    """The calculation with these mistakes in it; None where one of them makes no difference."""
     found: Calculation | None = right
     for mistake in mistakes:
         found = mistake.change(found) if found is not None else None

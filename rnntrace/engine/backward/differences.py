@@ -33,9 +33,8 @@ def by_differences(
         return BackwardObservation.of_nothing(f"finite differences of {moved:,} numbers take too long: use a smaller module")
 
     def value() -> float:
-        fed = Inputs(
-            signals["x"], states={name[:-1]: array for name, array in signals.items() if name != "x"}, lengths=inputs.lengths
-        )
+        states = {name[:-1]: array for name, array in signals.items() if name != "x"}
+        fed = Inputs(signals["x"], states=states, lengths=inputs.lengths, mask=inputs.mask)
         outputs = replay(spec, own, fed, dtype=np.dtype(np.float64)).outputs
         return float(sum(np.vdot(outputs[name], gradient.astype(np.float64)) for name, gradient in loss.items()))
 

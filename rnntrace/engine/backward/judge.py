@@ -7,6 +7,7 @@ loss, which may be any: where they are all below 1, atol is taken in parts of th
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from rnntrace.engine.backward.backward import backward
 from rnntrace.engine.backward.clipping import NONE, Clipping, clipped, total_norm
 from rnntrace.engine.backward.gradients import Gradients
 from rnntrace.engine.backward.loss import Loss
+from rnntrace.engine.diagnose.case import Description
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.pairing import Quantity, times
 from rnntrace.engine.judge.rules import Format
@@ -30,6 +32,9 @@ from rnntrace.model.keys import Key
 from rnntrace.model.spec import FORWARD, ModuleSpec
 from rnntrace.model.weights import Weights
 
+if TYPE_CHECKING:
+    from rnntrace.engine.diagnose.blindness import Blindness
+
 FACTORS = 3
 """So many factors a gradient has at most, apart from sums: what comes back, and two of a slope."""
 
@@ -40,7 +45,8 @@ class BackwardResult:
 
     `trace` is the forward pass that was replayed, `loss` what everything starts from, `gradients` the replay's and
     `observation` the framework's own. Gradients of parameters had a 2-norm of `norm` before they were clipped. `comparison` is
-    the verdict with its reasons; its quantities have the names of gradients, `∂f`, `∂f.pre`, `∂W_ih`, `∂x`.
+    the verdict with its reasons; its quantities have the names of gradients, `∂f`, `∂f.pre`, `∂W_ih`, `∂x`. `mistakes` were
+    made on purpose, and `blind` says which the gradients could not have shown.
     """
 
     spec: ModuleSpec
@@ -57,6 +63,8 @@ class BackwardResult:
     seed: int | None = None
     origin: Mapping[str, str] | None = None
     warnings: tuple[str, ...] = ()
+    mistakes: tuple[Description, ...] = ()
+    blind: "Blindness | None" = None
 
     def __repr__(self) -> str:
         return f"<BackwardResult {self.verdict}: {self.trace.summary}>"
@@ -126,6 +134,12 @@ def judge_backward(
     if doubt:
         comparison = replace(comparison, verdict=Verdict.UNDECIDED, first_failure=None, doubt=doubt)
     return BackwardResult(spec, weights, inputs, trace, loss, shown, observation, comparison, truncate, clipping, norm)
+
+
+def compared(result: BackwardResult, gradients: Gradients, tolerance: Tolerance) -> Comparison:
+    """The verdict on other gradients beside what was observed, as they come out: no step is judged by itself."""
+    judged = _Judged(result.spec, result.inputs, tolerance, result.observation)
+    return judged.compared(gradients, gradients, sound=True, drift=False)
 
 
 def _is_finite(inputs: Inputs, observation: BackwardObservation) -> bool:

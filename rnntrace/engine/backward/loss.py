@@ -32,8 +32,7 @@ def loss_of(name: str, trace: Trace, target: Array | None = None) -> Loss:
     if inputs.valid is not None:
         there = there * inputs.valid[..., None]
     if name == "last":
-        lengths = np.asarray(inputs.lengths or (inputs.steps,) * inputs.batch)
-        there = there * (np.arange(1, inputs.steps + 1)[:, None] == lengths)[..., None]
+        there = there * (np.arange(1, inputs.steps + 1)[:, None] == inputs.ends)[..., None]
     if name != "mse":
         return Loss(name, {"output": there.astype(output.dtype)}, float((output * there).sum(dtype=np.float64)))
     if target is None or target.shape != output.shape:

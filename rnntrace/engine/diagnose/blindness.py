@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from rnntrace.engine.diagnose.agreement import Target
-from rnntrace.engine.diagnose.case import Case, Outputs
+from rnntrace.engine.diagnose.case import Case, Description, Outputs
 from rnntrace.engine.diagnose.distinguish import distinguish
-from rnntrace.engine.diagnose.mistake import Mistake, catalogue, outputs_of
+from rnntrace.engine.diagnose.mistake import catalogue, outputs_of
 from rnntrace.engine.diagnose.screening import Screening
 from rnntrace.engine.judge.tolerance import Tolerance
 
@@ -14,7 +14,7 @@ from rnntrace.engine.judge.tolerance import Tolerance
 class BlindSpot:
     """A mistake that leaves every output as it is, and the smallest change of the run that would show it."""
 
-    mistake: Mistake
+    mistake: Description
     shown_by: str
 
 

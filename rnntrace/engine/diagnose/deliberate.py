@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from typing import TypeVar
 
 from rnntrace.engine.diagnose.blindness import blindness
-from rnntrace.engine.diagnose.case import Case
+from rnntrace.engine.diagnose.case import Case, Description
 from rnntrace.engine.diagnose.mistake import Mistake, apply, catalogue
 from rnntrace.engine.judge.pairing import pair_outputs, pair_up
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.judge.tolerance import Tolerance
 from rnntrace.engine.judge.verdict import compare
 from rnntrace.errors import UsageError, show
-from rnntrace.model.spec import ModuleSpec
+
+M = TypeVar("M", bound=Description)
 
 
 def with_mistakes(result: Result, ids: Sequence[str], tolerance: Tolerance) -> Result:
@@ -21,7 +23,8 @@ def with_mistakes(result: Result, ids: Sequence[str], tolerance: Tolerance) -> R
     Each entry is an id, or its end if that tells it, or several joined by +. What is judged is the trajectory, by rtol
     and atol. Raises UsageError for an unknown mistake, and for one that cannot be made in this run.
     """
-    mistakes = _chosen(result.spec, ids)
+    spec, kind = result.spec, result.spec.cell.slug
+    mistakes = chosen(catalogue(spec.cell), ids, kind, spec.family, f"`rnntrace mistakes {kind}`")
     case: Case | None = Case.of(result.spec, result.weights, result.inputs)
     assert case is not None
     found = apply(case, mistakes)
@@ -48,18 +51,20 @@ def with_blindness(result: Result, tolerance: Tolerance) -> Result:
     return replace(result, blind=blindness(Case.of(result.spec, result.weights, result.inputs), tolerance))
 
 
-def _chosen(spec: ModuleSpec, ids: Sequence[str]) -> tuple[Mistake, ...]:
-    """The mistakes of these ids, in the order in which they act."""
-    known = {mistake.id: mistake for mistake in catalogue(spec.cell)}
-    kind, wanted = spec.cell.slug, set()
+def chosen(known: Sequence[M], ids: Sequence[str], kind: str, family: str, listing: str) -> tuple[M, ...]:
+    """The mistakes of these ids, in the order in which they act.
+
+    An error says of which `family` of cells there is none, and that what `listing` calls has all.
+    """
+    named, wanted = {mistake.id: mistake for mistake in known}, set()
     for id in "+".join(ids).split("+"):
-        fitting = [full for full in known if full == id or full.endswith(f".{id}")]
+        fitting = [full for full in named if full == id or full.endswith(f".{id}")]
         if len(fitting) != 1:
-            (near,) = get_close_matches(id if id.startswith(f"{kind}.") else f"{kind}.{id}", known, n=1, cutoff=0)
-            what = f"{show(repr(id))} is no mistake of {spec.family}: the nearest is {near}"
-            raise UsageError(f"{what}; `rnntrace mistakes {kind}` lists all")
+            (near,) = get_close_matches(id if id.startswith(f"{kind}.") else f"{kind}.{id}", named, n=1, cutoff=0)
+            what = f"{show(repr(id))} is no mistake of {family}: the nearest is {near}"
+            raise UsageError(f"{what}; {listing} lists all")
         wanted.update(fitting)
-    return tuple(mistake for id, mistake in known.items() if id in wanted)
+    return tuple(mistake for id, mistake in named.items() if id in wanted)
 
 
 def _refuse(case: Case, mistakes: Sequence[Mistake]) -> None:

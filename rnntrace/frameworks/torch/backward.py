@@ -6,6 +6,7 @@ lies in memory, which is that of the forward pass: the graph keeps it there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -133,7 +134,8 @@ def _in_pieces(
         nothing = np.zeros((inputs.steps, inputs.batch, spec.width), inputs.x.dtype)
         own["output"] = loss.get("output", nothing)[piece]
         found.append(_at_once(module, spec, part, own, capture))
-        with torch.no_grad():
+        # On the path that the piece has taken: another would hand on states that its own gates do not give.
+        with torch.no_grad(), on_native_path() if found[-1].columns else nullcontext():
             outputs = call(module, spec, part)
         states = {state: outputs[f"{state}_n"] for state in spec.cell.states}
     parameters = [one.parameters for one in found if one.parameters is not None]
