@@ -97,6 +97,7 @@ def backward(
     time: options.Time = None,
     unit: options.Unit = None,
     item: options.Item = None,
+    plot: options.Plot = None,
     table: TableFlags,
     written: VerdictFlags,
     limits: LimitFlags,
@@ -111,6 +112,7 @@ def backward(
     from rnntrace.engine.judge.verdict import Verdict
     from rnntrace.report.backward import GRADIENT_PARTS, backward_report
     from rnntrace.verbs.backward import backward as go_back
+    from rnntrace.verbs.plot import check_drawable, drawn
 
     shown = ViewFlags(show=show, layer=layer, time=time, unit=unit, item=item)
     values = flags_of(flags, variant, signals, judging, gradients) | {
@@ -128,6 +130,8 @@ def backward(
         "mistake": mistake or (),
         "blind": blind,
     }
+    if plot:
+        check_drawable(plot)
     values = with_sizes(source, sizes, values)
     values["source"] = values.pop("kind")
     result = go_back(**keywords(go_back, values))
@@ -139,5 +143,6 @@ def backward(
         report = replace(
             report, hint=f"to look for the mistake: {typed(diagnose, values | {'file': source, 'backward': True})}"
         )
-    emit(report, written, table, read=read)
+    others = [(plot, drawn(result, plot, view=view))] if plot else []
+    emit(report, written, table, others, read=read)
     return ExitCode.AGREES if result.passed else ExitCode.DISAGREES

@@ -69,17 +69,18 @@ def sheet(picture: Picture, panels: Sequence[Panel]) -> Figure:
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for ax in axes[len(panels) :]:
         ax.remove()
-    ends = _decades(panels) if picture.kind == "difference" else {}
+    curves = [panel for panel in panels if panel.scale is Scale.DIFFERENCE]
+    ends = _decades(curves) if curves else {}
     for number, (ax, panel) in enumerate(zip(axes, panels, strict=False)):
         # What holds for the whole sheet stands above it, what holds for a row at its first panel.
         said = number % columns and panel.where == panels[number - 1].where
         _label(ax, panel, where="" if len(places) == 1 or said else panel.where)
-        if picture.kind == "heatmap":
+        if panel.scale is Scale.DIFFERENCE:
+            _curve(ax, panel, ends)
+        elif picture.kind in ("heatmap", "gradients"):
             _cells(ax, panel)
         elif picture.kind == "histogram":
             ax.stairs(panel.values[0], panel.x, fill=True, color="#3b6ea5")
-        elif picture.kind == "difference":
-            _curve(ax, panel, ends)
         else:
             _lines(ax, panel, share=picture.kind == "saturation")
     _keys(figure, axes[: len(panels)], panels, picture.kind)
@@ -198,8 +199,8 @@ def _decade(value: float, ends: dict[float, str]) -> str:
 
 def _keys(figure: Figure, axes: Sequence[Axes], panels: Sequence[Panel], kind: str) -> None:
     """What tells the colours, lines and marks: bars beside the panels, or a legend below them."""
-    if kind == "heatmap":
-        for scale in dict.fromkeys(panel.scale for panel in panels):
+    if kind in ("heatmap", "gradients"):
+        for scale in dict.fromkeys(panel.scale for panel in panels if panel.scale is not Scale.DIFFERENCE):
             symbols = dict.fromkeys(panel.symbol for panel in panels if panel.scale is scale)
             limit = next(panel.limit for panel in panels if panel.scale is scale)
             _bar(figure, axes, COLOURS[scale], (0.0 if scale is Scale.UNIT else -limit, limit), ", ".join(symbols))

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rnntrace.engine.backward.judge import BackwardResult
 from rnntrace.engine.judge.result import Result
 from rnntrace.errors import UsageError
 from rnntrace.files.atomic import replace_files
 from rnntrace.model.extras import optional
 from rnntrace.report.plot import picture
+from rnntrace.report.plot_gradients import gradient_picture
 from rnntrace.report.select import View
 from rnntrace.verbs.open_trace import open_trace
 
@@ -34,7 +36,7 @@ class Drawing:
 
 
 def plot(
-    trace: Result | str | Path,
+    trace: Result | BackwardResult | str | Path,
     output: str | Path | None = None,
     kind: str = "heatmap",
     *,
@@ -45,14 +47,14 @@ def plot(
 ) -> Drawing:
     """Draw a result or saved trace for a notebook or, as .png, .svg or .pdf by its suffix, into the file `output`.
 
-    `kind` is heatmap, lines, histogram, saturation or difference; see `report.plot`. Numbers, or sequences of them, select
-    layers, units and items from 0, and times from 0 to T; everything by default, but item 0 alone. Raises UsageError, FileError
-    and MissingExtraError.
+    Gradients are drawn by unit and step, with the norms of the states. `kind` of others is heatmap, lines, histogram,
+    saturation or difference; see `report.plot`. Numbers, or sequences of them, select layers, units and items from 0, and
+    times from 0 to T; everything by default, but item 0 alone. Raises UsageError, FileError and MissingExtraError.
     """
     target = None if output is None else Path(output)
     if target is not None:
         check_drawable(target)
-    result = trace if isinstance(trace, Result) else open_trace(trace)
+    result = trace if isinstance(trace, Result | BackwardResult) else open_trace(trace)
     view = View(
         layers=_among("layer", layer, result.spec.num_layers - 1),
         times=_among("time", time, result.inputs.steps),
@@ -81,8 +83,14 @@ def check_drawable(path: Path) -> None:
     optional(_DRAWS)
 
 
-def drawn(result: Result, path: Path, kind: str = "heatmap", view: View | None = None) -> bytes:
+def drawn(result: Result | BackwardResult, path: Path, kind: str = "heatmap", view: View | None = None) -> bytes:
     """The content of the picture file; see `plot`."""
-    shown = picture(result, view or View(), kind, paged=path.suffix == ".pdf")
+    paged = path.suffix == ".pdf"
+    if isinstance(result, Result):
+        shown = picture(result, view or View(), kind, paged=paged)
+    elif kind in ("heatmap", "gradients"):
+        shown = gradient_picture(result, view or View(), paged=paged)
+    else:
+        raise UsageError(f"gradients are drawn by unit and step, and not as {kind}: leave `kind` out")
     content: bytes = optional(_DRAWS).draw(shown, path.suffix)
     return content
