@@ -128,11 +128,11 @@ def derived_gradients(
     given = loss_in(spec, trace, loss, grad, target)
     found = backward(trace, weights, given.gradients, truncate=truncate)
     places = [first]
-    while len(places) <= back and (t := step_after(trace, places[0])):
+    while len(places) <= back and (t := step_after(trace, places[0], truncate)):
         places.insert(0, replace(places[0], t=t))
     moments = []
     for position in places:
-        scene, equations = scene_of(trace, found, weights, given.gradients, position)
+        scene, equations = scene_of(trace, found, weights, given.gradients, position, truncate)
         asked = [
             (left, step)
             for left, step in equations

@@ -1,5 +1,7 @@
 """The chain rule of a cell in equations, and its numbers: each is worked out again, and is that of the backward pass."""
 
+from typing import Any
+
 import pytest
 from commandline import ask, refused
 
@@ -24,10 +26,10 @@ def test_the_equations_of_an_lstm(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
-@pytest.mark.parametrize("t", [1, 3, 4])
-def test_numbers_are_those_of_the_backward_pass(kind: str, t: int) -> None:
-    """Each derivation ends with the value of the gradient, and its terms add up to what stands before it."""
-    options = {"seed": 1, "steps": 4, "layers": 2, "bidirectional": True, "loss": "last"}
+@pytest.mark.parametrize(("t", "more"), [(1, {}), (3, {}), (4, {}), *((t, {"truncate": 2}) for t in range(1, 6))])
+def test_numbers_are_those_of_the_backward_pass(kind: str, t: int, more: dict[str, int]) -> None:
+    """Each derivation ends with the value of the gradient, and its terms add up to that; truncated ones too."""
+    options: dict[str, Any] = {"seed": 1, "steps": 5, "layers": 2, "bidirectional": True, "loss": "sum", **more}
     whole = rnntrace.backward(kind, **options)
     for layer, direction in whole.spec.layer_directions:
         place = {"t": t, "unit": 1, "layer": layer, "direction": direction}

@@ -14,19 +14,31 @@ from rnntrace.model.spec import FORWARD, REVERSE
 from rnntrace.model.weights import Weights
 
 
-def step_after(trace: Trace, position: Position) -> int:
-    """The t that hands back to this step: t + 1, in the reverse direction t - 1, and 0 where the sequence ends."""
-    opposite = replace(position, direction=REVERSE if position.direction == FORWARD else FORWARD)
-    return step_before(trace, opposite)
+def step_after(trace: Trace, position: Position, truncate: int | None = None) -> int:
+    """The t that hands back to this step: t + 1, in the reverse direction t - 1, and 0 where the sequence ends.
+
+    It is 0 too where gradients are truncated in between, at steps that are a multiple of `truncate` in the direction's order.
+    """
+    forward = position.direction == FORWARD
+    after = step_before(trace, replace(position, direction=REVERSE if forward else FORWARD))
+    first = 1 if forward else trace.inputs.steps
+    if after and truncate and abs(after - first) // truncate != abs(position.t - first) // truncate:
+        return 0
+    return after
 
 
 def scene_of(
-    trace: Trace, gradients: Gradients, weights: Weights, loss: Mapping[str, Array], position: Position
+    trace: Trace,
+    gradients: Gradients,
+    weights: Weights,
+    loss: Mapping[str, Array],
+    position: Position,
+    truncate: int | None = None,
 ) -> tuple[Scene, list[tuple[Expr, Step]]]:
     """What can be read at a position of a backward pass, and the equations with their left sides, as `written` names them."""
     spec, column = trace.spec, (position.layer, position.direction)
     found = adjoint(spec.cell_of(position.direction))
-    row, item, after = position.t - 1, position.item, step_after(trace, position)
+    row, item, after = position.t - 1, position.item, step_after(trace, position, truncate)
     x, now, before, before_t = forward_values(trace, position)
     now |= {symbol: gradients.columns[*column, symbol][row, item] for symbol in found.cell.symbols}
     now |= {f"∂a_{symbol[1:-4]}": now[symbol] for symbol in found.cell.symbols if symbol.endswith(".pre")}
@@ -35,7 +47,8 @@ def scene_of(
         if after:
             now[f"δ{state}"] = gradients.columns[*column, handed_on(state)][after - 1, item]
         else:
-            ends = loss.get(f"{state}_n")
+            # Behind a cut nothing comes back, and behind the last step what the loss has of the final state.
+            ends = None if step_after(trace, position) else loss.get(f"{state}_n")
             at_end = now[gradient(state)] * 0 if ends is None else ends[spec.layer_directions.index(column)][item]
             now[f"δ{state}"] = at_end
     return Scene(found.cell, weights[column], position, before_t, x, now, before), list(written(found))
