@@ -39,9 +39,7 @@ FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOA
 def read(path: Path, kind: str) -> Tensors:
     """The recurrent nodes of a model by name; nodes that feed one another are layers of one module."""
     with reading(kind):
-        content = path.read_bytes()
-        check_counts(content)
-        model = onnx.load_model_from_string(content)
+        model = _loaded(path)
         if own := {one.name for one in model.functions if one.domain in STANDARD} & ({*RECURRENT, *OPERATORS}):
             raise FileError(f"it has a function of its own by the name of {show(min(own))}, which is ONNX' own operator")
         graphs = scopes(model)
@@ -67,6 +65,13 @@ def read(path: Path, kind: str) -> Tensors:
         if not modules and not refused:
             raise FileError(_none_found(graphs))
     return of_model(Contents(modules, refused, _others(graphs, found, constants)))
+
+
+def _loaded(path: Path) -> Any:
+    """The model, and no longer the bytes that it is made of."""
+    content = path.read_bytes()
+    check_counts(content)
+    return onnx.load_model_from_string(content)
 
 
 def _is_recurrent(node: Any) -> bool:
@@ -173,4 +178,4 @@ def _array(name: str, value: Value, constants: Constants) -> tuple[Array, str]:
     found = array.dtype.name
     if found not in FORMATS:
         raise WeightsError(f"{name} should hold floats of 16, 32 or 64 bits, and holds {found}")
-    return array.astype(FORMATS[found]), found
+    return array.astype(FORMATS[found], copy=False), found
