@@ -11,6 +11,13 @@ class GateActivation(StrEnum):
     HARD_SIGMOID_KERAS3 = "hard_sigmoid_keras3"
 
 
+class Reset(StrEnum):
+    """Values of --reset."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
 class Merge(StrEnum):
     """Values of --merge."""
 

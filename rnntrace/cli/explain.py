@@ -62,6 +62,7 @@ def explain(
     built: ModuleFlags,
     variant: VariantFlags,
     go_backwards: options.GoBackwards = False,
+    reset: options.ResetOfFile = None,
     module: options.Module = None,
     names: options.Names = None,
     config: options.ConfigFile = None,
@@ -77,7 +78,7 @@ def explain(
 ) -> int:
     """Show the equations of a module, and which part of which array is whose; with --at, the same with numbers put in."""
     own = {"cell": cell, "top": top, "back": back, "framework": framework, "module": module, "names": names, "config": config}
-    values = flags_of(built, variant, signals) | own | {"go_backwards": go_backwards, "backward": backward}
+    values = flags_of(built, variant, signals) | own | {"go_backwards": go_backwards, "reset": reset, "backward": backward}
     values |= {"loss": loss, "target": target, "grad": grad, "truncate": truncate}
     from rnntrace.cli.constructor import with_sizes
     from rnntrace.cli.output import emit

@@ -11,7 +11,7 @@ _OF_MODULE = (
     "hidden input_size layers bidirectional bias nonlinearity proj_size dropout batch_first weights dtype device module"
 )
 _OF_SIGNALS = "steps batch unbatched input axes text alphabet h0 c0 states lengths mask dist seed"
-_OF_FILES = "module names layout config ignore go_backwards merge expected require framework cell"
+_OF_FILES = "module names layout config ignore go_backwards merge reset expected require framework cell"
 _OF_VARIANTS = "peepholes coupled clip reset_before layer_norm independent"
 _OF_ACTIVATIONS = "activation recurrent_activation cell_activation reverse_activations"
 _OF_JUDGING = (

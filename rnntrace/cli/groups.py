@@ -67,6 +67,7 @@ class FileFlags:
     go_backwards: options.GoBackwards = False
     recurrent_activation: options.RecurrentActivation = None
     merge: options.MergeOfFile = None
+    reset: options.ResetOfFile = None
 
 
 @dataclass(frozen=True)

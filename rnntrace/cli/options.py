@@ -13,6 +13,7 @@ from rnntrace.cli.choices import (
     Keep,
     Merge,
     PlotKind,
+    Reset,
     When,
 )
 
@@ -188,6 +189,15 @@ MergeOfFile = Annotated[
     typer.Option(
         "--merge",
         help="How two directions are joined, if the file does not record it.",
+        show_default="as the file has it",
+        rich_help_panel=MODULE,
+    ),
+]
+ResetOfFile = Annotated[
+    Reset | None,
+    typer.Option(
+        "--reset",
+        help="Where the reset gate of a GRU acts, seen from the matrix product, if the file does not record it.",
         show_default="as the file has it",
         rich_help_panel=MODULE,
     ),

@@ -160,6 +160,8 @@ def undeclared(parts: Sequence[Parts], version: Version) -> Module:
     options = {"bidirectional": len(parts) == 2, "batch_first": True, "reset_after": after, "recurrent_activation": gates}
     assumed = ("nonlinearity" if kind == "RNN" else "recurrent_activation", "direction" if len(parts) == 1 else "merge")
     module = _built(kind, parts, options, assumed)
+    if kind == "GRU" and len(parts[0]) < 3:
+        module = replace(module, assumed=(*module.assumed, "reset_after"))
     return replace(module, last_output=True, hard_sigmoid=version.hard_sigmoid, open=question)
 
 

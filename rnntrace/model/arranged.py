@@ -25,11 +25,15 @@ _PARAMETERS = {"weight_ih": "W_ih", "weight_hh": "W_hh", "bias_ih": "b_ih", "bia
 
 @dataclass(frozen=True)
 class Arranged:
-    """A module, its weights as they are stored, and how many of these are zeros that no array holds."""
+    """A module, its weights as they are stored, and how many of these are zeros that no array holds.
+
+    `assumed` are the fields of the spec that neither the arrays nor the framework tell.
+    """
 
     spec: ModuleSpec
     weights: Weights
     absent: int
+    assumed: tuple[str, ...] = ()
 
 
 def arranged(row: Convention, columns: Mapping[tuple[int, str], Column], dtype: str) -> Arranged:
@@ -63,7 +67,8 @@ def arranged(row: Convention, columns: Mapping[tuple[int, str], Column], dtype: 
         raise WeightsError(f"there is a layer {extra[0][0]}, {extra[0][1]}, that {spec} does not have")
     held = sum(array.size for column in columns.values() for array in column.values())
     weights = Weights({place: LayerWeights(arrays=arrays[place]) for place in spec.layer_directions})
-    return Arranged(spec, weights, spec.parameters - held)
+    assumed = ("reset_after",) if first.kind == "GRU" and row.option and not _resets_told(row, first.biases) else ()
+    return Arranged(spec, weights, spec.parameters - held, assumed)
 
 
 def at_run_time(row: Convention, found: Arranged) -> Weights:
@@ -104,10 +109,17 @@ def _by_direction(columns: Mapping[tuple[int, str], Column]) -> dict[tuple[int, 
     return found
 
 
+def _resets_told(row: Convention, biases: int) -> bool:
+    """Whether the biases of a GRU show where its reset gate acts: a second one that is there for a reset after the product."""
+    return biases > 0 if row.framework == KERAS else row.gru_biases == 1 and biases == 2
+
+
 def _resets_after(row: Convention, biases: int) -> bool:
     """Whether a GRU's reset gate acts after the matrix product. A Keras GRU that resets before it has one bias."""
     if row.framework == KERAS:
         return biases != 1
+    if row.option and _resets_told(row, biases):
+        return True
     if not (row.reset and row.keeps):
         raise WeightsError(
             f"what the update and the reset gate of {row.framework} do is not known: reorder the arrays as torch's"

@@ -17,6 +17,9 @@ from rnntrace.model.weights import Weights
 DEQUANTISED = "its weights are integers of 8 bits, which were turned into numbers; the module itself rounds what it multiplies"
 """What is said of a module with `levels`."""
 
+ASK_RESET = "see `reset`"
+"""How the remark ends on a GRU of which a file does not tell where its reset gate acts."""
+
 
 def unrecorded(spec: ModuleSpec) -> tuple[str, ...]:
     """The fields of a spec that names and shapes of torch's parameters do not tell."""
@@ -81,7 +84,7 @@ class Module:
 
     def leaves_open(self, name: str) -> bool:
         """Whether a file does not tell this field of the spec: a state_dict may be that of a port, with code behind it."""
-        return name in self.assumed or (self.layout == TORCH and name in ("recurrent_activation", "merge"))
+        return name in self.assumed or (self.layout == TORCH and name in ("recurrent_activation", "merge", "reset_after"))
 
     @property
     def parameters(self) -> int:

@@ -60,6 +60,7 @@ def _taken(result: Result) -> tuple[Line, ...]:
         "batch_first": "batch first" if spec.batch_first else "time first",
         "direction": "reverse" if spec.reverse else "forward",
         "recurrent_activation": f"gates {spec.recurrent_activation}",
+        "reset_after": f"reset {'after' if spec.reset_after else 'before'} the product",
     }
     words = [word for name, word in taken.items() if name in result.assumed and word]
     return (((f"not recorded in the file, assumed: {', '.join(words)}",), ()),) if words else ()

@@ -25,8 +25,9 @@ ASSUMED = {
     "direction": ("forward from go_backwards", "forward"),
     "merge": ("how directions are merged", "side by side"),
     "recurrent_activation": ("sigmoid from hard_sigmoid gates", ""),
+    "reset_after": ("a reset before the matrix product from one after it", ""),
 }
-"""By field of a spec: what a file may not tell, and what is assumed then; of gates that differs from file to file."""
+"""By field of a spec: what a file may not tell, and what is assumed then, empty where that differs from file to file."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,15 @@ def _assumption(modules: Collection[Module]) -> tuple[Line, ...]:
     if not open_questions:
         return ()
     told, taken = map(list, zip(*(ASSUMED[name] for name in open_questions), strict=True))
-    if "recurrent_activation" in open_questions:
-        found = {module.spec.recurrent_activation for module in modules if "recurrent_activation" in module.assumed}
-        taken[open_questions.index("recurrent_activation")] = " or ".join(sorted(filter(None, found)))
+    for number, name in enumerate(open_questions):
+        if not taken[number]:
+            taken[number] = " or ".join(sorted({_word(name, module.spec) for module in modules if name in module.assumed}))
     return ((("the file does not tell " + _enumerated(told, "or") + ": assumed " + _enumerated(taken, "and"),), ()),)
+
+
+def _word(name: str, spec: ModuleSpec) -> str:
+    """What a module was taken for in a field that the file does not tell."""
+    return ("after" if spec.reset_after else "before") if name == "reset_after" else str(getattr(spec, name))
 
 
 def _remarks(modules: Mapping[str, Module]) -> tuple[Line, ...]:

@@ -41,7 +41,7 @@ OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_si
 """What the weights in a file say by themselves."""
 DIFFERENCES = "fd"
 """Finite differences, as what stands beside the replay."""
-OF_A_FILE = ("module", "names", "config", "ignore", "go_backwards")
+OF_A_FILE = ("module", "names", "config", "ignore", "go_backwards", "reset")
 """What belongs to a file of weights."""
 
 
@@ -115,6 +115,7 @@ def backward(
     config: Any = None,
     ignore: str | Sequence[str] = (),
     go_backwards: bool = False,
+    reset: str | None = None,
     steps: int | None = None,
     batch: int | None = None,
     unbatched: bool = False,

@@ -45,6 +45,7 @@ def compare(
     nonlinearity: str | None = None,
     batch_first: bool = False,
     go_backwards: bool = False,
+    reset: str | None = None,
     recurrent_activation: str | None = None,
     merge: str | None = None,
     dropout: float = 0.0,
@@ -90,8 +91,8 @@ def compare(
     `scale` (1/128) and `zero_point`, or by `q` ("1.15" is 2^-15);
     `columns` ("x=2-4, h=5-8") says which of a table of text are whose. Of a `cell` of your own, its text or a file of it,
     weights are arrays under the names of the text. What weights leave open is said by `nonlinearity`, `batch_first`,
-    `go_backwards`, `recurrent_activation`, `merge` and `dropout`; `names`, `layout`, `config` (of the first) and `ignore`
-    are as in `load`, and `module` chooses one module.
+    `go_backwards`, `recurrent_activation`, `merge`, `reset` ("before" or "after" the product) and `dropout`; `names`, `layout`,
+    `config` (of the first) and `ignore` are as in `load`, and `module` chooses one module.
 
     Gives a result, or for several modules or sides `Results` by name. Raises RnnTraceError for what cannot be read or compared.
     """

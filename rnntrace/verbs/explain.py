@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 OF_A_KIND = ("input_size", "hidden", "layers", "bidirectional", "bias", "proj_size", *VARIANTS, "weights", "dtype")
 """What weights say by themselves."""
-OF_WEIGHTS = ("module", "names", "config", "go_backwards")
+OF_WEIGHTS = ("module", "names", "config", "go_backwards", "reset")
 """What nothing but weights needs."""
 OF_A_PLACE = (
     "weights",
@@ -100,6 +100,7 @@ def explain(
     bias: bool = True,
     nonlinearity: str | None = None,
     go_backwards: bool = False,
+    reset: str | None = None,
     proj_size: int = 0,
     dropout: float = 0.0,
     batch_first: bool = False,

@@ -11,13 +11,15 @@ from rnntrace.files.grid import Grid
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.courses import COURSES, Course
 from rnntrace.model.merges import CONCAT, MERGES
-from rnntrace.model.module import Contents, Module
+from rnntrace.model.module import ASK_RESET, Contents, Module
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.cells import cell, module_with
 from rnntrace.verbs.given.modules import check_judged, check_layout, modules_of
 from rnntrace.verbs.layouts import convention_named
 
 Modules = Mapping[str, Module]
+RESETS = ("before", "after")
+"""Where a GRU's reset gate acts, seen from the matrix product: by `reset_after`."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class FileOverrides:
     go_backwards: bool = False
     recurrent_activation: str | None = None
     merge: str | None = None
+    reset: str | None = None
     cell: Cell | str | Path | None = None
     ignored: Ignored = field(default_factory=Ignored)
     grid: Grid | None = None
@@ -74,7 +77,17 @@ def _contents(source: Any, overrides: FileOverrides, config: Any) -> Contents:
 
 
 def _of_own_cell(own: Cell | str | Path, sources: Sequence[Any], overrides: FileOverrides) -> list[Modules]:
-    for name in ("module", "names", "layout", "nonlinearity", "go_backwards", "recurrent_activation", "merge", "config"):
+    for name in (
+        "module",
+        "names",
+        "layout",
+        "nonlinearity",
+        "go_backwards",
+        "recurrent_activation",
+        "merge",
+        "reset",
+        "config",
+    ):
         if getattr(overrides, name):
             raise UsageError(f"`{name}` says what a file leaves open, and a `cell` of your own says what it is: leave it out")
     if overrides.grid:
@@ -116,6 +129,7 @@ def _refuse_contradicted(labels: Sequence[str], files: Sequence[Modules], overri
             raise UsageError(f"`nonlinearity={overrides.nonlinearity}` contradicts {label}, which says {said.pop()}")
         _refuse_activation(label, found, overrides.recurrent_activation)
         _refuse_merge(label, found, overrides.merge)
+        _refuse_reset(label, found, overrides.reset)
     modules = [module for found in files for module in found.values()]
     # Of two files, one may tell the direction.
     if overrides.go_backwards and not any("direction" in module.assumed or module.output_reversed for module in modules):
@@ -148,6 +162,19 @@ def _refuse_merge(label: str, modules: Modules, wanted: str | None) -> None:
             raise UsageError(f"`merge={wanted}` contradicts {label}, which says {module.spec.merge}")
 
 
+def _refuse_reset(label: str, modules: Modules, wanted: str | None) -> None:
+    """Raises UsageError if the reset gate is to act elsewhere than a file tells, or if nothing in it has one."""
+    if wanted not in (None, *RESETS):
+        raise UsageError(f"`reset` is one of {', '.join(RESETS)}, and not {show(str(wanted))}")
+    gated = [module for module in modules.values() if module.spec.family == "GRU"]
+    if wanted is not None and not gated:
+        raise UsageError(f"`reset` belongs to GRU, and {label} holds none: leave it out")
+    for module in gated:
+        found = RESETS[module.spec.reset_after]
+        if wanted not in (None, found) and not module.leaves_open("reset_after"):
+            raise UsageError(f"`reset={wanted}` contradicts {label}, which says {found}")
+
+
 def as_merged(modules: Modules, overrides: FileOverrides) -> dict[str, Modules]:
     """The only module as if its directions were merged, by the name of each way; none if that is known, or there are others."""
     module = next(iter(modules.values()))
@@ -169,6 +196,11 @@ def _overridden(module: Module, overrides: FileOverrides) -> Module:
         spec, module = replace(spec, recurrent_activation=named), replace(module, open="")
     if overrides.merge is not None and spec.bidirectional and module.leaves_open("merge"):
         spec = replace(spec, merge=overrides.merge)
+    if overrides.reset is not None and spec.family == "GRU" and module.leaves_open("reset_after"):
+        spec = replace(spec, reset_after=overrides.reset == RESETS[True])
+        assumed = tuple(name for name in module.assumed if name != "reset_after")
+        remarks = tuple(remark for remark in module.remarks if not remark.endswith(ASK_RESET))
+        module = replace(module, assumed=assumed, remarks=remarks)
     if overrides.nonlinearity is not None and "nonlinearity" in module.assumed:
         spec = replace(spec, nonlinearity=overrides.nonlinearity)
     if not spec.is_cell:

@@ -11,11 +11,11 @@ from rnntrace.files.tensors import Tensors
 from rnntrace.model import beside
 from rnntrace.model.arranged import Arranged, Column, Slot, arranged, at_run_time
 from rnntrace.model.array_names import ANYWHERE, ARRAY_NAMES, HEADS, framework_of
-from rnntrace.model.conventions import BY_NAME, COURSERA, KERAS, ONNX, TORCH, Convention
+from rnntrace.model.conventions import BY_NAME, COURSERA, KERAS, TORCH, Convention
 from rnntrace.model.courses import COURSES, Head
 from rnntrace.model.dtypes import DTYPES, Array
 from rnntrace.model.keras_lists import by_position
-from rnntrace.model.module import Contents, Module, Refused, unrecorded
+from rnntrace.model.module import ASK_RESET, Contents, Module, Refused, unrecorded
 from rnntrace.model.names import Renaming
 from rnntrace.model.spec import FORWARD, REVERSE
 from rnntrace.model.weights import Weights
@@ -134,7 +134,7 @@ def _module(tensors: Tensors, places: Mapping[Place, Mapping[Slot, str]], row: C
     dtype = dtypes.pop() if len(dtypes) == 1 else "float32"
     found_module = arranged(row, _columns(places, {name: tensors.arrays[name] for name in names}), dtype)
     weights = at_run_time(row, found_module)
-    spec, assumed = found_module.spec, list(unrecorded(found_module.spec))
+    spec, assumed = found_module.spec, [*unrecorded(found_module.spec), *found_module.assumed]
     remarks = [*_remarks(row, found_module)]
     if row.framework in COURSES:
         spec = replace(spec, batch_first=row.axes.startswith("batch"))
@@ -190,8 +190,8 @@ def _remarks(row: Convention, found: Arranged) -> list[str]:
         f"{row.framework} keeps the state by 1 - z: weights and biases of z are negated": (
             family == "GRU" and row.keeps == "1 - z"
         ),
-        "the reset gate is taken to act before the product, as by default in ONNX: arrays do not tell linear_before_reset": (
-            family == "GRU" and row.framework == ONNX
+        f"the reset gate is taken to act {row.reset} the matrix product, the default of {row.framework}: {ASK_RESET}": (
+            "reset_after" in found.assumed
         ),
     }
     return [sentence for sentence, there in said.items() if there]
