@@ -7,7 +7,7 @@ import typer
 from rnntrace.cli import judging_options, options
 from rnntrace.cli.choices import PlotKind
 from rnntrace.cli.diagnose import diagnose
-from rnntrace.cli.given import keywords, source_of, typed
+from rnntrace.cli.given import keywords, sources_of, typed
 from rnntrace.cli.groups import (
     FileFlags,
     GridFlags,
@@ -111,8 +111,8 @@ def compare(
         "no_rounded": no_rounded,
         "keep": "terms" if "terms" in parse_parts(shown.show) else "gates",
     }
-    source = source_of(file, module.weights)
-    compared = compare_weights(**keywords(compare_weights, {**values, "weights": source}))
+    sources = sources_of(file, module.weights)
+    compared = compare_weights(**keywords(compare_weights, values | sources))
     results = {compared.name: compared} if isinstance(compared, Result) else compared
     first = next(iter(results.values()))
     view = parse_view(shown, first.spec, first.inputs.steps, first.inputs.batch)
@@ -121,11 +121,11 @@ def compare(
         raise UsageError(f"{what} one module, and there are {len(results)}: choose with --module")
     others = [(save, dump_compared(first, save))] if save else []
     others += [(plot, drawn(first, plot, plot_kind, view))] if plot else []
-    report = compare_report(label(source), results, view)
+    report = compare_report(label(str(sources["weights"])), results, view)
     failed = any(result.verdict is Verdict.FAIL for result in results.values())
     if expected is not None and failed and not judging.mistake:
         report = replace(report, hint=f"to look for the mistake: {typed(diagnose, values)}")
-    read = [source, module.config, other, expected]
+    read = [str(sources["weights"]), module.weights, module.config, other, expected]
     read += [signals.input, signals.h0, signals.c0, *(states_in(signals.states) or {}).values()]
     emit(report, written, shown, others, read=read)
     return ExitCode.AGREES if report.passed else ExitCode.DISAGREES

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rnntrace.cli import options
-from rnntrace.cli.given import keywords, source_of
+from rnntrace.cli.given import keywords, sources_of
 from rnntrace.cli.groups import (
     FileFlags,
     GivenSignals,
@@ -66,7 +66,7 @@ def diagnose(
     from rnntrace.cli.output import emit
     from rnntrace.verbs.diagnose import diagnose as diagnose_weights
 
-    source = source_of(file, module.weights)
-    diagnosis = diagnose_weights(**keywords(diagnose_weights, {**values, "weights": source}), seconds=time_limit)
+    sources = sources_of(file, module.weights)
+    diagnosis = diagnose_weights(**keywords(diagnose_weights, values | sources), seconds=time_limit)
     emit(diagnosis.report(), written)
     return ExitCode.AGREES if diagnosis.explained else ExitCode.DISAGREES

@@ -32,6 +32,7 @@ OTHER_NAMES = {
     "num_layers": "layers",
     "hidden_size": "hidden",
     "states": "state",
+    "graph_inputs": "weights",
     "t": "at t",
 }
 """Where a flag has another name than the keyword, or a field of a specification than both."""

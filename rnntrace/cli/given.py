@@ -49,13 +49,14 @@ _READ: dict[str, Callable[[Any], Any]] = {
 """How the text of a flag becomes what a verb takes."""
 
 
-def source_of(file: str | None, weights: str | None) -> str:
-    """The weights that a command is about: its argument, or what --weights names. Raises UsageError."""
-    if file is not None and weights is not None:
-        raise UsageError(f"two sources of weights are given, {file} and {weights}: leave --weights out")
+def sources_of(file: str | None, weights: str | None) -> dict[str, str | None]:
+    """The weights that a command is about, its argument or what --weights names; beside the argument these are graph inputs.
+
+    Raises UsageError where there are none.
+    """
     if file is None and weights is None:
         raise UsageError("expected a file of weights, as the argument or with --weights, or a saved trace")
-    return file or weights or ""
+    return {"weights": file or weights or "", "graph_inputs": weights if file is not None else None}
 
 
 def typed(command: Command, values: Mapping[str, Any]) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 from rnntrace.errors import FileError, UsageError, show
 from rnntrace.files.columns import Columns
 from rnntrace.files.foreign import check_folder
-from rnntrace.files.keras_config import Config
 from rnntrace.files.sniff import LARGE, recognise
 from rnntrace.files.tensors import Tensors
 from rnntrace.files.writing import Content
@@ -19,7 +18,7 @@ from rnntrace.model.dtypes import Array
 from rnntrace.model.extras import optional
 from rnntrace.model.limits import MAX_BYTES, over
 
-KERAS = "rnntrace.files.keras"
+KERAS, ONNX = "rnntrace.files.keras", "rnntrace.files.onnx"
 READERS = {
     "npy": "rnntrace.files.npz",
     "npz": "rnntrace.files.npz",
@@ -27,29 +26,37 @@ READERS = {
     **dict.fromkeys(("torchscript", "torch.package", "pt2", "pickle", LARGE), "rnntrace.files.torch_archives"),
     "safetensors": "rnntrace.files.safetensors",
     "safetensors.index.json": "rnntrace.files.shards",
-    "onnx": "rnntrace.files.onnx",
+    "onnx": ONNX,
     "keras": KERAS,
     "h5": KERAS,
     "mat": "rnntrace.files.mat",
     "json": "rnntrace.files.text",
     "csv": "rnntrace.files.text",
 }
+BESIDE = {
+    "config": (KERAS, "Keras' weights (.h5)"),
+    "graph_inputs": (ONNX, "a model of ONNX whose weights are inputs"),
+}
+"""What some readers take beside a file, as their keyword: whose it is, and of what."""
 TRACES = ("npz", "safetensors")
 """The kinds of files in which traces are saved, and whose arrays can stay where they are."""
 
 
-def read_tensors(path: Path, config: Config | None = None, columns: Columns | None = None) -> Tensors:
+def read_tensors(path: Path, beside: Mapping[str, Any] | None = None, columns: Columns | None = None) -> Tensors:
     """Every array of numbers in a file. Raises FileError with one line that says what is wrong.
 
-    A `config` is that of a Keras model, of which the file has the weights. `columns` are those of a table.
+    What belongs `beside` it is the config of a Keras model, of which the file has the weights, or the graph_inputs of one of
+    ONNX. `columns` are those of a table.
     """
     with _speaking_of(path):
         kind = _kind(path)
-        if config is not None and READERS[kind] != KERAS:
-            raise FileError("`config` belongs to Keras' weights (.h5), and these are others: leave it out")
-        beside: dict[str, Any] = {} if config is None else {"beside": config}
-        beside |= {"columns": columns} if columns is not None and kind == "csv" else {}
-        tensors: Tensors = optional(READERS[kind]).read(path, kind, **beside)
+        given = dict(beside or {})
+        for name in given:
+            reader, whose = BESIDE[name]
+            if READERS[kind] != reader:
+                raise FileError(f"`{name}` belongs to {whose}, and this is another file: leave it out")
+        given |= {"columns": columns} if columns is not None and kind == "csv" else {}
+        tensors: Tensors = optional(READERS[kind]).read(path, kind, **given)
     return tensors
 
 
@@ -77,12 +84,12 @@ def metadata_of(source: str) -> str:
     return text
 
 
-def read_source(source: str, config: Config | None = None, columns: Columns | None = None) -> Tensors:
+def read_source(source: str, beside: Mapping[str, Any] | None = None, columns: Columns | None = None) -> Tensors:
     """What a user names: a file, or JSON typed in its place. Raises FileError."""
     if not is_json(source):
-        return read_tensors(Path(source), config, columns)
-    if config is not None:
-        raise FileError("`config` belongs to a file of Keras' weights, and JSON is typed: leave it out")
+        return read_tensors(Path(source), beside, columns)
+    for name in beside or ():
+        raise FileError(f"`{name}` belongs to {BESIDE[name][1]}, and JSON is typed: leave it out")
     from rnntrace.files.text import parse_json
 
     return parse_json(source)

@@ -28,16 +28,16 @@ RECURRENT = re.compile(r"LSTM|GRU|RNN")
 """What the names of recurrent layers have in them, also of those that are not read."""
 
 
-def read(path: Path, kind: str, beside: Config | None = None) -> Tensors:
+def read(path: Path, kind: str, config: Config | None = None) -> Tensors:
     """The recurrent layers of a model by name; layers that feed one another become layers of one module.
 
-    Weights alone are read by the configuration `beside` them, if there is one. Raises FileError if the file has its own.
+    Weights alone are read by the `config` beside them, if there is one. Raises FileError if the file has its own.
     """
     with reading(kind):
         if kind == "keras":
             with zipfile.ZipFile(path) as archive:
                 check_distinct(archive.namelist())
-                config, metadata = (
+                own, metadata = (
                     _read_json(archive, name) if name in archive.namelist() else None
                     for name in ("config.json", "metadata.json")
                 )
@@ -46,14 +46,14 @@ def read(path: Path, kind: str, beside: Config | None = None) -> Tensors:
         else:
             content = Hdf5(path.read_bytes())
             text, version = content.attribute("", "model_config"), content.attribute("", "keras_version")
-            config = beside if text is None else json.loads(text)
-            version = version or (beside or {}).get("keras_version")
-        if beside is not None and config is not beside:
+            own = config if text is None else json.loads(text)
+            version = version or (config or {}).get("keras_version")
+        if config is not None and own is not config:
             raise FileError("it holds its own configuration, beside which `config` says nothing: leave that out")
         store = Store(content)
         model = _Model(store, Version(str(version or ""), store.is_older))
         try:
-            layers = list(model.declared(config) if _has_layers(config) else model.undeclared())
+            layers = list(model.declared(own) if _has_layers(own) else model.undeclared())
         except (KeyError, TypeError, AttributeError, IndexError):
             reason = "its configuration is not one that Keras writes: expected layers with class_name and config"
             raise FileError(reason) from None

@@ -5,7 +5,7 @@ that lie outside the model are refused.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,16 @@ INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
 
 
-def read(path: Path, kind: str) -> Tensors:
-    """The recurrent nodes of a model by name; nodes that feed one another are layers of one module."""
+def read(path: Path, kind: str, graph_inputs: Mapping[str, Array] | None = None) -> Tensors:
+    """The recurrent nodes of a model by name; nodes that feed one another are layers of one module.
+
+    `graph_inputs` are values, by name, for inputs of the graph that have none of their own. Raises FileError if there is none
+    of these names.
+    """
     with reading(kind):
         model = _loaded(path)
+        if graph_inputs is not None:
+            _store(model.graph, graph_inputs)
         if own := {one.name for one in model.functions if one.domain in STANDARD} & ({*RECURRENT, *OPERATORS}):
             raise FileError(f"it has a function of its own by the name of {show(min(own))}, which is ONNX' own operator")
         graphs = scopes(model)
@@ -72,6 +78,19 @@ def _loaded(path: Path) -> Any:
     content = path.read_bytes()
     check_counts(content)
     return onnx.load_model_from_string(content)
+
+
+def _store(graph: Any, values: Mapping[str, Array]) -> None:
+    """Makes values for inputs of a graph initializers of it, in the number format that it declares."""
+    stored_already = {tensor.name for tensor in graph.initializer}
+    types = {one.name: one.type.tensor_type.elem_type for one in graph.input if one.name not in stored_already}
+    free = {name: dtype for name, dtype in types.items() if dtype in (*FLOATS, onnx.TensorProto.INT32)}
+    if not free.keys() & values.keys():
+        inputs = ", ".join(map(show, free)) or "none"
+        raise FileError(f"`graph_inputs` holds {', '.join(map(show, values))}, and the inputs without a value are {inputs}")
+    for name in free.keys() & values.keys():
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(free[name])
+        graph.initializer.append(onnx.numpy_helper.from_array(values[name].astype(dtype), name))
 
 
 def _is_recurrent(node: Any) -> bool:
@@ -165,7 +184,9 @@ def _array(name: str, value: Value, constants: Constants) -> tuple[Array, str]:
     """A constant as float32 or float64, and its own format. Raises WeightsError."""
     tensor = value.tensor
     if tensor is None and value.maker is None:
-        raise WeightsError(f"{name} is no constant of the model: expected an initializer or a Constant node")
+        given = value.name in value.scope.inputs
+        expected = "give its values to compare by `graph_inputs`" if given else "expected an initializer or a Constant node"
+        raise WeightsError(f"{name} is no constant of the model{', but an input of it' if given else ''}: {expected}")
     try:
         # What is stored is read anew for each node: it is not kept beside the weights.
         shape = constants.value(value).shape if tensor is None else tuple(tensor.dims)

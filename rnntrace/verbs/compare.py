@@ -41,6 +41,7 @@ def compare(
     names: str | Sequence[str] = (),
     layout: str | None = None,
     config: Any = None,
+    graph_inputs: Any = None,
     ignore: str | Sequence[str] = (),
     nonlinearity: str | None = None,
     batch_first: bool = False,
@@ -92,7 +93,7 @@ def compare(
     `columns` ("x=2-4, h=5-8") says which of a table of text are whose. Of a `cell` of your own, its text or a file of it,
     weights are arrays under the names of the text. What weights leave open is said by `nonlinearity`, `batch_first`,
     `go_backwards`, `recurrent_activation`, `merge`, `reset` ("before" or "after" the product) and `dropout`; `names`, `layout`,
-    `config` (of the first) and `ignore` are as in `load`, and `module` chooses one module.
+    `config`, `graph_inputs` (of the first) and `ignore` are as in `load`, and `module` chooses one module.
 
     Gives a result, or for several modules or sides `Results` by name. Raises RnnTraceError for what cannot be read or compared.
     """

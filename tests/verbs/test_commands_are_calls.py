@@ -144,8 +144,8 @@ SIZES = {"sizes"}
 """Behind a kind: input size and hidden size."""
 OTHERWISE: dict[str, tuple[set[str], set[str]]] = {
     "run": (SIZES, {"scratch", "ready", "tell", "warn"}),
-    "compare": ({"file", "save"}, {"keep"}),
-    "diagnose": ({"file", "time-limit"}, {"seconds"}),
+    "compare": ({"file", "save"}, {"keep", "graph-inputs"}),
+    "diagnose": ({"file", "time-limit"}, {"seconds", "graph-inputs"}),
     "explain": ({"at", *SIZES}, {"layer", "direction", "t", "item", "unit", "gate"}),
     "inspect": (set(), set()),
     "backward": (SIZES, {"hx"}),

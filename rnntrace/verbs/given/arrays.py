@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 
 from rnntrace.errors import FileError, SignalError
-from rnntrace.files import label, read_source
+from rnntrace.files import BESIDE, label, read_source
 from rnntrace.files.columns import Columns
-from rnntrace.files.keras_config import Config
 from rnntrace.files.tensors import Tensors, check_distinct
 from rnntrace.model.dtypes import Array
 
 
-def tensors_of(source: Any, config: Config | None = None, columns: Columns | None = None) -> Tensors:
+def tensors_of(source: Any, beside: Mapping[str, Any] | None = None, columns: Columns | None = None) -> Tensors:
     """The named arrays of a source; one array alone stands under the empty name, and names inside names are joined by dots.
 
-    Text is the name of a file, or JSON; `columns` are those of a table. Raises FileError for a file that cannot be read and for
-    two arrays of one name, and SignalError for one array that is not numbers; among others, such a one is refused by itself.
+    Text is the name of a file, or JSON, with what belongs `beside` it; `columns` are those of a table. Raises FileError for a
+    file that cannot be read and for two arrays of one name, and SignalError for one array that is not numbers; among others,
+    such a one is refused by itself.
     """
     if isinstance(source, str | Path):
-        return read_source(str(source), config, columns)
-    if config is not None:
-        raise FileError("`config` belongs to a file of Keras' weights, and these are in memory: leave it out")
+        return read_source(str(source), beside, columns)
+    for name in beside or ():
+        raise FileError(f"`{name}` belongs to {BESIDE[name][1]}, and these are in memory: leave it out")
     if not isinstance(source, Mapping):
         return Tensors({"": array_of(source)}, {"": _dtype(source)})
     entries = [*_entries(source)]

@@ -47,11 +47,13 @@ def modules_of(
     layout: str | None = None,
     grid: Grid | None = None,
     config: Any = None,
+    graph_inputs: Any = None,
 ) -> Contents:
     """The recurrent modules of a source by prefix, those that cannot be judged among them.
 
     Plain arrays are in the `layout` of a framework, or in that which their names tell; what says its own layout keeps it, see
-    `check_layout`. The `config` of a Keras model, its `to_json()` in a file or as text, says what a file of its weights holds.
+    `check_layout`. The `config` of a Keras model, its `to_json()` in a file or as text, says what a file of its weights holds;
+    `graph_inputs` are arrays by name, or a file of them, for the inputs of a model of ONNX that are weights or states.
     Raises FileError, and WeightsError if there is none.
     """
     row = None if layout is None else convention_named(layout)
@@ -64,7 +66,7 @@ def modules_of(
     if not isinstance(source, str | Path | Mapping):
         what = "a file, a state_dict, a model of torch, a pair (spec, weights) or a result"
         raise WeightsError(f"expected weights, which are {what}, and got {type(source).__name__}")
-    tensors = (ignored or Ignored()).without(tensors_of(source, None if config is None else read_config(config)))
+    tensors = (ignored or Ignored()).without(tensors_of(source, _beside(config, graph_inputs)))
     if grid and not tensors.contents:
         # What a fixed-point port multiplies by is on the grid itself: its weights are exact.
         tensors = replace(grid(tensors), steps={})
@@ -77,6 +79,12 @@ def modules_of(
         f"{label_of(source)} holds no recurrent module: expected parameters named like weight_ih_l0 and weight_hh_l0, "
         f"or `names` to say which they are{_instead(tensors)}"
     )
+
+
+def _beside(config: Any, graph_inputs: Any) -> dict[str, Any]:
+    """What the reader of a file is given beside it."""
+    found: dict[str, Any] = {} if config is None else {"config": read_config(config)}
+    return found if graph_inputs is None else {**found, "graph_inputs": tensors_of(graph_inputs).arrays}
 
 
 def _of_arrays(label: str, tensors: Tensors, names: Renaming, row: Convention | None) -> Contents:

@@ -14,6 +14,7 @@ from rnntrace.model.merges import CONCAT, MERGES
 from rnntrace.model.module import ASK_RESET, Contents, Module
 from rnntrace.verbs.given.arrays import label_of
 from rnntrace.verbs.given.cells import cell, module_with
+from rnntrace.verbs.given.keywords import pass_on
 from rnntrace.verbs.given.modules import check_judged, check_layout, modules_of
 from rnntrace.verbs.layouts import convention_named
 
@@ -40,6 +41,14 @@ class FileOverrides:
     ignored: Ignored = field(default_factory=Ignored)
     grid: Grid | None = None
     config: Any = None
+    graph_inputs: Any = None
+
+
+_OF_KINDS = (
+    *("module", "names", "layout", "nonlinearity", "go_backwards", "recurrent_activation", "merge", "reset"),
+    *("config", "graph_inputs"),
+)
+"""What is not said of a cell of one's own."""
 
 
 def read_weights(source: Any, overrides: FileOverrides) -> Modules:
@@ -56,8 +65,9 @@ def read_files(sources: Sequence[Any], overrides: FileOverrides) -> list[Modules
     """
     if overrides.cell is not None:
         return _of_own_cell(overrides.cell, sources, overrides)
-    configs = (overrides.config, *[None] * (len(sources) - 1))
-    contents = [_contents(source, overrides, config) for source, config in zip(sources, configs, strict=True)]
+    # What belongs beside a file belongs to the first.
+    alone = replace(overrides, config=None, graph_inputs=None)
+    contents = [_contents(source, alone if number else overrides) for number, source in enumerate(sources)]
     if overrides.module is not None:
         found = any(overrides.module in of_file.prefixes for of_file in contents)
         contents = [
@@ -72,22 +82,13 @@ def read_files(sources: Sequence[Any], overrides: FileOverrides) -> list[Modules
     return [{prefix: _overridden(module, overrides) for prefix, module in modules.items()} for modules in files]
 
 
-def _contents(source: Any, overrides: FileOverrides, config: Any) -> Contents:
-    return modules_of(source, overrides.names, overrides.ignored, overrides.layout, overrides.grid, config)
+def _contents(source: Any, overrides: FileOverrides) -> Contents:
+    contents: Contents = pass_on(modules_of, vars(overrides), source=source)
+    return contents
 
 
 def _of_own_cell(own: Cell | str | Path, sources: Sequence[Any], overrides: FileOverrides) -> list[Modules]:
-    for name in (
-        "module",
-        "names",
-        "layout",
-        "nonlinearity",
-        "go_backwards",
-        "recurrent_activation",
-        "merge",
-        "reset",
-        "config",
-    ):
+    for name in _OF_KINDS:
         if getattr(overrides, name):
             raise UsageError(f"`{name}` says what a file leaves open, and a `cell` of your own says what it is: leave it out")
     if overrides.grid:
