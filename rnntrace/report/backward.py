@@ -12,18 +12,19 @@ from rnntrace.engine.judge.difference import difference
 from rnntrace.engine.judge.pairing import Place
 from rnntrace.engine.judge.verdict import Verdict
 from rnntrace.equations.adjoint import adjoint, gradient, handed_on, pre_activation
-from rnntrace.equations.parameters import Parameter
 from rnntrace.model.backward import HANDED_IN, NOTHING_GIVEN
-from rnntrace.model.dtypes import Array, Flags
+from rnntrace.model.dtypes import Array
 from rnntrace.model.keys import Key, LayerDirection
 from rnntrace.model.layouts import parameters_of
-from rnntrace.model.spec import REVERSE
 from rnntrace.report.beside import Pair, differences, marked
 from rnntrace.report.excerpt import excerpt
+from rnntrace.report.flow import PART, flow_document, flow_tables, has_flow
+from rnntrace.report.gradient_parameters import added_tables, parameter_tables
+from rnntrace.report.gradient_rows import GradientRows, existing, heading
 from rnntrace.report.mistakes import blind_document, blind_tables, told
-from rnntrace.report.norms import flow, norm_tables, norms_document, norms_per_step
+from rnntrace.report.norms import norm_tables, norms_document, norms_per_step, vanishing_or_exploding
 from rnntrace.report.run import describe, describe_signals
-from rnntrace.report.select import View, numbers_in, selected
+from rnntrace.report.select import View, selected
 from rnntrace.report.table import SCHEMA, Column, Line, Report, Scale, Table
 from rnntrace.report.trace import place
 from rnntrace.version import __version__
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 GRADIENT_PARTS = ("gradients", "states", "parameters", "norms", "terms")
 """What `--show` may name: gates with what stands before their activations, states, parameters with x and h0, norms over time,
-and what is handed on from step to step."""
+and the terms of every sum: what comes to a gradient and from where, what is handed on, what each step adds to parameters."""
 
 
 def backward_report(result: BackwardResult, view: View) -> Report:
@@ -42,11 +43,18 @@ def backward_report(result: BackwardResult, view: View) -> Report:
     blind = blind_tables(result.blind, "these gradients")
     return Report(
         headline=headline(result),
-        tables=(*_step_tables(result, view), *norm_tables(result, norms, view), *_parameter_tables(result, view), *blind),
+        tables=(
+            *_step_tables(result, view),
+            *flow_tables(result, view),
+            *norm_tables(result, norms, view),
+            *added_tables(result, view),
+            *parameter_tables(result, view),
+            *blind,
+        ),
         conclusion=(*_conclusion(result), *_asked(result)),
         passed=result.passed,
-        document=document(result, norms),
-        warnings=(*result.warnings, *flow(result, norms, view)),
+        document=document(result, norms) | ({"flow": flow_document(result)} if has_flow(result, view) else {}),
+        warnings=(*result.warnings, *vanishing_or_exploding(result, norms, view), *_left_out(result, view)),
         plays=lambda: _plays(result, view),
     )
 
@@ -86,14 +94,6 @@ def headline(result: BackwardResult) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def heading(symbol: str) -> str:
-    """How a table calls a gradient: `∂f`, before its activation `∂a_f`, handed on to the step before `∂h → t-1`."""
-    name = symbol.removeprefix("∂")
-    if name.endswith(".pre"):
-        return f"∂a_{name.removesuffix('.pre')}"
-    return f"∂{name.removesuffix('.before')} → t-1" if name.endswith(".before") else symbol
-
-
 def _symbols(result: BackwardResult, view: View, direction: str) -> Iterator[tuple[str, str]]:
     """(group, symbol) of the columns, in the order of the equations of the forward pass."""
     cell = result.spec.cell_of(direction)
@@ -119,22 +119,8 @@ def _step_tables(result: BackwardResult, view: View) -> Iterator[Table]:
 
 
 def _steps(result: BackwardResult, view: View, layer: int, direction: str, item: int) -> Table:
-    spec, inputs = result.spec, result.inputs
-    units = numbers_in(view.units, np.arange(spec.hidden_size))
-    times = numbers_in(view.times, inputs.counted(item))
-    times = times if direction == REVERSE else times[::-1]
-
-    def column(values: Array | Flags) -> Any:
-        """The values of this item, a row per step and unit; a projected state has fewer units."""
-        there = units < values.shape[2]
-        found = np.zeros((len(times), len(units)))
-        found[:, there] = values[times - 1, item][:, units[there]]
-        return np.ma.array(found, mask=np.broadcast_to(~there, found.shape)).ravel()
-
-    columns = [
-        Column("t", np.repeat(times, len(units)), Scale.INDEX),
-        Column("unit", np.tile(units, len(times)), Scale.INDEX),
-    ]
+    inputs, rows = result.inputs, GradientRows.of(result, view, direction, item)
+    columns = rows.index
     seen, name = result.observation.columns, result.observation.framework
     pairs: list[Pair] = []
     symbols = [*_symbols(result, view, direction)]
@@ -142,61 +128,21 @@ def _steps(result: BackwardResult, view: View, layer: int, direction: str, item:
         beside = []
         for symbol in (symbol for other, symbol in symbols if other == group):
             key: Key = (layer, direction, symbol)
-            mine = Column(heading(symbol), column(result.gradients.columns[key]), Scale.SIGNED, group, group)
+            values = rows.column(result.gradients.columns[key])
+            mine = Column(heading(symbol, direction), values, Scale.SIGNED, group, group)
             if key in seen:
-                other_side = Column(f"{name} {mine.heading}", column(seen[key]), Scale.SIGNED, group, f"framework {group}")
-                flags = column(result.comparison.out_of_tolerance[key]).filled(0).astype(bool)
+                other_side = Column(f"{name} {mine.heading}", rows.column(seen[key]), Scale.SIGNED, group, f"framework {group}")
+                flags = rows.column(result.comparison.out_of_tolerance[key]).filled(0).astype(bool)
                 pairs.append(marked(Pair(mine.heading, mine, other_side, flags), name))
                 mine = pairs[-1].mine
                 beside.append(pairs[-1].theirs)
             columns.append(mine)
         columns.extend(beside)
-    columns += differences(pairs, np.zeros(len(times) * len(units), bool), columns[-1].section)
+    columns += differences(pairs, np.zeros(len(rows), bool), columns[-1].section)
     title = f"{place(layer, direction, item)} · ∂L/∂ of each gate and state, back from the last step"
     if (length := len(inputs.counted(item))) < inputs.steps:
         title += f" · {length} of {inputs.steps} steps"
-    return excerpt(title, columns, np.arange(len(times)), len(units), (), REVERSE if direction == REVERSE else "forward")
-
-
-def _parameter_tables(result: BackwardResult, view: View) -> Iterator[Table]:
-    """The gradients of each parameter, a row per gate and unit, with the largest difference in the row."""
-    if "parameters" not in view.parts:
-        return
-    for layer, direction in result.spec.layer_directions:
-        cell = result.spec.cell_of(direction)
-        for parameter in cell.parameters:
-            array = result.gradients.parameters[layer, direction].arrays.get(parameter.name)
-            if array is not None and selected(layer, view.layers):
-                yield _parameter(result, (layer, direction), parameter, array)
-    for name, values in result.gradients.signals.items():
-        if name != "x":
-            rows = values.reshape(-1, values.shape[-1])
-            index = Column("row", np.arange(len(rows)), Scale.INDEX)
-            yield Table(f"∂L/∂{name}", (index, *_numbered(name, rows)))
-
-
-def _parameter(result: BackwardResult, column: tuple[int, str], parameter: Parameter, array: Array) -> Table:
-    rows = array.reshape(-1, array.shape[-1]) if array.ndim > 2 or not parameter.gates else array.reshape(-1, 1)
-    units = len(rows) // max(len(parameter.gates), 1)
-    gates = np.repeat([parameter.block(gate) for gate in parameter.gates] or [parameter.name], units).astype(object)
-    columns = [
-        Column("of", gates, Scale.NAME),
-        Column("unit", np.tile(np.arange(units), max(len(parameter.gates), 1)), Scale.INDEX),
-        *_numbered(f"∂{parameter.name}", rows),
-    ]
-    theirs = result.observation.parameters
-    theirs_array = None if theirs is None else theirs[column].arrays.get(parameter.name)
-    if theirs_array is not None:
-        apart = difference(rows, theirs_array.reshape(rows.shape)).max(axis=1)
-        out = result.comparison.out_of_tolerance.get((*column, gradient(parameter.name)))
-        flags = None if out is None else np.asarray(out.reshape(rows.shape).any(axis=1))
-        columns.append(Column("|Δ|", apart, Scale.DIFFERENCE, "values", "difference", flags))
-    return Table(f"layer {column[0]} · {column[1]} · ∂L/∂{parameter.name}", tuple(columns))
-
-
-def _numbered(name: str, rows: Array) -> Iterator[Column]:
-    for number in range(rows.shape[1]):
-        yield Column(f"[{number}]" if rows.shape[1] > 1 else name, rows[:, number], Scale.SIGNED, "values", "values")
+    return excerpt(title, columns, np.arange(len(rows.times)), len(rows.units), (), direction)
 
 
 def _asked(result: BackwardResult) -> tuple[str, ...]:
@@ -295,8 +241,8 @@ def document(result: BackwardResult, norms: Mapping[LayerDirection, Norms]) -> d
                 "direction": direction,
                 "symbol": _plain(symbol),
                 "of": _kind(result, symbol),
-                "values": _existing(result, values),
-                "framework": _existing(result, seen.columns.get((layer, direction, symbol))),
+                "values": existing(result.inputs, values),
+                "framework": existing(result.inputs, seen.columns.get((layer, direction, symbol))),
             }
             for (layer, direction, symbol), values in result.gradients.columns.items()
         ],
@@ -354,8 +300,8 @@ def _by_name(result: BackwardResult, found: Any) -> dict[str, Array]:
     return parameters_of(result.spec, found) if whole else {}
 
 
-def _existing(result: BackwardResult, values: Array | None) -> Any:
-    """The values (T, B, ·), masked at the steps that do not exist."""
-    if values is None or result.inputs.valid is None:
-        return values
-    return np.ma.array(values, mask=np.broadcast_to(~result.inputs.valid[..., None], values.shape))
+def _left_out(result: BackwardResult, view: View) -> tuple[str, ...]:
+    """What a view has that the result does not."""
+    if PART not in view.parts or has_flow(result, view):
+        return ()
+    return ("terms are those of the right equations, and a mistake was made on purpose: what adds up to gradients is left out",)
