@@ -1,33 +1,30 @@
 """The report of a backward pass: every gradient of every step, those of the parameters, and how they grow or fade with time."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rnntrace.engine.backward.judge import BackwardResult
-from rnntrace.engine.backward.norms import Norms, norms_of
+from rnntrace.engine.backward.norms import norms_of
 from rnntrace.engine.judge.difference import difference
 from rnntrace.engine.judge.pairing import Place
 from rnntrace.engine.judge.verdict import Verdict
-from rnntrace.equations.adjoint import adjoint, gradient, handed_on, pre_activation
+from rnntrace.equations.adjoint import adjoint, gradient, pre_activation
 from rnntrace.model.backward import HANDED_IN, NOTHING_GIVEN
-from rnntrace.model.dtypes import Array
-from rnntrace.model.keys import Key, LayerDirection
-from rnntrace.model.layouts import parameters_of
+from rnntrace.model.keys import Key
+from rnntrace.report.backward_document import document, missing
 from rnntrace.report.beside import Pair, differences, marked
 from rnntrace.report.excerpt import excerpt
 from rnntrace.report.flow import PART, flow_document, flow_tables, has_flow
 from rnntrace.report.gradient_parameters import added_tables, parameter_tables
-from rnntrace.report.gradient_rows import GradientRows, existing, heading
-from rnntrace.report.mistakes import blind_document, blind_tables, told
-from rnntrace.report.norms import norm_tables, norms_document, norms_per_step, vanishing_or_exploding
+from rnntrace.report.gradient_rows import GradientRows, heading
+from rnntrace.report.mistakes import blind_tables
+from rnntrace.report.norms import norm_tables, vanishing_or_exploding
 from rnntrace.report.run import describe, describe_signals
 from rnntrace.report.select import View, selected
-from rnntrace.report.table import SCHEMA, Column, Line, Report, Scale, Table
+from rnntrace.report.table import Column, Line, Report, Scale, Table
 from rnntrace.report.trace import place
-from rnntrace.version import __version__
 
 if TYPE_CHECKING:
     from rnntrace.report.page import Play
@@ -35,6 +32,9 @@ if TYPE_CHECKING:
 GRADIENT_PARTS = ("gradients", "states", "parameters", "norms", "terms")
 """What `--show` may name: gates with what stands before their activations, states, parameters with x and h0, norms over time,
 and the terms of every sum: what comes to a gradient and from where, what is handed on, what each step adds to parameters."""
+
+NAMED = 6
+"""So many gradients that were not handed in are named in the last line."""
 
 
 def backward_report(result: BackwardResult, view: View) -> Report:
@@ -51,7 +51,7 @@ def backward_report(result: BackwardResult, view: View) -> Report:
             *parameter_tables(result, view),
             *blind,
         ),
-        conclusion=(*_conclusion(result), *_asked(result)),
+        conclusion=(*_conclusion(result), *_not_given(result), *_asked(result)),
         passed=result.passed,
         document=document(result, norms) | ({"flow": flow_document(result)} if has_flow(result, view) else {}),
         warnings=(*result.warnings, *vanishing_or_exploding(result, norms, view), *_left_out(result, view)),
@@ -145,6 +145,12 @@ def _steps(result: BackwardResult, view: View, layer: int, direction: str, item:
     return excerpt(title, columns, np.arange(len(rows.times)), len(rows.units), (), direction)
 
 
+def _not_given(result: BackwardResult) -> tuple[str, ...]:
+    names = missing(result)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return (f"not given: {', '.join(names[:NAMED])}{more}",) if names else ()
+
+
 def _asked(result: BackwardResult) -> tuple[str, ...]:
     """What deliberate mistakes and blindness add to the verdict."""
     unseen = ("these gradients do not reveal the mistake",) if result.mistakes and result.passed else ()
@@ -210,94 +216,6 @@ def _worst(result: BackwardResult) -> tuple[str, ...]:
     if found is None:
         return ()
     return (f"worst |Δ| {float(difference(found.replay, found.framework)):.1e} ({_where(result, found)})",)
-
-
-def document(result: BackwardResult, norms: Mapping[LayerDirection, Norms]) -> dict[str, Any]:
-    """The whole result as plain mappings, lists and arrays; the keys are documented in docs/json.md."""
-    compared, seen, spec = result.comparison, result.observation, result.spec
-    theirs = {} if seen.parameters is None else _by_name(result, seen.parameters)
-    per_step = norms_per_step(spec, norms)
-    return {
-        "schema": SCHEMA,
-        "command": "backward",
-        "verdict": str(result.verdict),
-        "passed": result.passed,
-        "spec": spec.document(),
-        "seed": result.seed,
-        "environment": {
-            "rnntrace": __version__,
-            "numpy": np.__version__,
-            "framework": seen.framework,
-            "version": seen.version,
-            "path": seen.path,
-            "not_captured": seen.not_captured or None,
-        },
-        "loss": {"name": result.loss.name, "value": result.loss.value, "gradients": dict(result.loss.gradients)},
-        "truncate": result.truncate,
-        "clip": {**asdict(result.clipping), "total_norm": result.norm},
-        "gradients": [
-            {
-                "layer": layer,
-                "direction": direction,
-                "symbol": _plain(symbol),
-                "of": _kind(result, symbol),
-                "values": existing(result.inputs, values),
-                "framework": existing(result.inputs, seen.columns.get((layer, direction, symbol))),
-            }
-            for (layer, direction, symbol), values in result.gradients.columns.items()
-        ],
-        "parameters": {
-            name: {"values": values, "framework": theirs.get(name), "norm_per_step": per_step[name]}
-            for name, values in _by_name(result, result.gradients.parameters).items()
-        },
-        "signals": {
-            name: {"values": values, "framework": seen.signals.get(name)} for name, values in result.gradients.signals.items()
-        },
-        "norms": norms_document(norms),
-        "differences": [{**asdict(found), "name": heading(found.name)} for found in compared.differences],
-        "first_failure": place_document(result, compared.first_failure),
-        "worst": place_document(result, compared.worst),
-        "tolerance": asdict(compared.tolerance),
-        "warnings": list(result.warnings),
-        **({"mistakes": [told(mistake) for mistake in result.mistakes]} if result.mistakes else {}),
-        **({"blind": blind_document(result.blind)} if result.blind else {}),
-    }
-
-
-def place_document(result: BackwardResult, found: Place | None) -> dict[str, Any] | None:
-    """A place: `index` is the item and the unit of a gradient at step t, and row and column of one that belongs to no step."""
-    if found is None:
-        return None
-    return {
-        "layer": found.layer,
-        "direction": found.direction,
-        "symbol": _plain(found.symbol) if found.t else found.symbol.removeprefix("∂"),
-        "of": _kind(result, found.symbol) if found.t else "whole",
-        "t": found.t or None,
-        "index": [found.item, found.unit],
-        "replay": found.replay,
-        "framework": found.framework,
-    }
-
-
-def _plain(symbol: str) -> str:
-    """The symbol that a gradient is of: `f` of `∂f` and of `∂f.pre`."""
-    return symbol.removeprefix("∂").partition(".")[0]
-
-
-def _kind(result: BackwardResult, symbol: str) -> str:
-    name, states = _plain(symbol), result.spec.cell.states
-    if symbol == pre_activation(name):
-        return "pre"
-    if symbol == gradient(name):
-        return "state" if name in states else "gate"
-    return "handed on" if symbol == handed_on(name) else "term"
-
-
-def _by_name(result: BackwardResult, found: Any) -> dict[str, Array]:
-    """Gradients of parameters under torch's names, as far as they are all there."""
-    whole = all(found[column].arrays.keys() >= result.spec.shapes(column[0]).keys() for column in result.spec.layer_directions)
-    return parameters_of(result.spec, found) if whole else {}
 
 
 def _left_out(result: BackwardResult, view: View) -> tuple[str, ...]:
