@@ -20,6 +20,8 @@ ARCHIVES = {
     r"[^/]*/\.data/extern_modules": "torch.package",
 }
 """What torch writes beside plain weights, by the name of a member."""
+LARGE = "large pt"
+"""A file of torch's of which no more is read than what belongs to recurrent modules."""
 OLD_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 """The number with which a file of torch before 1.6 begins, as a pickle has it."""
 MAX_GROWTH = 200
@@ -32,6 +34,7 @@ def recognise(path: Path, *, mapped: bool = False) -> str:
     """A kind of READERS. Raises FileError for anything else and for archives over the limits.
 
     Where the file is going to be `mapped`, what lies in an archive uncompressed does not count: it is not unpacked.
+    Nor does it in an archive of torch's, of which a part can be read.
     """
     with path.open("rb") as file:
         head = file.read(1024)
@@ -84,7 +87,8 @@ def _recognise_zip(path: Path, mapped: bool) -> str:
         _check_directory(file, archive.start_dir, len(members))
     if len(members) > MAX_MEMBERS:
         raise FileError(f"it has {len(members):,} members, {over('MAX_MEMBERS', MAX_MEMBERS)}")
-    unpacked = sum(member.file_size for member in members if not (mapped and is_stored(member)))
+    is_torchs = any(member.filename.endswith("/data.pkl") for member in members)
+    unpacked = sum(member.file_size for member in members if not ((mapped or is_torchs) and is_stored(member)))
     if unpacked > MAX_BYTES:
         raise FileError(f"it unpacks to {unpacked:,} bytes, {over('MAX_BYTES', MAX_BYTES)}")
     size = path.stat().st_size
@@ -97,7 +101,9 @@ def _recognise_zip(path: Path, mapped: bool) -> str:
     for pattern, kind in ARCHIVES.items():
         if any(re.fullmatch(pattern, name) for name in names):
             return kind
-    return "npz" if names and all(name.endswith(".npy") for name in names) else "pt"
+    if names and all(name.endswith(".npy") for name in names):
+        return "npz"
+    return LARGE if sum(member.file_size for member in members) > MAX_BYTES else "pt"
 
 
 def _check_directory(file: FileIO, start: int, count: int) -> None:

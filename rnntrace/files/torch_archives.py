@@ -8,21 +8,25 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rnntrace.errors import FileError, show
 from rnntrace.files.pt_beside import StoredArray
+from rnntrace.files.sniff import LARGE
 from rnntrace.files.tensors import Tensors, Total, check_distinct, check_text, reading
 from rnntrace.files.unpickled import Foreign, Storage, StoredTensor, loaded
 from rnntrace.model.dtypes import Array
-from rnntrace.model.limits import MAX_MEMBERS, over
+from rnntrace.model.limits import MAX_BYTES, MAX_MEMBERS, over
 
 OF_MODULES = ("_parameters", "_buffers", "_modules")
 """Where a module of torch keeps what it has, in dictionaries of these names."""
 DEEPEST = 32
 """Things inside one another that are looked into."""
 FREEZE = "its parameters have no names, as torch.jit.freeze leaves them: give the module from before, or its state_dict()"
+RECURRENT = re.compile(r"weight_[ih]h")
+UNREAD = "left unread in a file that is over RNNTRACE_MAX_BYTES as a whole"
 EXPORTED = {7: "<f4", 8: "<f8", 6: "<f2", 13: "bfloat16"}
 """Floats among the number formats of torch.export, torch/_export/serde/schema.py (ScalarType)."""
 
@@ -34,7 +38,30 @@ def read(path: Path, kind: str) -> Tensors:
             return _of_pickle(path)
         with zipfile.ZipFile(path) as archive:
             check_distinct(archive.namelist())
-            return _READ[kind](archive)
+            return _READ[kind](_Archive(archive))
+
+
+class _Archive:
+    """An archive of which each member is read once. Raises FileError where all that is read is over MAX_BYTES."""
+
+    def __init__(self, file: zipfile.ZipFile) -> None:
+        self._file = file
+        self._read: dict[str, bytes] = {}
+        self._size = 0
+        self.names = file.namelist()
+
+    def size(self, name: str) -> int:
+        """Bytes of a member, unpacked. Raises KeyError if there is none of that name."""
+        return self._file.getinfo(name).file_size
+
+    def read(self, name: str) -> bytes:
+        """A member. Raises KeyError if there is none of that name."""
+        if name not in self._read:
+            self._size += self.size(name)
+            if self._size > MAX_BYTES:
+                raise FileError(f"what is read of it has {self._size:,} bytes, {over('MAX_BYTES', MAX_BYTES)}")
+            self._read[name] = self._file.read(name)
+        return self._read[name]
 
 
 def _of_pickle(path: Path) -> Tensors:
@@ -43,7 +70,7 @@ def _of_pickle(path: Path) -> Tensors:
     return _tensors(named, None)
 
 
-def _of_torchscript(archive: zipfile.ZipFile) -> Tensors:
+def _of_torchscript(archive: _Archive) -> Tensors:
     (folder,) = _folders(archive, "/constants.pkl")
     named = [*_named(loaded(archive.read(f"{folder}/data.pkl")))]
     if not named and isinstance(constants := loaded(archive.read(f"{folder}/constants.pkl")), tuple) and constants:
@@ -51,10 +78,21 @@ def _of_torchscript(archive: zipfile.ZipFile) -> Tensors:
     return _tensors(named, lambda storage: archive.read(f"{folder}/data/{storage.key}"))
 
 
-def _of_package(archive: zipfile.ZipFile) -> Tensors:
+def _of_large(archive: _Archive) -> Tensors:
+    """A state_dict in a file that is too large as a whole: the tensors beside which there are recurrent weights."""
+    (folder,) = _folders(archive, "/data.pkl")
+    named = [*_named(loaded(archive.read(f"{folder}/data.pkl"), plain=True))]
+    owners = {name.rpartition(".")[0] for name, _ in named if RECURRENT.search(name)}
+    wanted = [(name, tensor) for name, tensor in named if name.rpartition(".")[0] in owners]
+    found = _tensors(wanted, lambda storage: archive.read(f"{folder}/data/{storage.key}"))
+    unread = {name: UNREAD for name, _ in named if name not in found.arrays}
+    return replace(found, refused={**unread, **found.refused})
+
+
+def _of_package(archive: _Archive) -> Tensors:
     (folder,) = _folders(archive, "/.data/extern_modules")
     named: list[tuple[str, Any]] = []
-    pickles = [name for name in archive.namelist() if name.endswith(".pkl")]
+    pickles = [name for name in archive.names if name.endswith(".pkl")]
     for name in pickles:
         inside = name.removeprefix(f"{folder}/").removesuffix(".pkl").replace("/", ".")
         prefix = "" if len(pickles) == 1 else f"{inside}."
@@ -62,13 +100,13 @@ def _of_package(archive: zipfile.ZipFile) -> Tensors:
     return _tensors(named, lambda storage: archive.read(f"{folder}/.data/{storage.key}.storage"))
 
 
-def _of_export(archive: zipfile.ZipFile) -> Tensors:
+def _of_export(archive: _Archive) -> Tensors:
     """A table says under which name each parameter lies, and how."""
     found = _folders(archive, "/data/weights/model_weights_config.json")
     if not found:
         raise FileError("an older torch.export wrote it: type torch.save(torch.export.load(f).state_dict, 'w.pt') in Python")
     table = f"{found[0]}/data/weights/model_weights_config.json"
-    check_text(archive.getinfo(table).file_size, "its table of weights")
+    check_text(archive.size(table), "its table of weights")
     named, places = [], {}
     for name, entry in json.loads(archive.read(table))["config"].items():
         meta = entry["tensor_meta"]
@@ -94,8 +132,8 @@ def _plain(name: Any) -> str:
     return name
 
 
-def _folders(archive: zipfile.ZipFile, ending: str) -> list[str]:
-    return [name.removesuffix(ending) for name in archive.namelist() if name.endswith(ending)][:1]
+def _folders(archive: _Archive, ending: str) -> list[str]:
+    return [name.removesuffix(ending) for name in archive.names if name.endswith(ending)][:1]
 
 
 def _named(content: Any) -> Iterator[tuple[str, StoredTensor | StoredArray]]:
@@ -150,8 +188,9 @@ def _values(tensor: StoredTensor, content: Callable[[Storage], bytes] | None) ->
         raise FileError(f"the numbers of a tensor are not there: {show(tensor.storage.key)[:60]}") from None
 
 
-_READ: dict[str, Callable[[zipfile.ZipFile], Tensors]] = {
+_READ: dict[str, Callable[[_Archive], Tensors]] = {
     "torchscript": _of_torchscript,
     "torch.package": _of_package,
+    LARGE: _of_large,
     "pt2": _of_export,
 }
