@@ -71,6 +71,11 @@ def arranged(row: Convention, columns: Mapping[tuple[int, str], Column], dtype: 
     return Arranged(spec, weights, spec.parameters - held, assumed)
 
 
+def stacked(row: Convention, column: Column) -> dict[str, Array]:
+    """Every parameter of one layer and direction as the cell has it. Raises WeightsError as `arranged` does."""
+    return _Layer(row, column).stacked()
+
+
 def at_run_time(row: Convention, found: Arranged) -> Weights:
     """The weights as they act: with the forget bias that the framework adds, and with z negated where it keeps by 1 - z."""
     spec, weights = found.spec, found.weights

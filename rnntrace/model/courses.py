@@ -44,6 +44,11 @@ class Course:
         """All of them."""
         return frozenset({*self.starts, *self.results, *self.softmax})
 
+    def sequence(self, array: Array) -> Array:
+        """A sequence, or one step of it, as (time, batch, unit)."""
+        array = self.time_first(array)
+        return array[None] if array.ndim == 2 else array
+
     def time_first(self, array: Array) -> Array:
         """A sequence as (time, batch, unit), and what has no time as (batch, unit); another array as it is."""
         return self.axes.state(array) if array.ndim == 2 else self.axes.sequence(array)

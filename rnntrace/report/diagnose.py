@@ -156,7 +156,7 @@ def _document(result: "Result | BackwardResult", diagnosis: Diagnosis) -> dict[s
 def _first(result: "Result | BackwardResult", diagnosis: Diagnosis) -> dict[str, Any] | None:
     if isinstance(result, Result):
         return None if diagnosis.first is None else asdict(diagnosis.first)
-    from rnntrace.report.backward import place_document
+    from rnntrace.report.backward_document import place_document
 
     return place_document(result, diagnosis.first)
 

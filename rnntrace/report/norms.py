@@ -72,7 +72,7 @@ def norms_per_step(spec: ModuleSpec, norms: Found) -> dict[str, Array]:
     }
 
 
-def flow(result: BackwardResult, norms: Found, view: View) -> Iterator[str]:
+def vanishing_or_exploding(result: BackwardResult, norms: Found, view: View) -> Iterator[str]:
     """A word where the gradients that flow back fade or grow, and where the norm that shows it is left out."""
     for (layer, direction), found in norms.items():
         state = result.spec.cell.output

@@ -1,7 +1,7 @@
 """`backward`: the gradients of a module, gate by gate and step by step, beside autograd's or those that are handed in."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from rnntrace.errors import UsageError
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.axes import Axes
 from rnntrace.model.backward import BackwardObservation
+from rnntrace.model.conventions import TORCH
 from rnntrace.model.dtypes import Array, is_whole
 from rnntrace.model.inputs import Inputs
 from rnntrace.model.kinds import is_kind
@@ -165,13 +166,14 @@ def backward(
     if hx is not None:
         h0, c0 = hx if isinstance(hx, tuple | list) else (hx, None)
         keywords |= {"h0": h0, "c0": c0}
-    spec, own, inputs, seed, origin, remarks = _problem(source, keywords, options, ignored, expected is None)
+    problem = _problem(source, keywords, options, ignored, expected is None)
+    spec, own, inputs, remarks = problem.spec, problem.weights, problem.inputs, [*problem.remarks]
     trace = replay_engine(spec, own, inputs, dtype=judging.numpy_dtype(spec))
-    given_loss = loss_in(spec, trace, loss, grad, target)
+    given_loss = loss_in(spec, trace, loss, grad, target, problem.layout)
     clipping = Clipping(clip_norm, clip_value)
-    unused: tuple[str, ...] = ()
     if expected is not None:
-        observation, unused = read_gradients(spec, inputs, expected, ignored)
+        observation, notes = read_gradients(spec, inputs, expected, ignored, problem.layout)
+        remarks += notes
     elif check:
         observation = by_differences(spec, own, inputs, given_loss.gradients, truncate)
     elif lacks := spec.torch_lacks or ("module that merges its directions" if spec.merges else ""):
@@ -182,10 +184,8 @@ def backward(
     else:
         observation = _of_torch(spec, own, inputs, given_loss.gradients, capture, truncate)
     ignored.check()
-    if unused:
-        remarks.append(f"not read: {', '.join(unused)}")
     result = judge_backward(spec, own, inputs, given_loss, observation, judging, truncate=truncate, clipping=clipping)
-    result = replace(result, seed=seed, origin=origin, warnings=(*remarks, *result.warnings))
+    result = replace(result, seed=problem.seed, origin=problem.origin, warnings=(*remarks, *result.warnings))
     if judging.mistakes or blind:
         result = _asked_of(result, judging)
     return ShownGradients(**{field.name: getattr(result, field.name) for field in fields(result)})
@@ -226,10 +226,21 @@ def _asked_of(result: BackwardResult, judging: JudgeOptions) -> BackwardResult:
     return with_gradient_mistakes(result, judging.mistakes, tolerance) if judging.mistakes else result
 
 
-def _problem(
-    source: Any, keywords: dict[str, Any], options: Mapping[str, Any], ignored: Ignored, drawn: bool
-) -> tuple[ModuleSpec, Weights, Inputs, int | None, dict[str, str], list[str]]:
-    """The module, its weights and its inputs; the seed if anything was drawn; where signals come from; remarks."""
+@dataclass(frozen=True)
+class _Problem:
+    """A module with weights and inputs, the seed if any were drawn, where signals are from, and the layout of the weights."""
+
+    spec: ModuleSpec
+    weights: Weights
+    inputs: Inputs
+    seed: int | None
+    origin: Mapping[str, str]
+    remarks: Sequence[str]
+    layout: str
+
+
+def _problem(source: Any, keywords: dict[str, Any], options: Mapping[str, Any], ignored: Ignored, drawn: bool) -> _Problem:
+    """What there is to go back through; if `drawn`, numbers that are not given are."""
     of_kind = source is None or (isinstance(source, str) and is_kind(source))
     if of_kind:
         refuse(options, OF_A_FILE, "belongs to a file of weights: leave it out")
@@ -258,7 +269,7 @@ def _problem(
     origin = sources.described(spec, keywords["dist"])
     if loaded and not sources.request.draws:
         inputs = assemble(spec, sources.request, partial(_no_draw, spec)).rounded(spec.precision)
-        return spec, loaded.weights.rounded(spec.precision), inputs, None, origin, remarks
+        return _Problem(spec, loaded.weights.rounded(spec.precision), inputs, None, origin, remarks, loaded.layout)
     from rnntrace.frameworks.torch import modules as torch
 
     if not drawn:
@@ -268,7 +279,8 @@ def _problem(
     weights = torch.drawn_weights(spec)
     inputs = assemble(spec, sources.request, torch.drawing(spec, keywords["dist"])).rounded(spec.precision)
     check_not_empty(inputs.lengths)
-    return spec, loaded.weights.rounded(spec.precision) if loaded else weights, inputs, seed, origin, remarks
+    weights = loaded.weights.rounded(spec.precision) if loaded else weights
+    return _Problem(spec, weights, inputs, seed, origin, remarks, loaded.layout if loaded else TORCH)
 
 
 def _no_draw(spec: ModuleSpec, shape: tuple[int, ...]) -> Array:

@@ -12,6 +12,7 @@ from rnntrace.engine.derivation import Scene, step_before
 from rnntrace.engine.judge.result import Result
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import Trace
+from rnntrace.model.conventions import TORCH
 from rnntrace.model.inputs import Inputs
 from rnntrace.model.module import Module
 from rnntrace.model.signals import Draw, assemble
@@ -125,7 +126,7 @@ def derived_gradients(
     weights, inputs = _prepared(spec, sources, own.weights if own else None, dist, seed)
     first, symbol = position_in(place, spec, inputs)
     trace = replay(spec, weights, inputs)
-    given = loss_in(spec, trace, loss, grad, target)
+    given = loss_in(spec, trace, loss, grad, target, own.layout if own else TORCH)
     found = backward(trace, weights, given.gradients, truncate=truncate)
     places = [first]
     while len(places) <= back and (t := step_after(trace, places[0], truncate)):

@@ -84,6 +84,7 @@ OTHERS = {
     "every mistake": "mistakes",
     "mistakes of a family": "mistakes lstm --family gate-order",
     "gradients": "backward lstm -b -H 3 --proj-size 2 --lengths 4,2 -B 2 --seed 1",
+    "gradients with their parts": "backward gru -b -l 2 --lengths 4,2 -B 2 --seed 1 --show all",
     "gradients by differences": "backward gru --reset-before --clip-norm 0.1 --seed 1",
     "gradients of saved weights": "backward lstm.pt --input x.npz --expected gradients.npz",
     "gradients without a judge": "backward gru --truncate 2 --bidirectional --loss last --seed 1",

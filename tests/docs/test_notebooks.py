@@ -264,6 +264,24 @@ def test_000_in_36_two_means_from_where_the_generator_stood() -> None:
     assert_decimals(result.expected["output"].mean(1), [0.2082, 0.0963])
 
 
+def test_000_in_36_each_loss_alone_and_ten_together() -> None:
+    """∂h₁, detached and added up, is what autograd gives of the notebook's loop and of its repaired form."""
+    torch.manual_seed(42)
+    _, cell, x, h0 = torch.rand(1049), torch.nn.RNNCell(5, 3), torch.rand(1, 5), torch.rand(3)
+    means = np.full((10, 3), 1 / 3)
+    for detached in (True, False):
+        states, h = [], h0
+        for _ in range(10):
+            h = cell(x, (h.detach() if detached else h).reshape(1, 3))
+            h.retain_grad()
+            states.append(h)
+        torch.stack(states).mean(2).sum().backward()
+        result = rnntrace.backward(cell, x.repeat(10, 1), h0, grad=means, truncate=1 if detached else None)
+        assert result.passed
+        assert states[0].grad is not None
+        np.testing.assert_allclose(result.gradients.of("h")[0, 0], states[0].grad[0].numpy(), rtol=1e-5)
+
+
 # 001: weights printed with four decimals, as are the outputs.
 
 
@@ -614,7 +632,7 @@ def test_the_page_names_every_cell_of_every_notebook() -> None:
 
 def test_the_page_has_commands_and_scripts() -> None:
     """What the tests below run is all there is, and each script is followed by its output."""
-    assert len(COMMANDS) == PAGE.count("\n$ rnntrace ") == 14
+    assert len(COMMANDS) == PAGE.count("\n$ rnntrace ") == 16
     assert len(SCRIPTS) == PAGE.count("```python\n") == len(re.findall(r"^```\n\n```text\n.", PAGE, re.MULTILINE)) == 17
 
 
@@ -623,7 +641,11 @@ def test_the_page_has_commands_and_scripts() -> None:
     "line", [pytest.param(line, marks=pytest.mark.slow) if "--framework keras" in line else line for line in COMMANDS]
 )
 def test_a_command_of_the_page_passes(line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every command ends with exit code 0 and a verdict that passes."""
+    """Every command ends with exit code 0 and a verdict that passes; a script of the page writes the files that it reads."""
+    files = [f'"{word}"' for word in shlex.split(line) if word.endswith((".pt", ".npz", ".npy"))]
+    for script in SCRIPTS:
+        if any(file in script for file in files):
+            exec(compile(script, "<page>", "exec"), {"__name__": "__main__"})
     assert exit_code(shlex.split(line)[1:]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith(("PASS", "IDENTICAL"))
 

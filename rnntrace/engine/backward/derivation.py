@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from rnntrace.engine.backward.flow import handed_back
 from rnntrace.engine.backward.gradients import Gradients
 from rnntrace.engine.derivation import Position, Scene, forward_values, step_before
 from rnntrace.engine.replay.trace import Trace
-from rnntrace.equations.adjoint import OUTPUT, adjoint, gradient, handed_on, written
+from rnntrace.equations.adjoint import OUTPUT, adjoint, written
 from rnntrace.equations.cell import Step
 from rnntrace.equations.expression import Expr
 from rnntrace.model.dtypes import Array
@@ -38,17 +39,11 @@ def scene_of(
     """What can be read at a position of a backward pass, and the equations with their left sides, as `written` names them."""
     spec, column = trace.spec, (position.layer, position.direction)
     found = adjoint(spec.cell_of(position.direction))
-    row, item, after = position.t - 1, position.item, step_after(trace, position, truncate)
+    row, item = position.t - 1, position.item
     x, now, before, before_t = forward_values(trace, position)
     now |= {symbol: gradients.columns[*column, symbol][row, item] for symbol in found.cell.symbols}
     now |= {f"∂a_{symbol[1:-4]}": now[symbol] for symbol in found.cell.symbols if symbol.endswith(".pre")}
     now[OUTPUT] = gradients.entering[column][row, item]
-    for state in spec.cell.states:
-        if after:
-            now[f"δ{state}"] = gradients.columns[*column, handed_on(state)][after - 1, item]
-        else:
-            # Behind a cut nothing comes back, and behind the last step what the loss has of the final state.
-            ends = None if step_after(trace, position) else loss.get(f"{state}_n")
-            at_end = now[gradient(state)] * 0 if ends is None else ends[spec.layer_directions.index(column)][item]
-            now[f"δ{state}"] = at_end
+    for state, came in handed_back(trace, gradients, loss, column, truncate).items():
+        now[f"δ{state}"] = came[row, item]
     return Scene(found.cell, weights[column], position, before_t, x, now, before), list(written(found))

@@ -37,6 +37,10 @@ class Gradients:
         """∂L/∂ of what a gate's activation is taken of, (T, B, H)."""
         return self.columns[layer, direction or self.spec.directions[0], pre_activation(symbol)]
 
+    def steps(self, layer: int, direction: str) -> dict[str, Array]:
+        """All those of the steps of one layer and direction, by symbol of the adjoint."""
+        return {symbol: array for (*of, symbol), array in self.columns.items() if (*of,) == (layer, direction)}
+
     def norms(self, symbol: str, layer: int = 0, direction: str = "") -> Array:
         """‖∂L/∂ of a gate or state‖ at each step, over all items and units: (T,)."""
         values = np.nan_to_num(self.of(symbol, layer, direction).astype(np.float64))

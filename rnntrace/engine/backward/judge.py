@@ -13,8 +13,10 @@ import numpy as np
 
 from rnntrace.engine.backward.backward import backward
 from rnntrace.engine.backward.clipping import NONE, Clipping, clipped, total_norm
+from rnntrace.engine.backward.flow import added
 from rnntrace.engine.backward.gradients import Gradients
 from rnntrace.engine.backward.loss import Loss
+from rnntrace.engine.backward.norms import back_of
 from rnntrace.engine.diagnose.case import Description
 from rnntrace.engine.judge.options import JudgeOptions
 from rnntrace.engine.judge.pairing import Quantity, times
@@ -25,12 +27,14 @@ from rnntrace.engine.judge.verdict import Comparison, Verdict, concluded
 from rnntrace.engine.replay.replay import replay
 from rnntrace.engine.replay.trace import VALUES, Trace
 from rnntrace.equations.adjoint import adjoint, gradient
+from rnntrace.errors import UsageError
 from rnntrace.model.backward import HANDED_IN, NOTHING_GIVEN, BackwardObservation
 from rnntrace.model.dtypes import Array
 from rnntrace.model.inputs import Inputs
 from rnntrace.model.keys import Key
+from rnntrace.model.layouts import parameters_of
 from rnntrace.model.spec import FORWARD, ModuleSpec
-from rnntrace.model.weights import Weights
+from rnntrace.model.weights import LayerWeights, Weights
 
 if TYPE_CHECKING:
     from rnntrace.engine.diagnose.blindness import Blindness
@@ -78,6 +82,19 @@ class BackwardResult:
     def passed(self) -> bool:
         """Whether replay and framework agree."""
         return self.verdict.passed
+
+    def added(self, t: int) -> dict[str, Array]:
+        """What step t, from 1 to T, adds to the gradients of the parameters, by torch's names: over all items, before clipping.
+
+        Raises UsageError for a step that there is not.
+        """
+        if not 1 <= t <= self.inputs.steps:
+            raise UsageError(f"`t` is a step from 1 to {self.inputs.steps}, not {t}")
+        columns = {
+            column: LayerWeights(arrays=added(back_of(self.trace, self.weights, *column), self.gradients.steps(*column), t))
+            for column in self.spec.layer_directions
+        }
+        return parameters_of(self.spec, Weights(columns))
 
 
 def judge_backward(

@@ -50,9 +50,8 @@ def norms_of(trace: Trace, weights: Weights, gradients: Gradients) -> dict[Layer
     found = {}
     for column in trace.spec.layer_directions:
         back = back_of(trace, weights, *column)
-        steps = {symbol: array for (*of, symbol), array in gradients.columns.items() if (*of,) == column}
         with np.errstate(all="ignore"):
-            added = back.sums(steps).norms(back.adjoint.terms)
+            added = back.sums(gradients.steps(*column)).norms(back.adjoint.terms)
         of_states = {state: gradients.norms(state, *column) for state in back.cell.states}
         found[column] = Norms(of_states, reach(trace, weights, *column), added)
     return found

@@ -32,14 +32,14 @@ def inputs_of(
     names = {name: alone if len(everything) == 1 else course.starts.get(name, name) for name in everything}
 
     def move(name: str, array: Array) -> Array:
-        array = _sequence(course, array)
+        array = course.sequence(array)
         if name.lower() != "x":
             return array
         if array.ndim != 3:
             raise SignalError(f"{show(name)} should be a sequence of three axes or a step of two, and has shape {array.shape}")
         return array.swapaxes(0, 1) if batch_first else array
 
-    return _renamed(tensors, source, names, move if turned else _as_it_lies)
+    return renamed(tensors, source, names, move if turned else _as_it_lies)
 
 
 def results_of(course: Course | None, tensors: Tensors, source: Any, *, batch_first: bool, turned: bool = True) -> Tensors:
@@ -56,7 +56,7 @@ def results_of(course: Course | None, tensors: Tensors, source: Any, *, batch_fi
         array = course.time_first(array)
         return array.swapaxes(0, 1) if batch_first and array.ndim == 3 else array
 
-    return _renamed(tensors, source, names, move if turned else _as_it_lies)
+    return renamed(tensors, source, names, move if turned else _as_it_lies)
 
 
 def softmax_of(course: Course | None, tensors: Tensors) -> dict[str, tuple[Array, Array | None]]:
@@ -65,7 +65,7 @@ def softmax_of(course: Course | None, tensors: Tensors) -> dict[str, tuple[Array
         return {}
     typed = {name: tensors.half_units(name, digits.OUTPUTS) for name in tensors.arrays if name in course.softmax}
     return {
-        name: (_sequence(course, tensors.arrays[name]), None if half is None else _sequence(course, half))
+        name: (course.sequence(tensors.arrays[name]), None if half is None else course.sequence(half))
         for name, half in typed.items()
     }
 
@@ -74,13 +74,7 @@ def _as_it_lies(_: str, array: Array) -> Array:
     return array
 
 
-def _sequence(course: Course, array: Array) -> Array:
-    """A sequence, or one step of it, as (time, batch, unit)."""
-    array = course.time_first(array)
-    return array[None] if array.ndim == 2 else array
-
-
-def _renamed(tensors: Tensors, source: Any, names: Mapping[str, str], move: Move) -> Tensors:
+def renamed(tensors: Tensors, source: Any, names: Mapping[str, str], move: Move) -> Tensors:
     """The arrays by other names and in another order of axes, and with them their digits as they were typed."""
     words: dict[str, str] = {}
     for name, word in names.items():

@@ -1,6 +1,5 @@
 """Gradients that a user gives: those that everything starts from, and those to be judged."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +13,7 @@ from rnntrace.errors import FileError, SignalError, UsageError, show
 from rnntrace.files import digits
 from rnntrace.files.ignored import Ignored
 from rnntrace.model.backward import HANDED_IN, BackwardObservation
+from rnntrace.model.conventions import TORCH
 from rnntrace.model.dtypes import Array, rounded
 from rnntrace.model.inputs import Inputs
 from rnntrace.model.keys import Key
@@ -22,16 +22,8 @@ from rnntrace.model.signals import state_shape, to_time_major, x_shape
 from rnntrace.model.spec import ModuleSpec
 from rnntrace.model.weights import LayerWeights, Weights
 from rnntrace.verbs.given.arrays import label_of, tensors_of
+from rnntrace.verbs.given.gradient_words import GradientWords, bare
 from rnntrace.verbs.given.naming import listed
-
-_OF_LOSS = re.compile(r"(dL[_/]?d|d_|∂|grad_|d)(?=.)")
-"""How a name says that it is that of a gradient: dL_df, d_f, ∂f, grad_f, df."""
-
-
-def bare(name: str, known: Mapping[str, Any]) -> str:
-    """The name of what a gradient is of: `f` of `dL_df`; the name itself if it is known as it is."""
-    match = _OF_LOSS.match(name)
-    return name if name in known or match is None else name[match.end() :]
 
 
 def check_loss(options: Mapping[str, Any], loss: str) -> None:
@@ -44,22 +36,25 @@ def check_loss(options: Mapping[str, Any], loss: str) -> None:
         raise UsageError("the loss mse needs a `target`" if loss == "mse" else "`target` belongs to `loss=mse`")
 
 
-def loss_in(spec: ModuleSpec, trace: Trace, loss: str, grad: Any, target: Any) -> Loss:
-    """The loss as a user says it: by its name and a target, or by the gradients that everything starts from."""
+def loss_in(spec: ModuleSpec, trace: Trace, loss: str, grad: Any, target: Any, layout: str = TORCH) -> Loss:
+    """The loss as a user says it: by its name and a target, or by the gradients that everything starts from.
+
+    Both may be in the notation of the `layout`, and so may what is judged, see `GradientWords`.
+    """
     if grad is not None:
-        found = Loss("given", read_loss(spec, trace.inputs, grad))
+        found = Loss("given", read_loss(spec, trace.inputs, grad, layout))
     else:
-        found = loss_of(loss, trace, None if target is None else target_of(spec, trace.inputs, target))
+        found = loss_of(loss, trace, None if target is None else target_of(spec, trace.inputs, target, layout))
     # As the module's format holds them: the framework is given the same.
     return replace(found, gradients={name: rounded(array, spec.precision) for name, array in found.gradients.items()})
 
 
-def read_loss(spec: ModuleSpec, inputs: Inputs, source: Any) -> dict[str, Array]:
+def read_loss(spec: ModuleSpec, inputs: Inputs, source: Any, layout: str = TORCH) -> dict[str, Array]:
     """∂L/∂output and those of final states, time-major, of a file, JSON or arrays; one array alone is that of the output.
 
     Raises FileError for other names, and SignalError for shapes that do not fit.
     """
-    tensors = tensors_of(source)
+    tensors = GradientWords(spec, layout, inputs.unbatched).given(tensors_of(source), source)
     shapes = {"output": _sequence(spec, inputs, spec.width)}
     shapes |= {f"{state}_n": _state(spec, inputs, state) for state in spec.cell.states}
     found: dict[str, Array] = {}
@@ -77,15 +72,16 @@ def read_loss(spec: ModuleSpec, inputs: Inputs, source: Any) -> dict[str, Array]
 
 
 def read_gradients(
-    spec: ModuleSpec, inputs: Inputs, source: Any, ignored: Ignored | None = None
+    spec: ModuleSpec, inputs: Inputs, source: Any, ignored: Ignored | None = None, layout: str = TORCH
 ) -> tuple[BackwardObservation, tuple[str, ...]]:
-    """Gradients to be judged, and the names of what else there is.
+    """Gradients to be judged, and sentences on what else there is.
 
     Their names are those of torch's parameters, of x, h0 and c0, and of gates and states (`f`, `0.forward.f`, before the
     activation `a_f`), each with or without a word in front that says that it is a gradient. Raises FileError if there is
     none, and SignalError for a shape that does not fit.
     """
-    tensors = (ignored or Ignored()).without(tensors_of(source))
+    whole = (ignored or Ignored()).without(tensors_of(source))
+    tensors, aside = GradientWords(spec, layout, inputs.unbatched).handed_in(whole, source)
     words = dict(_words(spec, inputs))
     found = {own: words[name] for own in tensors.arrays if (name := bare(own, words)) in words}
     if not found:
@@ -114,7 +110,12 @@ def read_gradients(
     observation = BackwardObservation(
         HANDED_IN, "", label_of(source), given, signals, columns, half_units=half_units, not_captured="given"
     )
-    return observation, tuple(own for own in (*tensors.arrays, *tensors.refused) if own not in found)
+    unused = [own for own in (*tensors.arrays, *tensors.refused) if own not in found]
+    notes = {
+        f"not read: {listed(unused)}": unused,
+        f"what a backward pass is given is not judged: {listed(aside)}": aside,
+    }
+    return observation, tuple(note for note, there in notes.items() if there)
 
 
 PARAMETER, SIGNAL, STEP = "parameter", "signal", "step"
@@ -169,9 +170,9 @@ def _state(spec: ModuleSpec, inputs: Inputs, state: str) -> tuple[int, ...]:
     return state_shape(spec, inputs.batch, spec.size_of(state), inputs.unbatched)
 
 
-def target_of(spec: ModuleSpec, inputs: Inputs, source: Any) -> Array:
+def target_of(spec: ModuleSpec, inputs: Inputs, source: Any, layout: str = TORCH) -> Array:
     """A target of the output's shape, time-major. Raises FileError and SignalError."""
-    arrays = tensors_of(source).arrays
+    arrays = GradientWords(spec, layout, inputs.unbatched).given(tensors_of(source), source).arrays
     shape = _sequence(spec, inputs, spec.width)
     if len(arrays) != 1:
         raise FileError(f"{label_of(source)} should hold one array, the target, and holds {listed([*arrays]) or 'none'}")
