@@ -12,7 +12,7 @@ from rnntrace.errors import FileError, UsageError, show
 from rnntrace.files.columns import Columns
 from rnntrace.files.foreign import check_folder
 from rnntrace.files.keras_config import Config
-from rnntrace.files.sniff import recognise
+from rnntrace.files.sniff import LARGE, recognise
 from rnntrace.files.tensors import Tensors
 from rnntrace.files.writing import Content
 from rnntrace.model.dtypes import Array
@@ -24,7 +24,7 @@ READERS = {
     "npy": "rnntrace.files.npz",
     "npz": "rnntrace.files.npz",
     "pt": "rnntrace.files.pt",
-    **dict.fromkeys(("torchscript", "torch.package", "pt2", "pickle"), "rnntrace.files.torch_archives"),
+    **dict.fromkeys((LARGE, "torchscript", "torch.package", "pt2", "pickle"), "rnntrace.files.torch_archives"),
     "safetensors": "rnntrace.files.safetensors",
     "safetensors.index.json": "rnntrace.files.shards",
     "onnx": "rnntrace.files.onnx",
@@ -128,7 +128,7 @@ def _speaking_of(path: Path) -> Iterator[None]:
 
 
 def _kind(path: Path, *, mapped: bool = False) -> str:
-    """The kind of a file, once it is known to be no larger than what may be read. What is `mapped` is not read."""
+    """The kind of a file, once it is known to be no larger than what may be read. What is mapped is not read."""
     try:
         found = path.stat()
     except (FileNotFoundError, ValueError):
@@ -142,10 +142,8 @@ def _kind(path: Path, *, mapped: bool = False) -> str:
     if not found.st_size:
         # Files of the system's own have no size, and some of them never end, or wait for something to happen.
         raise FileError("the file is empty")
-    too_large = f"{found.st_size:,} bytes are {over('MAX_BYTES', MAX_BYTES)}" if found.st_size > MAX_BYTES else ""
-    if too_large and not mapped:
-        raise FileError(too_large)
     kind = recognise(path, mapped=mapped)
-    if too_large and kind not in TRACES:
-        raise FileError(too_large)
+    stays = kind == LARGE or (mapped and kind in TRACES)
+    if found.st_size > MAX_BYTES and not stays:
+        raise FileError(f"{found.st_size:,} bytes are {over('MAX_BYTES', MAX_BYTES)}")
     return kind

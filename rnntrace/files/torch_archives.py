@@ -1,5 +1,8 @@
 """What torch and Python write that holds more than weights: TorchScript, torch.package, torch.export, pickles of arrays.
 
+Checkpoints over the limit are read here too, of which an optimizer has the most: tensors of floats stay in the file until they
+are used.
+
 Tensors are read by the names of what they stand in. No code of the file is run, and none of its classes is imported.
 torch/csrc/jit/serialization/export_module.cpp, torch/package/package_exporter.py, torch/export/pt2_archive/_package.py.
 """
@@ -9,11 +12,15 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
+
+import numpy as np
 
 from rnntrace.errors import FileError, show
+from rnntrace.files.members import Bytes, placed
 from rnntrace.files.pt_beside import StoredArray
-from rnntrace.files.tensors import Tensors, Total, check_distinct, check_text, reading
+from rnntrace.files.sniff import LARGE
+from rnntrace.files.tensors import Tensors, Total, check_distinct, check_text, mapping, reading, stays_in_file
 from rnntrace.files.unpickled import Foreign, Storage, StoredTensor, loaded
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_MEMBERS, over
@@ -23,13 +30,14 @@ OF_MODULES = ("_parameters", "_buffers", "_modules")
 DEEPEST = 32
 """Things inside one another that are looked into."""
 FREEZE = "its parameters have no names, as torch.jit.freeze leaves them: give the module from before, or its state_dict()"
+LITTLE = np.frombuffer(b"little", np.uint8)
 EXPORTED = {7: "<f4", 8: "<f8", 6: "<f2", 13: "bfloat16"}
 """Floats among the number formats of torch.export, torch/_export/serde/schema.py (ScalarType)."""
 
 
 def read(path: Path, kind: str) -> Tensors:
     """Every tensor of floats by name. Raises FileError if there is none with a name."""
-    with reading(kind):
+    with reading(kind.removeprefix("large ")):
         if kind == "pickle":
             return _of_pickle(path)
         with zipfile.ZipFile(path) as archive:
@@ -41,6 +49,15 @@ def _of_pickle(path: Path) -> Tensors:
     if not (named := [*_named(loaded(path.read_bytes(), plain=True))]):
         raise FileError("it is a pickle without named arrays: save module.state_dict(), or arrays by numpy.savez")
     return _tensors(named, None)
+
+
+def _of_checkpoint(archive: zipfile.ZipFile) -> Tensors:
+    (folder,) = _folders(archive, "/data.pkl")
+    content = dict(placed(archive, mapping(cast(BinaryIO, archive.fp))))
+    if content.get(f"{folder}/byteorder", LITTLE).tobytes() != LITTLE.tobytes():
+        raise FileError("its numbers are big-endian: save it on a machine of the usual order of bytes")
+    named = [*_named(loaded(content[f"{folder}/data.pkl"].tobytes(), plain=True))]
+    return _tensors(named, lambda storage: content[f"{folder}/data/{storage.key}"])
 
 
 def _of_torchscript(archive: zipfile.ZipFile) -> Tensors:
@@ -120,7 +137,7 @@ def _named(content: Any) -> Iterator[tuple[str, StoredTensor | StoredArray]]:
             pending += reversed(entries)
 
 
-def _tensors(named: list[tuple[str, Any]], content: Callable[[Storage], bytes] | None) -> Tensors:
+def _tensors(named: list[tuple[str, Any]], content: Callable[[Storage], bytes | Bytes] | None) -> Tensors:
     """The numbers of tensors and arrays. Raises FileError for none, and for two of one name."""
     if not named:
         raise FileError("expected tensors by name, as a module has them, and found none")
@@ -128,7 +145,7 @@ def _tensors(named: list[tuple[str, Any]], content: Callable[[Storage], bytes] |
     arrays: dict[str, Array] = {}
     dtypes: dict[str, str] = {}
     refused: dict[str, str] = {}
-    total = Total()
+    total, seen = Total(), set[str]()
     for name, tensor in named:
         strange = tensor.strange if isinstance(tensor, StoredArray) else ""
         if not content and isinstance(tensor, StoredTensor):
@@ -136,21 +153,30 @@ def _tensors(named: list[tuple[str, Any]], content: Callable[[Storage], bytes] |
         if strange:
             refused[name] = strange
             continue
-        total.add(tensor.count, name)
         dtypes[name] = tensor.dtype
-        arrays[name] = tensor.values if isinstance(tensor, StoredArray) else _values(tensor, content)
+        if isinstance(tensor, StoredArray):
+            total.add(tensor.count, name)
+            arrays[name] = tensor.values
+            continue
+        numbers = _numbers(tensor, content)
+        # Of what stays in the file a small part may still be many views, and a view of stride 0 larger than it.
+        in_place = stays_in_file(numbers, tensor.storage.code) and tensor.count * 4 <= len(numbers)
+        total.add(0 if in_place and tensor.storage.key not in seen else tensor.count, name)
+        seen.add(tensor.storage.key)
+        arrays[name] = tensor.values(numbers)
     return Tensors(arrays, dtypes, refused)
 
 
-def _values(tensor: StoredTensor, content: Callable[[Storage], bytes] | None) -> Array:
+def _numbers(tensor: StoredTensor, content: Callable[[Storage], bytes | Bytes] | None) -> bytes | Bytes:
     assert content is not None
     try:
-        return tensor.values(content(tensor.storage))
+        return content(tensor.storage)
     except KeyError:
         raise FileError(f"the numbers of a tensor are not there: {show(tensor.storage.key)[:60]}") from None
 
 
 _READ: dict[str, Callable[[zipfile.ZipFile], Tensors]] = {
+    LARGE: _of_checkpoint,
     "torchscript": _of_torchscript,
     "torch.package": _of_package,
     "pt2": _of_export,
