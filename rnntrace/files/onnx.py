@@ -49,7 +49,7 @@ def read(path: Path, kind: str) -> Tensors:
         # Nodes are told apart by identity: two may look alike, and those of a function stand in each of its calls.
         by_identity = {(id(scope), id(node)): name for name, (scope, node) in zip(names, found, strict=True)}
         stackings = {id(scope): Stacking(scope) for scope in graphs}
-        surroundings = {id(scope): Around(scope) for scope, _ in found}
+        surroundings = {id(scope): Around(scope) for scope in graphs}
         constants, origins = Constants(), Origins()
         refused: dict[str, Refused] = {}
         layers: list[Layer] = []

@@ -14,23 +14,20 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import numpy as np
-
 from rnntrace.errors import FileError, show
-from rnntrace.files.members import Bytes, placed
+from rnntrace.files.members import Bytes, placed, unpacked
 from rnntrace.files.pt_beside import StoredArray
 from rnntrace.files.sniff import LARGE
 from rnntrace.files.tensors import Tensors, Total, check_distinct, check_text, mapping, reading, stays_in_file
 from rnntrace.files.unpickled import Foreign, Storage, StoredTensor, loaded
 from rnntrace.model.dtypes import Array
-from rnntrace.model.limits import MAX_MEMBERS, over
+from rnntrace.model.limits import MAX_BYTES, MAX_MEMBERS, over
 
 OF_MODULES = ("_parameters", "_buffers", "_modules")
 """Where a module of torch keeps what it has, in dictionaries of these names."""
 DEEPEST = 32
 """Things inside one another that are looked into."""
 FREEZE = "its parameters have no names, as torch.jit.freeze leaves them: give the module from before, or its state_dict()"
-LITTLE = np.frombuffer(b"little", np.uint8)
 EXPORTED = {7: "<f4", 8: "<f8", 6: "<f2", 13: "bfloat16"}
 """Floats among the number formats of torch.export, torch/_export/serde/schema.py (ScalarType)."""
 
@@ -42,7 +39,38 @@ def read(path: Path, kind: str) -> Tensors:
             return _of_pickle(path)
         with zipfile.ZipFile(path) as archive:
             check_distinct(archive.namelist())
-            return _READ[kind](archive)
+            return _READ[kind](_Archive(archive))
+
+
+class _Archive:
+    """An archive of which each member is read once. Raises FileError where all that is read is over MAX_BYTES."""
+
+    def __init__(self, file: zipfile.ZipFile) -> None:
+        self._file = file
+        self._read: dict[str, Bytes] = {}
+        self._size = 0
+        self.names = file.namelist()
+
+    def size(self, name: str) -> int:
+        """Bytes of a member, unpacked. Raises KeyError if there is none of that name."""
+        return self._file.getinfo(name).file_size
+
+    def map(self) -> None:
+        """Leave long members where they lie, and count them as not read."""
+        self._read = dict(placed(self._file, mapping(cast(BinaryIO, self._file.fp))))
+
+    def read(self, name: str) -> Bytes:
+        """A member. Raises KeyError if there is none of that name."""
+        if name not in self._read:
+            self._size += self.size(name)
+            if self._size > MAX_BYTES:
+                raise FileError(f"what is read of it has {self._size:,} bytes, {over('MAX_BYTES', MAX_BYTES)}")
+            self._read[name] = unpacked(self._file, self._file.getinfo(name))
+        return self._read[name]
+
+    def pickle(self, name: str, *, plain: bool = False) -> Any:
+        """What a member that is a pickle holds."""
+        return loaded(self.read(name).tobytes(), plain=plain)
 
 
 def _of_pickle(path: Path) -> Tensors:
@@ -51,43 +79,44 @@ def _of_pickle(path: Path) -> Tensors:
     return _tensors(named, None)
 
 
-def _of_checkpoint(archive: zipfile.ZipFile) -> Tensors:
-    (folder,) = _folders(archive, "/data.pkl")
-    content = dict(placed(archive, mapping(cast(BinaryIO, archive.fp))))
-    if content.get(f"{folder}/byteorder", LITTLE).tobytes() != LITTLE.tobytes():
-        raise FileError("its numbers are big-endian: save it on a machine of the usual order of bytes")
-    named = [*_named(loaded(content[f"{folder}/data.pkl"].tobytes(), plain=True))]
-    return _tensors(named, lambda storage: content[f"{folder}/data/{storage.key}"])
-
-
-def _of_torchscript(archive: zipfile.ZipFile) -> Tensors:
+def _of_torchscript(archive: _Archive) -> Tensors:
     (folder,) = _folders(archive, "/constants.pkl")
-    named = [*_named(loaded(archive.read(f"{folder}/data.pkl")))]
-    if not named and isinstance(constants := loaded(archive.read(f"{folder}/constants.pkl")), tuple) and constants:
+    named = [*_named(archive.pickle(f"{folder}/data.pkl"))]
+    if not named and isinstance(constants := archive.pickle(f"{folder}/constants.pkl"), tuple) and constants:
         raise FileError(FREEZE)
     return _tensors(named, lambda storage: archive.read(f"{folder}/data/{storage.key}"))
 
 
-def _of_package(archive: zipfile.ZipFile) -> Tensors:
+def _of_checkpoint(archive: _Archive) -> Tensors:
+    (folder,) = _folders(archive, "/data.pkl")
+    archive.map()
+    order = f"{folder}/byteorder"
+    if order in archive.names and archive.read(order).tobytes() != b"little":
+        raise FileError("its numbers are big-endian: save it on a machine of the usual order of bytes")
+    named = [*_named(archive.pickle(f"{folder}/data.pkl", plain=True))]
+    return _tensors(named, lambda storage: archive.read(f"{folder}/data/{storage.key}"))
+
+
+def _of_package(archive: _Archive) -> Tensors:
     (folder,) = _folders(archive, "/.data/extern_modules")
     named: list[tuple[str, Any]] = []
-    pickles = [name for name in archive.namelist() if name.endswith(".pkl")]
+    pickles = [name for name in archive.names if name.endswith(".pkl")]
     for name in pickles:
         inside = name.removeprefix(f"{folder}/").removesuffix(".pkl").replace("/", ".")
         prefix = "" if len(pickles) == 1 else f"{inside}."
-        named += [(prefix + own, tensor) for own, tensor in _named(loaded(archive.read(name)))]
+        named += [(prefix + own, tensor) for own, tensor in _named(archive.pickle(name))]
     return _tensors(named, lambda storage: archive.read(f"{folder}/.data/{storage.key}.storage"))
 
 
-def _of_export(archive: zipfile.ZipFile) -> Tensors:
+def _of_export(archive: _Archive) -> Tensors:
     """A table says under which name each parameter lies, and how."""
     found = _folders(archive, "/data/weights/model_weights_config.json")
     if not found:
         raise FileError("an older torch.export wrote it: type torch.save(torch.export.load(f).state_dict, 'w.pt') in Python")
     table = f"{found[0]}/data/weights/model_weights_config.json"
-    check_text(archive.getinfo(table).file_size, "its table of weights")
+    check_text(archive.size(table), "its table of weights")
     named, places = [], {}
-    for name, entry in json.loads(archive.read(table))["config"].items():
+    for name, entry in json.loads(archive.read(table).tobytes())["config"].items():
         meta = entry["tensor_meta"]
         code = EXPORTED.get(meta["dtype"])
         if code is None or entry.get("use_pickle"):
@@ -111,8 +140,8 @@ def _plain(name: Any) -> str:
     return name
 
 
-def _folders(archive: zipfile.ZipFile, ending: str) -> list[str]:
-    return [name.removesuffix(ending) for name in archive.namelist() if name.endswith(ending)][:1]
+def _folders(archive: _Archive, ending: str) -> list[str]:
+    return [name.removesuffix(ending) for name in archive.names if name.endswith(ending)][:1]
 
 
 def _named(content: Any) -> Iterator[tuple[str, StoredTensor | StoredArray]]:
@@ -137,7 +166,7 @@ def _named(content: Any) -> Iterator[tuple[str, StoredTensor | StoredArray]]:
             pending += reversed(entries)
 
 
-def _tensors(named: list[tuple[str, Any]], content: Callable[[Storage], bytes | Bytes] | None) -> Tensors:
+def _tensors(named: list[tuple[str, Any]], content: Callable[[Storage], Bytes] | None) -> Tensors:
     """The numbers of tensors and arrays. Raises FileError for none, and for two of one name."""
     if not named:
         raise FileError("expected tensors by name, as a module has them, and found none")
@@ -167,7 +196,7 @@ def _tensors(named: list[tuple[str, Any]], content: Callable[[Storage], bytes | 
     return Tensors(arrays, dtypes, refused)
 
 
-def _numbers(tensor: StoredTensor, content: Callable[[Storage], bytes | Bytes] | None) -> bytes | Bytes:
+def _numbers(tensor: StoredTensor, content: Callable[[Storage], Bytes] | None) -> Bytes:
     assert content is not None
     try:
         return content(tensor.storage)
@@ -175,7 +204,7 @@ def _numbers(tensor: StoredTensor, content: Callable[[Storage], bytes | Bytes] |
         raise FileError(f"the numbers of a tensor are not there: {show(tensor.storage.key)[:60]}") from None
 
 
-_READ: dict[str, Callable[[zipfile.ZipFile], Tensors]] = {
+_READ: dict[str, Callable[[_Archive], Tensors]] = {
     LARGE: _of_checkpoint,
     "torchscript": _of_torchscript,
     "torch.package": _of_package,

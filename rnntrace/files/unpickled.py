@@ -90,11 +90,11 @@ class StoredTensor:
             raise FileError("a tensor in it lies outside of its storage")
         if not self.count:
             return np.zeros(self.shape, np.float32)
-        flat = np.frombuffer(content, "<u2" if code == "bfloat16" else code)
+        flat = np.frombuffer(content, "<u2" if code == "bfloat16" else code)[self.offset : last + 1]
         if code == "bfloat16":
             flat = (flat.astype(np.uint32) << 16).view(np.float32)
         found = np.lib.stride_tricks.as_strided(
-            flat[self.offset :], self.shape, [stride * flat.itemsize for stride in self.strides], writeable=False
+            flat, self.shape, [stride * flat.itemsize for stride in self.strides], writeable=False
         )
         if stays_in_file(content, code):
             return found

@@ -3,6 +3,8 @@
 import io
 import os
 import pickle
+import subprocess
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -226,3 +228,57 @@ def test_a_foreign_thing_keeps_its_name() -> None:
     assert isinstance(found, Foreign)
     assert (found.name, found.arguments) == (f"{os.system.__module__}.system", ("touch called",))
     assert not Path("called").exists()
+
+
+def under(limit: int, *arguments: str) -> tuple[int, str]:
+    """Exit code and stderr of a command that may read this many bytes."""
+    command = [sys.executable, "-m", "rnntrace", *arguments]
+    environment = {**os.environ, "RNNTRACE_MAX_BYTES": str(limit)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.slow
+def test_what_is_not_read_of_a_checkpoint_has_no_limit() -> None:
+    """Of 8 MB the 4 kB of an LSTM are read; not if they are too many themselves, and nothing that is packed to look small."""
+    module = model()
+    content = {"net": module.state_dict(), "optimizer": {"state": {0: {"exp_avg": torch.zeros(2_000_000)}}}}
+    torch.save(content, "whole.pt")
+    assert Path("whole.pt").stat().st_size > 8_000_000
+    x = np.random.default_rng(0).normal(size=(5, 2, 3)).astype("f")
+    with torch.no_grad():
+        output = module.lstm(torch.from_numpy(x))[0].numpy()
+    np.savez("x.npz", x=x)
+    np.savez("right.npz", output=output)
+    output[3, 1, 2] += 0.01
+    np.savez("wrong.npz", output=output)
+    compare = ("compare", "whole.pt", "--input", "x.npz", "--expected")
+    assert under(1_000_000, *compare, "right.npz")[0] == 0
+    assert under(1_000_000, *compare, "wrong.npz")[0] == 1
+    with zipfile.ZipFile("whole.pt") as whole, zipfile.ZipFile("packed.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in whole.namelist():
+            packed.writestr(name, whole.read(name))
+    for path, limit in (("whole.pt", 3_000), ("packed.pt", 1_000_000)):
+        code, line = under(limit, "inspect", path)
+        assert (code, len(line.splitlines())) == (2, 1)
+        assert "RNNTRACE_MAX_BYTES" in line
+
+
+@pytest.mark.slow
+def test_many_small_parts_of_one_storage_are_read_once() -> None:
+    """Of a storage that is over the limit on its own the parts stay where they lie; of TorchScript's all of it is read."""
+    large = torch.zeros(1_000_000)
+    state = {name: large[: tensor.numel()].view(tensor.shape) for name, tensor in torch.nn.LSTM(3, 4).state_dict().items()}
+    torch.save(state, "shared.pt")
+    for limit in (5_000_000, 1_000_000):
+        assert under(limit, "inspect", "shared.pt")[0] == 0
+    holder = torch.nn.Module()
+    for name, tensor in state.items():
+        holder.register_buffer(name, tensor)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(holder), "shared.bin")
+    assert under(5_000_000, "inspect", "shared.bin")[0] == 0
+    code, line = under(1_000_000, "inspect", "shared.bin")
+    assert code == 2
+    assert all_in(("it unpacks to 4,00", "RNNTRACE_MAX_BYTES"), line)
