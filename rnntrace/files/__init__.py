@@ -23,7 +23,7 @@ READERS = {
     "npy": "rnntrace.files.npz",
     "npz": "rnntrace.files.npz",
     "pt": "rnntrace.files.pt",
-    **dict.fromkeys(("torchscript", "torch.package", "pt2", "pickle", LARGE), "rnntrace.files.torch_archives"),
+    **dict.fromkeys((LARGE, "torchscript", "torch.package", "pt2", "pickle"), "rnntrace.files.torch_archives"),
     "safetensors": "rnntrace.files.safetensors",
     "safetensors.index.json": "rnntrace.files.shards",
     "onnx": ONNX,
@@ -135,7 +135,7 @@ def _speaking_of(path: Path) -> Iterator[None]:
 
 
 def _kind(path: Path, *, mapped: bool = False) -> str:
-    """The kind of a file, once it is known to be no larger than what may be read. What is `mapped` is not read."""
+    """The kind of a file, once it is known to be no larger than what may be read. What is mapped is not read."""
     try:
         found = path.stat()
     except (FileNotFoundError, ValueError):
@@ -149,13 +149,8 @@ def _kind(path: Path, *, mapped: bool = False) -> str:
     if not found.st_size:
         # Files of the system's own have no size, and some of them never end, or wait for something to happen.
         raise FileError("the file is empty")
-    if found.st_size <= MAX_BYTES:
-        return recognise(path, mapped=mapped)
-    too_large = f"{found.st_size:,} bytes are {over('MAX_BYTES', MAX_BYTES)}"
-    try:
-        kind = recognise(path, mapped=mapped)
-    except FileError:
-        raise FileError(too_large) from None
-    if kind != LARGE and not (mapped and kind in TRACES):
-        raise FileError(too_large)
+    kind = recognise(path, mapped=mapped)
+    stays = kind == LARGE or (mapped and kind in TRACES)
+    if found.st_size > MAX_BYTES and not stays:
+        raise FileError(f"{found.st_size:,} bytes are {over('MAX_BYTES', MAX_BYTES)}")
     return kind

@@ -4,15 +4,15 @@ import io
 import math
 import struct
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnntrace.errors import FileError, show
-from rnntrace.files.sniff import is_stored
+from rnntrace.errors import FileError
+from rnntrace.files.members import Bytes, placed, unpacked
 from rnntrace.files.tensors import SHORT, Tensors, Total, check_distinct, check_text, mapping, reading, stays_in_file
 from rnntrace.files.writing import pieces_of
 from rnntrace.model.dtypes import Array
@@ -33,9 +33,6 @@ BOUNDARY = 64
 PADDING = 0xD935
 """The extra field of a zip archive that holds nothing but blanks; the number is that of Android's zipalign."""
 
-Bytes = NDArray[np.uint8]
-"""The content of a file or of a member of an archive, read or mapped."""
-
 
 def read(path: Path, kind: str) -> Tensors:
     """The arrays of an .npz by key, or the one of an .npy under the empty name."""
@@ -43,22 +40,22 @@ def read(path: Path, kind: str) -> Tensors:
         if kind == "npy":
             return _gathered([("", np.fromfile(path, np.uint8))])
         with zipfile.ZipFile(path) as archive:
-            return _gathered((_key(member), _unpacked(archive, member)) for member in archive.infolist())
+            return _gathered((_key(member.filename), unpacked(archive, member)) for member in archive.infolist())
 
 
 def mapped(path: Path, kind: str) -> Tensors:
     """As `read`, with long arrays left in the file where they lie in it uncompressed."""
     with reading(kind), path.open("rb") as file, zipfile.ZipFile(file) as archive:
-        return _gathered(_placed(archive, mapping(file)))
+        return _gathered((_key(name), content) for name, content in placed(archive, mapping(file), SHORT))
 
 
 def metadata(path: Path, kind: str) -> str:
     """The metadata of an .npz, of which nothing else is read; empty where there are none."""
     with reading(kind), zipfile.ZipFile(path) as archive:
-        members = [member for member in archive.infolist() if _key(member) == METADATA]
-        check_distinct(map(_key, members))
+        members = [member for member in archive.infolist() if _key(member.filename) == METADATA]
+        check_distinct(_key(member.filename) for member in members)
         check_text(sum(member.file_size for member in members), "its metadata")
-        return _gathered((METADATA, _unpacked(archive, member)) for member in members).metadata
+        return _gathered((METADATA, unpacked(archive, member)) for member in members).metadata
 
 
 def write(file: BinaryIO, arrays: Mapping[str, Array], metadata: str) -> None:
@@ -78,29 +75,8 @@ def write(file: BinaryIO, arrays: Mapping[str, Array], metadata: str) -> None:
                     stream.write(piece)
 
 
-def _key(member: zipfile.ZipInfo) -> str:
-    return member.filename.removesuffix(".npy")
-
-
-def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Bytes:
-    return np.frombuffer(archive.read(member), np.uint8)
-
-
-def _placed(archive: zipfile.ZipFile, content: Bytes) -> Iterator[tuple[str, Bytes]]:
-    """The members of an archive by key: those that are long and not compressed are slices of the mapped file."""
-    members = sorted(archive.infolist(), key=lambda member: member.header_offset)
-    ends = [*(member.header_offset for member in members[1:]), archive.start_dir]
-    for member, end in zip(members, ends, strict=True):
-        if not is_stored(member) or member.file_size < SHORT:
-            yield _key(member), _unpacked(archive, member)
-            continue
-        # Refuses a member that is encrypted, or not where the directory says that it is.
-        archive.open(member).close()
-        name_length, extra_length = struct.unpack("<HH", content[member.header_offset + 26 :][:4].tobytes())
-        start = member.header_offset + 30 + name_length + extra_length
-        if start + member.file_size > end:
-            raise FileError(f"{show(member.filename)} has {member.file_size:,} bytes, and {max(end - start, 0):,} are there")
-        yield _key(member), content[start : start + member.file_size]
+def _key(name: str) -> str:
+    return name.removesuffix(".npy")
 
 
 def _gathered(members: Iterable[tuple[str, Bytes]]) -> Tensors:

@@ -18,7 +18,8 @@ from rnntrace.files import onnx_quantised
 from rnntrace.files.onnx_around import Around
 from rnntrace.files.onnx_attributes import options_of, text
 from rnntrace.files.onnx_constants import Constants
-from rnntrace.files.onnx_graph import STANDARD, Scope, Value, check_counts, distinct, scopes
+from rnntrace.files.onnx_graph import STANDARD, Scope, Value, distinct, scopes
+from rnntrace.files.onnx_long import opened
 from rnntrace.files.onnx_operators import OPERATORS, NotConstant, stored
 from rnntrace.files.onnx_origin import Origin, Origins, spelled_out
 from rnntrace.files.onnx_stack import RECURRENT, Stacking
@@ -43,12 +44,12 @@ def read(path: Path, kind: str, graph_inputs: Mapping[str, Array] | None = None)
     of these names.
     """
     with reading(kind):
-        model = _loaded(path)
+        model, long = opened(path)
         if graph_inputs is not None:
             _store(model.graph, graph_inputs)
         if own := {one.name for one in model.functions if one.domain in STANDARD} & ({*RECURRENT, *OPERATORS}):
             raise FileError(f"it has a function of its own by the name of {show(min(own))}, which is ONNX' own operator")
-        graphs = scopes(model)
+        graphs = scopes(model, long)
         found = [(scope, node) for scope in graphs for node in scope.nodes if _is_recurrent(node)]
         names = distinct(".".join((*scope.path, node.name or node.op_type)) for scope, node in found)
         # Nodes are told apart by identity: two may look alike, and those of a function stand in each of its calls.
@@ -71,13 +72,6 @@ def read(path: Path, kind: str, graph_inputs: Mapping[str, Array] | None = None)
         if not modules and not refused:
             raise FileError(_none_found(graphs))
     return of_model(Contents(modules, refused, _others(graphs, found, constants)))
-
-
-def _loaded(path: Path) -> Any:
-    """The model, and no longer the bytes that it is made of."""
-    content = path.read_bytes()
-    check_counts(content)
-    return onnx.load_model_from_string(content)
 
 
 def _store(graph: Any, values: Mapping[str, Array]) -> None:
@@ -195,7 +189,7 @@ def _array(name: str, value: Value, constants: Constants) -> tuple[Array, str]:
     if len(shape) not in (2, 3) or any(size < 1 for size in shape):
         raise WeightsError(f"{name} should have two or three dimensions above 0, and has shape {shape}")
     constants.total.add(math.prod(shape), name)
-    array = constants.value(value) if tensor is None else stored(name, tensor)
+    array = constants.value(value) if tensor is None else stored(name, value.whole)
     found = array.dtype.name
     if found not in FORMATS:
         raise WeightsError(f"{name} should hold floats of 16, 32 or 64 bits, and holds {found}")

@@ -54,10 +54,10 @@ class Constants:
             return NotConstant(str(error))
 
     def _made(self, value: Value) -> Array:
-        if value.tensor is not None:
+        if (tensor := value.whole) is not None:
             # What stands in the file byte by byte takes no more than that.
-            self.total.add(0 if value.tensor.HasField("raw_data") else math.prod(value.tensor.dims), value.name)
-            return stored(show(value.name), value.tensor)
+            self.total.add(0 if tensor.HasField("raw_data") else math.prod(tensor.dims), value.name)
+            return stored(show(value.name), tensor)
         node = value.maker
         if node is None:
             raise NotConstant(f"made of {show(value.name)}, which the model is given when it runs")

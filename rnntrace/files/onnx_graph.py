@@ -4,9 +4,10 @@ What a name means depends on where it stands: a branch or a body sees the names 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
+from mmap import mmap
 from typing import Any
 
 import onnx
@@ -23,7 +24,7 @@ DEEPEST = 100
 MOST_FIELDS = 30 * MAX_MEMBERS
 """Things in a file that are neither nodes nor initializers, and names in all graphs."""
 MODEL, GRAPH, FUNCTION, NODE, INITIALIZER, ATTRIBUTE = "model", "graph", "function", "node", "initializer", "attribute"
-_INSIDE = {
+INSIDE = {
     MODEL: {7: GRAPH, 25: FUNCTION},
     GRAPH: {1: NODE, 5: INITIALIZER},
     FUNCTION: {7: NODE, 11: ATTRIBUTE},
@@ -33,18 +34,18 @@ _INSIDE = {
 """By message of ONNX' protobuf: the numbers of those fields that hold such messages, and what these are; see onnx.proto."""
 
 
-def check_counts(content: bytes) -> None:
+def check_counts(content: bytes | mmap) -> None:
     """Raises FileError for too many nodes or initializers, before they are made: a node may take two bytes of a file."""
     counts = Counter[str]()
     pending = [(MODEL, 0, len(content))]
     while pending:
         message, start, end = pending.pop()
         for number, first, last in fields(content, start, end):
-            inner = _INSIDE[message].get(number, "")
+            inner = INSIDE[message].get(number, "")
             counts[inner] += 1
             if counts[inner] > (MAX_MEMBERS if inner in (NODE, INITIALIZER) else MOST_FIELDS):
                 raise FileError(f"its nodes or initializers are {over('MAX_MEMBERS', MAX_MEMBERS)}")
-            if inner in _INSIDE:
+            if inner in INSIDE:
                 pending.append((inner, first, last))
 
 
@@ -55,7 +56,7 @@ class Scope:
     `path` leads to it by readable names, `where` says in words what it is, empty for the model's own graph. `stored` are its
     tensors, `makers` its nodes by what they put out, `inputs` what it gets when it runs. Names that are none of these are those
     of the `outer` graph; a function has none, and its inputs are `bound` to what stands in the call. `attributes` are those of
-    the call of the function around it, None where there is none.
+    the call of the function around it, None where there is none. `long` are those tensors whose numbers are still in the file.
     """
 
     nodes: Sequence[Any]
@@ -66,6 +67,7 @@ class Scope:
     outer: "Scope | None" = None
     bound: Mapping[str, "Value"] = field(default_factory=dict)
     attributes: Mapping[str, Any] | None = None
+    long: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     makers: Mapping[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -111,8 +113,13 @@ class Value:
 
     @property
     def tensor(self) -> Any | None:
-        """What is stored under the name."""
+        """What is stored under the name, perhaps without its numbers: see `whole`."""
         return self.scope.stored.get(self.name)
+
+    @property
+    def whole(self) -> Any | None:
+        """What is stored under the name, with its numbers."""
+        return self.scope.long[self.name]() if self.name in self.scope.long else self.tensor
 
     @property
     def maker(self) -> Any | None:
@@ -126,11 +133,14 @@ class Value:
         return () if node is None else tuple(self.scope.find(name) if name else None for name in node.input)
 
 
-def scopes(model: Any) -> list[Scope]:
-    """The graph of a model and all that stand inside it. Raises FileError if they are too many or too deep."""
+def scopes(model: Any, long: Mapping[str, Callable[[], Any]]) -> list[Scope]:
+    """The graph of a model, with its `long` tensors, and all that stand inside it.
+
+    Raises FileError if they are too many or too deep.
+    """
     check_distinct(" ".join(_function(one, one.name)) for one in model.functions)
     functions = {_function(one, one.name): one for one in model.functions}
-    found = [_graph(model.graph)]
+    found = [replace(_graph(model.graph), long=long)]
     nodes, names = len(model.graph.node), found[0].size
     for scope in found:
         holders = [node for node in scope.nodes if _holds(node, functions)]

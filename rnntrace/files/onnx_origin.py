@@ -64,7 +64,7 @@ def _sources(value: Value) -> list[Value]:
 def _origin(value: Value, sources: Sequence[Origin]) -> Origin:
     maker = value.maker
     if value.tensor is not None:
-        return Origin.ZERO if is_zero(value.tensor) else Origin.STORED
+        return Origin.ZERO if is_zero(value.whole) else Origin.STORED
     if maker is not None and maker.op_type == "ConstantOfShape":
         filled = value.scope.values_of(maker).get("value")
         return Origin.ZERO if filled is None or is_zero(filled) else Origin.STORED

@@ -70,11 +70,13 @@ class Stacking:
         if len(node.input) < 2:
             found = self._attribute(node, name, None)
             return None if found is None else list(found)
-        tensor = self._scope.find(node.input[1]).tensor
+        value = self._scope.find(node.input[1])
+        tensor: Any = value.tensor
         # The values of an external tensor would be looked for in another file.
         if tensor is None or tensor.data_location == onnx.TensorProto.EXTERNAL or math.prod(tensor.dims) > FEW:
             return None
-        return [int(value) for value in numpy_helper.to_array(tensor).reshape(-1)]
+        tensor = value.whole
+        return [int(number) for number in numpy_helper.to_array(tensor).reshape(-1)]
 
     def _axes_of_output(self, node: Any) -> list[str]:
         """Time, batch, hidden units and the direction, which is an axis of 1 where there is one alone."""

@@ -27,6 +27,19 @@ def fields(content: bytes | mmap, start: int, end: int) -> Iterator[tuple[int, i
         at += size
 
 
+def written(number: int, size: int) -> bytes:
+    """What stands in front of a value of so many bytes in a field of this number."""
+    return b"".join(map(_as_varint, (number << 3 | BYTES, size)))
+
+
+def _as_varint(value: int) -> bytes:
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*found, value))
+
+
 def _varint(content: bytes | mmap, at: int, end: int) -> tuple[int, int]:
     """A number of variable length, and where it ends."""
     value = shift = 0

@@ -4,11 +4,13 @@ import io
 import re
 import struct
 import zipfile
+from collections.abc import Collection
 from io import FileIO
 from pathlib import Path
 
 from rnntrace.errors import FileError
 from rnntrace.files import foreign
+from rnntrace.files.members import is_stored
 from rnntrace.files.tensors import reading
 from rnntrace.model.limits import MAX_BYTES, MAX_MEMBERS, MAX_TEXT, over
 
@@ -21,7 +23,9 @@ ARCHIVES = {
 }
 """What torch writes beside plain weights, by the name of a member."""
 LARGE = "large pt"
-"""A file of torch's of which no more is read than what belongs to recurrent modules."""
+"""The kind of a .pt that is over the limit as a whole: see `torch_archives`."""
+STORAGE = r"[^/]*/data/[^/.]+"
+"""The name of a member that holds the numbers of tensors, and nothing else."""
 OLD_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 """The number with which a file of torch before 1.6 begins, as a pickle has it."""
 MAX_GROWTH = 200
@@ -33,8 +37,8 @@ ANY_GROWTH = 2**26
 def recognise(path: Path, *, mapped: bool = False) -> str:
     """A kind of READERS. Raises FileError for anything else and for archives over the limits.
 
-    Where the file is going to be `mapped`, what lies in an archive uncompressed does not count: it is not unpacked.
-    Nor does it in an archive of torch's, of which a part can be read.
+    Where the file is going to be `mapped`, what lies in an archive uncompressed does not count: it is not unpacked. Neither do
+    the numbers of a .pt that is over the limit: those that nobody looks at are never read.
     """
     with path.open("rb") as file:
         head = file.read(1024)
@@ -67,11 +71,6 @@ def recognise(path: Path, *, mapped: bool = False) -> str:
     return "json" if start in (b"[", b"{") else "csv"
 
 
-def is_stored(member: zipfile.ZipInfo) -> bool:
-    """Whether a member of an archive lies in it as it is, neither compressed nor of two sizes."""
-    return member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size
-
-
 class _Directory(FileIO):
     """An archive of which no more than its directory is read; that of a large file may be larger than memory."""
 
@@ -87,23 +86,34 @@ def _recognise_zip(path: Path, mapped: bool) -> str:
         _check_directory(file, archive.start_dir, len(members))
     if len(members) > MAX_MEMBERS:
         raise FileError(f"it has {len(members):,} members, {over('MAX_MEMBERS', MAX_MEMBERS)}")
-    is_torchs = any(member.filename.endswith("/data.pkl") for member in members)
-    unpacked = sum(member.file_size for member in members if not ((mapped or is_torchs) and is_stored(member)))
+    names = {member.filename for member in members}
+    foreign.check_members(names)
+    kind = _kind_of(names)
+    in_place = mapped
+    if kind == "pt" and sum(member.file_size for member in members) > MAX_BYTES:
+        kind, in_place = LARGE, True
+    unpacked = sum(member.file_size for member in members if not (in_place and _stays(member, kind)))
     if unpacked > MAX_BYTES:
         raise FileError(f"it unpacks to {unpacked:,} bytes, {over('MAX_BYTES', MAX_BYTES)}")
     size = path.stat().st_size
     if unpacked > max(MAX_GROWTH * size, ANY_GROWTH):
         raise FileError(f"it unpacks to {unpacked:,} bytes, over {MAX_GROWTH} times its size of {size:,}, which is the limit")
-    names = {member.filename for member in members}
-    foreign.check_members(names)
+    return kind
+
+
+def _kind_of(names: Collection[str]) -> str:
+    """What an archive is by the names of its members."""
     if "model.weights.h5" in names:
         return "keras"
     for pattern, kind in ARCHIVES.items():
         if any(re.fullmatch(pattern, name) for name in names):
             return kind
-    if names and all(name.endswith(".npy") for name in names):
-        return "npz"
-    return LARGE if sum(member.file_size for member in members) > MAX_BYTES else "pt"
+    return "npz" if names and all(name.endswith(".npy") for name in names) else "pt"
+
+
+def _stays(member: zipfile.ZipInfo, kind: str) -> bool:
+    """Whether a member is mapped where it lies, and not read."""
+    return is_stored(member) and (kind != LARGE or re.fullmatch(STORAGE, member.filename) is not None)
 
 
 def _check_directory(file: FileIO, start: int, count: int) -> None:

@@ -1,5 +1,8 @@
 """What torch and Python write that holds more than weights: TorchScript, torch.package, torch.export, pickles of arrays.
 
+Checkpoints over the limit are read here too, of which an optimizer has the most: tensors of floats stay in the file until they
+are used.
+
 Tensors are read by the names of what they stand in. No code of the file is run, and none of its classes is imported.
 torch/csrc/jit/serialization/export_module.cpp, torch/package/package_exporter.py, torch/export/pt2_archive/_package.py.
 """
@@ -8,14 +11,14 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from rnntrace.errors import FileError, show
+from rnntrace.files.members import Bytes, placed, unpacked
 from rnntrace.files.pt_beside import StoredArray
 from rnntrace.files.sniff import LARGE
-from rnntrace.files.tensors import Tensors, Total, check_distinct, check_text, reading
+from rnntrace.files.tensors import Tensors, Total, check_distinct, check_text, mapping, reading, stays_in_file
 from rnntrace.files.unpickled import Foreign, Storage, StoredTensor, loaded
 from rnntrace.model.dtypes import Array
 from rnntrace.model.limits import MAX_BYTES, MAX_MEMBERS, over
@@ -25,15 +28,13 @@ OF_MODULES = ("_parameters", "_buffers", "_modules")
 DEEPEST = 32
 """Things inside one another that are looked into."""
 FREEZE = "its parameters have no names, as torch.jit.freeze leaves them: give the module from before, or its state_dict()"
-RECURRENT = re.compile(r"weight_[ih]h")
-UNREAD = "left unread in a file that is over RNNTRACE_MAX_BYTES as a whole"
 EXPORTED = {7: "<f4", 8: "<f8", 6: "<f2", 13: "bfloat16"}
 """Floats among the number formats of torch.export, torch/_export/serde/schema.py (ScalarType)."""
 
 
 def read(path: Path, kind: str) -> Tensors:
     """Every tensor of floats by name. Raises FileError if there is none with a name."""
-    with reading(kind):
+    with reading(kind.removeprefix("large ")):
         if kind == "pickle":
             return _of_pickle(path)
         with zipfile.ZipFile(path) as archive:
@@ -46,7 +47,7 @@ class _Archive:
 
     def __init__(self, file: zipfile.ZipFile) -> None:
         self._file = file
-        self._read: dict[str, bytes] = {}
+        self._read: dict[str, Bytes] = {}
         self._size = 0
         self.names = file.namelist()
 
@@ -54,14 +55,22 @@ class _Archive:
         """Bytes of a member, unpacked. Raises KeyError if there is none of that name."""
         return self._file.getinfo(name).file_size
 
-    def read(self, name: str) -> bytes:
+    def map(self) -> None:
+        """Leave long members where they lie, and count them as not read."""
+        self._read = dict(placed(self._file, mapping(cast(BinaryIO, self._file.fp))))
+
+    def read(self, name: str) -> Bytes:
         """A member. Raises KeyError if there is none of that name."""
         if name not in self._read:
             self._size += self.size(name)
             if self._size > MAX_BYTES:
                 raise FileError(f"what is read of it has {self._size:,} bytes, {over('MAX_BYTES', MAX_BYTES)}")
-            self._read[name] = self._file.read(name)
+            self._read[name] = unpacked(self._file, self._file.getinfo(name))
         return self._read[name]
+
+    def pickle(self, name: str, *, plain: bool = False) -> Any:
+        """What a member that is a pickle holds."""
+        return loaded(self.read(name).tobytes(), plain=plain)
 
 
 def _of_pickle(path: Path) -> Tensors:
@@ -72,21 +81,20 @@ def _of_pickle(path: Path) -> Tensors:
 
 def _of_torchscript(archive: _Archive) -> Tensors:
     (folder,) = _folders(archive, "/constants.pkl")
-    named = [*_named(loaded(archive.read(f"{folder}/data.pkl")))]
-    if not named and isinstance(constants := loaded(archive.read(f"{folder}/constants.pkl")), tuple) and constants:
+    named = [*_named(archive.pickle(f"{folder}/data.pkl"))]
+    if not named and isinstance(constants := archive.pickle(f"{folder}/constants.pkl"), tuple) and constants:
         raise FileError(FREEZE)
     return _tensors(named, lambda storage: archive.read(f"{folder}/data/{storage.key}"))
 
 
-def _of_large(archive: _Archive) -> Tensors:
-    """A state_dict in a file that is too large as a whole: the tensors beside which there are recurrent weights."""
+def _of_checkpoint(archive: _Archive) -> Tensors:
     (folder,) = _folders(archive, "/data.pkl")
-    named = [*_named(loaded(archive.read(f"{folder}/data.pkl"), plain=True))]
-    owners = {name.rpartition(".")[0] for name, _ in named if RECURRENT.search(name)}
-    wanted = [(name, tensor) for name, tensor in named if name.rpartition(".")[0] in owners]
-    found = _tensors(wanted, lambda storage: archive.read(f"{folder}/data/{storage.key}"))
-    unread = {name: UNREAD for name, _ in named if name not in found.arrays}
-    return replace(found, refused={**unread, **found.refused})
+    archive.map()
+    order = f"{folder}/byteorder"
+    if order in archive.names and archive.read(order).tobytes() != b"little":
+        raise FileError("its numbers are big-endian: save it on a machine of the usual order of bytes")
+    named = [*_named(archive.pickle(f"{folder}/data.pkl", plain=True))]
+    return _tensors(named, lambda storage: archive.read(f"{folder}/data/{storage.key}"))
 
 
 def _of_package(archive: _Archive) -> Tensors:
@@ -96,7 +104,7 @@ def _of_package(archive: _Archive) -> Tensors:
     for name in pickles:
         inside = name.removeprefix(f"{folder}/").removesuffix(".pkl").replace("/", ".")
         prefix = "" if len(pickles) == 1 else f"{inside}."
-        named += [(prefix + own, tensor) for own, tensor in _named(loaded(archive.read(name)))]
+        named += [(prefix + own, tensor) for own, tensor in _named(archive.pickle(name))]
     return _tensors(named, lambda storage: archive.read(f"{folder}/.data/{storage.key}.storage"))
 
 
@@ -108,7 +116,7 @@ def _of_export(archive: _Archive) -> Tensors:
     table = f"{found[0]}/data/weights/model_weights_config.json"
     check_text(archive.size(table), "its table of weights")
     named, places = [], {}
-    for name, entry in json.loads(archive.read(table))["config"].items():
+    for name, entry in json.loads(archive.read(table).tobytes())["config"].items():
         meta = entry["tensor_meta"]
         code = EXPORTED.get(meta["dtype"])
         if code is None or entry.get("use_pickle"):
@@ -158,7 +166,7 @@ def _named(content: Any) -> Iterator[tuple[str, StoredTensor | StoredArray]]:
             pending += reversed(entries)
 
 
-def _tensors(named: list[tuple[str, Any]], content: Callable[[Storage], bytes] | None) -> Tensors:
+def _tensors(named: list[tuple[str, Any]], content: Callable[[Storage], Bytes] | None) -> Tensors:
     """The numbers of tensors and arrays. Raises FileError for none, and for two of one name."""
     if not named:
         raise FileError("expected tensors by name, as a module has them, and found none")
@@ -166,7 +174,7 @@ def _tensors(named: list[tuple[str, Any]], content: Callable[[Storage], bytes] |
     arrays: dict[str, Array] = {}
     dtypes: dict[str, str] = {}
     refused: dict[str, str] = {}
-    total = Total()
+    total, seen = Total(), set[str]()
     for name, tensor in named:
         strange = tensor.strange if isinstance(tensor, StoredArray) else ""
         if not content and isinstance(tensor, StoredTensor):
@@ -174,23 +182,31 @@ def _tensors(named: list[tuple[str, Any]], content: Callable[[Storage], bytes] |
         if strange:
             refused[name] = strange
             continue
-        total.add(tensor.count, name)
         dtypes[name] = tensor.dtype
-        arrays[name] = tensor.values if isinstance(tensor, StoredArray) else _values(tensor, content)
+        if isinstance(tensor, StoredArray):
+            total.add(tensor.count, name)
+            arrays[name] = tensor.values
+            continue
+        numbers = _numbers(tensor, content)
+        # Of what stays in the file a small part may still be many views, and a view of stride 0 larger than it.
+        in_place = stays_in_file(numbers, tensor.storage.code) and tensor.count * 4 <= len(numbers)
+        total.add(0 if in_place and tensor.storage.key not in seen else tensor.count, name)
+        seen.add(tensor.storage.key)
+        arrays[name] = tensor.values(numbers)
     return Tensors(arrays, dtypes, refused)
 
 
-def _values(tensor: StoredTensor, content: Callable[[Storage], bytes] | None) -> Array:
+def _numbers(tensor: StoredTensor, content: Callable[[Storage], Bytes] | None) -> Bytes:
     assert content is not None
     try:
-        return tensor.values(content(tensor.storage))
+        return content(tensor.storage)
     except KeyError:
         raise FileError(f"the numbers of a tensor are not there: {show(tensor.storage.key)[:60]}") from None
 
 
 _READ: dict[str, Callable[[_Archive], Tensors]] = {
+    LARGE: _of_checkpoint,
     "torchscript": _of_torchscript,
     "torch.package": _of_package,
-    LARGE: _of_large,
     "pt2": _of_export,
 }

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from rnntrace.errors import FileError, show
+from rnntrace.files.members import Bytes
 from rnntrace.files.pickled import check_whole
-from rnntrace.files.pt_beside import StoredArray, StoredDtype, stored_number
+from rnntrace.files.pt_beside import Flags, StoredArray, StoredDtype, stored_number
+from rnntrace.files.tensors import stays_in_file
 from rnntrace.model.dtypes import Array
 
 MORE = "it holds more than weights ({}), and loading that would run its code: save module.state_dict() instead"
@@ -37,6 +39,8 @@ STORED = {
     "QInt32Storage": "<i4",
 }
 """Number formats by the class of a storage, all of them little-endian."""
+HARMLESS = ("torch", "collections")
+"""Of these modules a checkpoint may have torch.Size, torch.device, torch.float32 or a Counter beside its weights."""
 NAMES = {"<f4": "float32", "<f8": "float64", "<f2": "float16", "bfloat16": "bfloat16"}
 
 
@@ -74,8 +78,11 @@ class StoredTensor:
         """Whether it holds floats."""
         return self.storage.code in NAMES
 
-    def values(self, content: bytes) -> Array:
-        """Its numbers, of the content of its storage, as float32, or float64 where they are that. Raises FileError."""
+    def values(self, content: bytes | Bytes) -> Array:
+        """Its numbers, of the content of its storage, as float32, or float64 where they are that. Raises FileError.
+
+        Where that is mapped and they are numbers of these formats, they stay there.
+        """
         code = self.storage.code
         last = self.offset + sum(stride * (length - 1) for stride, length in zip(self.strides, self.shape, strict=True))
         width = 2 if code == "bfloat16" else np.dtype(code).itemsize
@@ -83,12 +90,14 @@ class StoredTensor:
             raise FileError("a tensor in it lies outside of its storage")
         if not self.count:
             return np.zeros(self.shape, np.float32)
-        flat = np.frombuffer(content, "<u2" if code == "bfloat16" else code)
+        flat = np.frombuffer(content, "<u2" if code == "bfloat16" else code)[self.offset : last + 1]
         if code == "bfloat16":
             flat = (flat.astype(np.uint32) << 16).view(np.float32)
         found = np.lib.stride_tricks.as_strided(
-            flat[self.offset :], self.shape, [stride * flat.itemsize for stride in self.strides], writeable=False
+            flat, self.shape, [stride * flat.itemsize for stride in self.strides], writeable=False
         )
+        if stays_in_file(content, code):
+            return found
         return np.array(found, np.float64 if code == "<f8" else np.float32)
 
 
@@ -135,12 +144,14 @@ class _Unpickler(pickle.Unpickler):
         self._plain = plain
 
     def find_class(self, module: str, name: str, /) -> Any:
+        # Python 2's name of it, as protocol 2 has it.
+        module = module.replace("__builtin__", "builtins")
         full = f"{module}.{name}"
         if full in PARTS:
             return PARTS[full]
         if module == "torch" and name in STORED:
             return name
-        if self._plain:
+        if self._plain and module not in HARMLESS and full != "builtins.set":
             raise FileError(MORE.format(show(full)[:60]))
         return type("Foreign", (Foreign,), {"name": full})
 
@@ -193,5 +204,6 @@ PARTS: Mapping[str, Callable[..., Any] | str] = {
     **{f"numpy.{core}.multiarray.scalar": stored_number for core in ("core", "_core")},
     "_codecs.encode": _encoded,
     "builtins.bytes": _no_bytes,
+    "argparse.Namespace": Flags,
 }
 """What is built of ours where a pickle names it."""

@@ -16,7 +16,7 @@ from strategies import examples
 
 import rnntrace
 from rnntrace.errors import FileError, RnnTraceError, WeightsError
-from rnntrace.files import map_tensors, npz, read_tensors, safetensors
+from rnntrace.files import map_tensors, npz, onnx_long, read_tensors, safetensors
 from rnntrace.verbs.given.sources import read_sources
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -35,7 +35,7 @@ def sound(how: str) -> bytes:
 @pytest.fixture
 def all_mapped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what can stay in a file nothing is so short that it is read."""
-    for reader in (npz, safetensors):
+    for reader in (npz, safetensors, onnx_long):
         monkeypatch.setattr(reader, "SHORT", 1)
 
 

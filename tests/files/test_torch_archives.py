@@ -266,11 +266,19 @@ def test_what_is_not_read_of_a_checkpoint_has_no_limit() -> None:
 
 @pytest.mark.slow
 def test_many_small_parts_of_one_storage_are_read_once() -> None:
-    """A storage on its own that is over the limit is refused, however little of it is used."""
+    """Of a storage that is over the limit on its own the parts stay where they lie; of TorchScript's all of it is read."""
     large = torch.zeros(1_000_000)
     state = {name: large[: tensor.numel()].view(tensor.shape) for name, tensor in torch.nn.LSTM(3, 4).state_dict().items()}
     torch.save(state, "shared.pt")
-    assert under(5_000_000, "inspect", "shared.pt")[0] == 0
-    code, line = under(1_000_000, "inspect", "shared.pt")
+    for limit in (5_000_000, 1_000_000):
+        assert under(limit, "inspect", "shared.pt")[0] == 0
+    holder = torch.nn.Module()
+    for name, tensor in state.items():
+        holder.register_buffer(name, tensor)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(holder), "shared.bin")
+    assert under(5_000_000, "inspect", "shared.bin")[0] == 0
+    code, line = under(1_000_000, "inspect", "shared.bin")
     assert code == 2
-    assert all_in(("what is read of it has 4,00", "RNNTRACE_MAX_BYTES"), line)
+    assert all_in(("it unpacks to 4,00", "RNNTRACE_MAX_BYTES"), line)
