@@ -45,8 +45,7 @@ def read(path: Path, kind: str, graph_inputs: Mapping[str, Array] | None = None)
     """
     with reading(kind):
         model, long = opened(path)
-        if graph_inputs is not None:
-            _store(model.graph, graph_inputs)
+        remarks = () if graph_inputs is None else _store(model.graph, graph_inputs)
         if own := {one.name for one in model.functions if one.domain in STANDARD} & ({*RECURRENT, *OPERATORS}):
             raise FileError(f"it has a function of its own by the name of {show(min(own))}, which is ONNX' own operator")
         graphs = scopes(model, long)
@@ -68,14 +67,14 @@ def read(path: Path, kind: str, graph_inputs: Mapping[str, Array] | None = None)
                 layers.append(Layer(name, module, by_identity.get((id(scope), id(below)))))
             except (WeightsError, SpecError) as error:
                 refused[name] = Refused(f"{node.op_type} node {show(name)}", str(error))
-        modules = stacked(layers)
+        modules = {prefix: replace(module, remarks=(*remarks, *module.remarks)) for prefix, module in stacked(layers).items()}
         if not modules and not refused:
             raise FileError(_none_found(graphs))
     return of_model(Contents(modules, refused, _others(graphs, found, constants)))
 
 
-def _store(graph: Any, values: Mapping[str, Array]) -> None:
-    """Makes values for inputs of a graph initializers of it, in the number format that it declares."""
+def _store(graph: Any, values: Mapping[str, Array]) -> tuple[str, ...]:
+    """Makes values for inputs of a graph initializers of it, in the number format that it declares; says which are for none."""
     stored_already = {tensor.name for tensor in graph.initializer}
     types = {one.name: one.type.tensor_type.elem_type for one in graph.input if one.name not in stored_already}
     free = {name: dtype for name, dtype in types.items() if dtype in (*FLOATS, onnx.TensorProto.INT32)}
@@ -85,6 +84,8 @@ def _store(graph: Any, values: Mapping[str, Array]) -> None:
     for name in free.keys() & values.keys():
         dtype = onnx.helper.tensor_dtype_to_np_dtype(free[name])
         graph.initializer.append(onnx.numpy_helper.from_array(values[name].astype(dtype), name))
+    others = [show(name)[:60] for name in values if name not in free]
+    return (f"of `graph_inputs` not read, as the graph has no such input: {', '.join(others)}",) if others else ()
 
 
 def _is_recurrent(node: Any) -> bool:

@@ -58,6 +58,9 @@ def test_weights_are_given_beside_the_model(held: tuple[str, ...], capsys: pytes
     assert isinstance(result, rnntrace.Result)
     assert not result.passed
     assert [*rnntrace.load("model.onnx", graph_inputs=given)] == ["LSTM"]
+    spelt = rnntrace.compare("model.onnx", graph_inputs={**given, "p": given["W"]}, input=x, expected={"Y": Y})
+    assert isinstance(spelt, rnntrace.Result)
+    assert any("not read, as the graph has no such input: p" in warning for warning in spelt.warnings)
 
 
 def test_what_is_not_given_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
