@@ -67,7 +67,7 @@ def arranged(row: Convention, columns: Mapping[tuple[int, str], Column], dtype: 
         raise WeightsError(f"there is a layer {extra[0][0]}, {extra[0][1]}, that {spec} does not have")
     held = sum(array.size for column in columns.values() for array in column.values())
     weights = Weights({place: LayerWeights(arrays=arrays[place]) for place in spec.layer_directions})
-    assumed = ("reset_after",) if first.kind == "GRU" and row.option and not _resets_told(row, first.biases) else ()
+    assumed = ("reset_after",) if first.kind == "GRU" and row.reset_is_option and not _resets_told(row, first.biases) else ()
     return Arranged(spec, weights, spec.parameters - held, assumed)
 
 
@@ -123,7 +123,7 @@ def _resets_after(row: Convention, biases: int) -> bool:
     """Whether a GRU's reset gate acts after the matrix product. A Keras GRU that resets before it has one bias."""
     if row.framework == KERAS:
         return biases != 1
-    if row.option and _resets_told(row, biases):
+    if row.reset_is_option and _resets_told(row, biases):
         return True
     if not (row.reset and row.keeps):
         raise WeightsError(

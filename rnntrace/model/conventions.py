@@ -25,9 +25,8 @@ class Convention:
     """One framework.
 
     `lstm` and `gru` are gate orders, empty where it has none; biases are 1 or 2 vectors a layer. `reset` is where a GRU's
-    reset gate acts: after or before the matrix product; where that is an `option`, it is the default. `keeps` is what
-    multiplies the state before: z, as in torch, or 1 - z.
-    `transposed` matrices are (input, gates · hidden). `peepholes` is their order, empty where there are none. `joined` is "xh"
+    reset gate acts, after or before the matrix product, or does by default where `reset_is_option`. `keeps` is what multiplies
+    the state before: z, as in torch, or 1 - z. `transposed` matrices are (input, gates · hidden). `peepholes` is their order, empty where there are none. `joined` is "xh"
     or "hx" where the LSTM has one matrix on both, in this order. `forget_bias` is added to the forget gate's bias at run time.
     Where `one_array_a_gate` nothing is stacked; where `interleaved`, gates lie unit by unit. `axes` is the order of those of a
     sequence, where a course has one of its own.
@@ -41,7 +40,7 @@ class Convention:
     gru: str = ""
     gru_biases: int | None = 2
     reset: str = "after"
-    option: bool = False
+    reset_is_option: bool = False
     keeps: str = "z"
     transposed: bool | None = False
     peepholes: str = ""
@@ -80,7 +79,7 @@ CONVENTIONS = (
         lstm="ifgo",
         lstm_biases=1,
         gru="zrn",
-        option=True,
+        reset_is_option=True,
         transposed=True,
         lstm_remarks=("the forget gate's bias starts at 1 and is stored so",),
         gru_remarks=("with reset_after=False the GRU resets before the product and has one bias of 3H",),
@@ -93,7 +92,7 @@ CONVENTIONS = (
         peepholes="iof",
         gru="zrn",
         reset="before",
-        option=True,
+        reset_is_option=True,
         gru_remarks=("with linear_before_reset=1 the GRU resets after the product",),
         remarks=("matrices are (directions, gates · H, ·)",),
         source="onnx/defs/rnn/defs.cc",
@@ -222,7 +221,7 @@ CONVENTIONS = (
         framework="WebNN",
         lstm="iofg",
         gru="zrn",
-        option=True,
+        reset_is_option=True,
         gru_remarks=("resetAfter is true by default",),
         remarks=("the layout option ifgo or rzn gives torch's order",),
         source="webnn-baseline",
@@ -254,7 +253,7 @@ CONVENTIONS = (
         gru="zrn",
         gru_biases=1,
         reset="before",
-        option=True,
+        reset_is_option=True,
         keeps="1 - z",
         lstm_remarks=("forgetGateLast gives the LSTM's i g f o",),
         gru_remarks=(
@@ -291,7 +290,7 @@ CONVENTIONS = (
         lstm_biases=1,
         gru="rzn",
         gru_biases=1,
-        option=True,
+        reset_is_option=True,
         gru_remarks=("with recurrent-bias-after-multiplication the GRU has a second bias, b_hn of it inside the reset gate",),
         remarks=("Bias is (gates · H, 1)",),
         source="MathWorks' documentation of lstmLayer and gruLayer",
