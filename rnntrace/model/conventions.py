@@ -26,10 +26,10 @@ class Convention:
 
     `lstm` and `gru` are gate orders, empty where it has none; biases are 1 or 2 vectors a layer. `reset` is where a GRU's
     reset gate acts, after or before the matrix product, or does by default where `reset_is_option`. `keeps` is what multiplies
-    the state before: z, as in torch, or 1 - z. `transposed` matrices are (input, gates · hidden). `peepholes` is their order, empty where there are none. `joined` is "xh"
-    or "hx" where the LSTM has one matrix on both, in this order. `forget_bias` is added to the forget gate's bias at run time.
-    Where `one_array_a_gate` nothing is stacked; where `interleaved`, gates lie unit by unit. `axes` is the order of those of a
-    sequence, where a course has one of its own.
+    the state before: z, as in torch, or 1 - z. `transposed` matrices are (input, gates · hidden). `peepholes` is their order,
+    empty where there are none. `joined` is "xh" or "hx" where the LSTM has one matrix on both, in this order. `forget_bias` is
+    added to the forget gate's bias at run time. Where `one_array_a_gate` nothing is stacked; where `interleaved`, gates lie
+    unit by unit. `axes` is the order of those of a sequence, where a course has one of its own.
     None, or an empty text, says that the source does not tell.
     Remarks say what no other field can, of the LSTM, of the GRU or of both.
     """
